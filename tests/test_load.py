@@ -37,8 +37,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*neuron")
 def classifier(request: pytest.FixtureRequest) -> Loaded:
     if request.param == "network":
         with torch.random.fork_rng([]):
-            torch.manual_seed(1)
-            return Classifier(LeakyMLP(BARS[0].numel(), 50), "latency")
+            torch.manual_seed(2)
+            return Classifier(LeakyMLP(BARS[0].numel(), 50, 3), "latency")
     if request.param == "neurons":
         return small().fit(IMAGES, LABELS, progress=False)
     return small_features(epochs=1).fit(IMAGES, LABELS)

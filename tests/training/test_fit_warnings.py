@@ -180,6 +180,35 @@ def test_a_layer_of_which_half_is_saturated(share, findings):
     assert len([*of_layers([replace(layer, saturated=share)], {"hidden 1"})]) == findings
 
 
+OUTPUTS = "the network has {} outputs, but the data have {} classes. The decision is one output"
+
+
+@pytest.mark.parametrize("outputs", [19, 20, 500])
+def test_outputs_without_names_that_are_twice_the_classes(outputs):
+    """A population of outputs for each class is judged by its largest output."""
+    message, bad = OUTPUTS.format(outputs, 10), outputs > 19
+    classifier = make(out_features=outputs)
+    assert [message in text for text in messages(classifier, epochs=2)] == [True] * bad
+    data = digits(160)
+    for test in (data, (data.images, data.labels), list(data.batches(40))):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            evaluate(classifier, test, progress=False)
+        assert [str(one.message).startswith(message) for one in caught] == [True] * bad
+    classifier.classes = tuple(map(str, range(outputs)))  # each output stands for something
+    assert messages(classifier) == []
+
+
+def test_few_images_do_not_show_the_number_of_classes():
+    images, labels = digits(400).images, digits(400).labels
+    low = labels < 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(make(), (images[low][:31], labels[low][:31]), progress=False)
+    with pytest.warns(UserWarning, match=OUTPUTS.format(10, 2)):
+        evaluate(make(), (images[low][:32], labels[low][:32]), progress=False)
+
+
 def test_the_warning_points_at_the_caller_and_comes_each_epoch():
     caught = warned(make(threshold=[0.3, 1e6], readout="spike_count"), epochs=3)
     assert len(caught) == 3

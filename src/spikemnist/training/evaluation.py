@@ -21,6 +21,7 @@ from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import not_finite
 from spikemnist.data import ImageDataset
 from spikemnist.models.classifier import Classifier, check_classifier, evaluating
+from spikemnist.training import findings
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import compute_loss, make_loss, model_options
@@ -173,7 +174,9 @@ def evaluate(
     Warns
     -----
     UserWarning
-        If a parameter holds NaN or infinity: the metrics are then meaningless.
+        If a parameter holds NaN or infinity: the metrics are then meaningless. If the network has
+        at least twice as many outputs as the data have classes, and the classifier has no names for
+        them: a group of outputs for each class is not read as one.
 
     Examples
     --------
@@ -209,6 +212,10 @@ def evaluate(
             progress=progress,
         )
     interruption.check()
+    labels = evaluation.confusion.sum(1)
+    counts = len(labels), feed.classes or int(labels.nonzero().max()) + 1, evaluation.samples
+    for text in findings.of_outputs(classifier.classes, *counts):
+        warnings.warn(text, stacklevel=2)
     return evaluation
 
 

@@ -50,6 +50,13 @@ class Feed:
             return -(-len(self.data) // self.batch_size)
         return len(self.data) if isinstance(self.data, Sized) else None
 
+    @property
+    def classes(self) -> int:
+        """Number of classes, by names or labels; 0 of an iterable, which only reading tells."""
+        if not isinstance(self.data, Dataset):
+            return 0
+        return len(self.data.classes) or int(self.data.labels.max()) + 1
+
     def batches(self, seed: int | None = None) -> Iterator[tuple[Any, Tensor]]:
         """Yield the batches of one epoch; a dataset is shuffled by ``seed``."""
         data = self.data

@@ -15,7 +15,7 @@ from spikemnist.models.layer_table import norm
 from spikemnist.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence, Sized
 
     from torch import Tensor, nn
 
@@ -44,6 +44,9 @@ COSTLY = 0.003
 
 FLAT = 0.01
 """Share of neurons and timesteps with a surrogate gradient below which a layer cannot wake."""
+
+ENOUGH = 32
+"""Samples that show the number of classes: labels are all in the lower half once in 2**32."""
 
 GAP = 0.05
 """Largest lead of the training accuracy over the validation accuracy without a warning."""
@@ -157,6 +160,16 @@ def of_training(
 def is_flat(layer: LayerSummary) -> bool:
     """Return whether a layer has no surrogate gradient that could change it."""
     return layer.surrogate is not None and layer.surrogate < FLAT
+
+
+def of_outputs(named: Sized, outputs: int, classes: int, samples: int) -> Iterator[str]:
+    """Yield a finding if a network has twice as many outputs as classes, without names."""
+    if classes and outputs >= 2 * classes and samples >= ENOUGH and not named:
+        yield (
+            f"the network has {outputs} outputs, but the data have {classes} classes. The decision "
+            "is one output, and outputs do not vote together: give it an output for each class, or "
+            "name all outputs by classes= of the Classifier"
+        )
 
 
 def of_validation(accuracy: float, validation: float, samples: int, classes: int) -> Iterator[str]:

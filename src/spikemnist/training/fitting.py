@@ -132,7 +132,8 @@ def fit(
         If the network does not learn as it could, with the likely cause: a layer did not fire, or
         fired almost all the time, in a whole epoch; the loss is far above that of a guess; the
         weights hardly moved; a layer cannot fire at ``initial_rate``; the network overfits; no
-        pixel of the uint8 images in ``train`` reaches 64 of 255.
+        pixel of the uint8 images in ``train`` reaches 64 of 255; the network has at least twice as
+        many outputs as there are classes, without names for them.
     UserWarning
         If ``run`` gets no model, as a file cannot hold the classifier.
 

@@ -156,6 +156,9 @@ class Run:
         texts = texts or [*findings.of_layers(layers, monitor.needed, self.fired)]
         # A network of another kind shows no layers.
         texts = texts or [f"{name} did not fire in an epoch" for name in sorted(monitor.silent)]
+        if not self.history:
+            counts = monitor.classes, self.feed.classes, monitor.samples
+            texts += findings.of_outputs(self.classifier.classes, *counts)
         # A layer that was silent at first has not been woken by an epoch that taught nothing.
         self.fired |= monitor.fired - {layer.name for layer in layers if not layer.spikes}
         return texts
