@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import snntorch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from torch import nn
 
 from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder
 from spikemnist.energy import MEMORIES, TECHNOLOGIES, Chip, Energy, Technology, measure_energy
-from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.training import evaluate
 from tests.energy.networks import IMAGE, networks
 from tests.event_recordings import MovingBars
@@ -56,6 +57,24 @@ def test_batch_size(name: str) -> None:
         assert other.layers == forty.layers
         for field in ("macs", "acs", "spikes", "correct"):
             assert torch.equal(getattr(other, field), getattr(forty, field))
+
+
+def test_each_sample_is_binary_by_itself() -> None:
+    """A black and white image costs additions, whatever the images beside it."""
+    images = torch.zeros(2, *IMAGE, dtype=torch.uint8)
+    images[0, :3], images[1] = 255, 128
+    classifier = Classifier(LeakyMLP(36, (), 4), DirectEncoder(num_steps=STEPS))
+    for batch_size in (1, 2):
+        energy = measure_energy(classifier, (images, LABELS[:2]), batch_size=batch_size)
+        assert energy.macs.sum(0).tolist() == [0, STEPS * 36 * 4]
+        assert energy.acs.sum(0).tolist() == [STEPS * 18 * 4, 0]
+
+
+def test_synapses_of_a_layer_in_two_places_count_twice() -> None:
+    shared = nn.Linear(36, 36)
+    modules = shared, snntorch.Leaky(beta=0.9), shared, snntorch.Leaky(beta=0.9), nn.Linear(36, 4)
+    model = accelerate(nn.Sequential(nn.Flatten(), *modules, snntorch.Leaky(beta=0.9)))
+    assert measured(model).synapses == 2 * 36 * 36 + 36 * 4
 
 
 def test_one_layer_by_hand() -> None:

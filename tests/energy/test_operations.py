@@ -78,10 +78,11 @@ def test_operations_by_definition(name: str, spikes: Tensor) -> None:
         counted = count(model.layers, record, {})
         expected = torch.zeros(3, len(counted), dtype=torch.float64)
         for layer, module, signal in each_input(model, spikes):
-            active = (signal != 0).float()
-            effective = float(ones(module, dense=False)(active).sum())
-            spiking = bool(((signal == 0) | (signal.abs() == 1)).all())
-            expected[int(spiking), layer] += effective
+            for sample in signal:  # each is judged by itself
+                active = (sample != 0).float()[None]
+                effective = float(ones(module, dense=False)(active).sum())
+                spiking = bool(((sample == 0) | (sample.abs() == 1)).all())
+                expected[int(spiking), layer] += effective
             expected[2, layer] += float(ones(module, dense=True)(torch.ones_like(signal)).sum())
     for i, counts in enumerate(counted):
         totals = [counts.macs.sum(), counts.acs.sum(), counts.dense.sum()]

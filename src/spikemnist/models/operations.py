@@ -4,7 +4,8 @@ The definitions are NeuroBench's (J. Yik et al., *The NeuroBench framework for b
 neuromorphic computing algorithms and systems*, Nature Communications 16:1545, 2025). NeuroBench
 computes them in a second pass of 0/1 copies of every layer for every timestep. Here each non-zero
 input is weighted by its *fan-out*, the number of operations that it causes, which depends on the
-weights alone.
+weights alone. An input of zeros and ones costs ACs, any other one MACs, as there; but each sample
+is judged by itself, where NeuroBench judges a batch: with batches of one sample both agree.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` inputs of a layer.
 """
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from spikemnist.models.record import Record
     from spikemnist.models.spiking_layer import SpikingLayer
 
-    Synapses = tuple[nn.Module, torch.Size]
-    """A module and the shape of its input."""
+    Synapses = tuple[str, torch.Size]
+    """The place of a module and the shape of its input."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,9 @@ def count(
     record
         Record of a batch, made with ``record="all"``.
     fans
-        Cache for each module and input shape: the fan-out of each input, and the dense operations
-        of all inputs. Missing entries are added. Weights stay the same from batch to batch.
+        Cache for each place of a module and input shape: the fan-out of each input, and the dense
+        operations of all inputs. Missing entries are added. Weights stay the same from batch to
+        batch.
     """
     assert record.input is not None
     counts, signal = [], record.input
@@ -139,18 +141,19 @@ def _synapses(
     steps, batch = signal.shape[:2]
     macs, acs, dense = (torch.zeros((steps, batch), dtype=torch.float64) for _ in range(3))
     seen = torch.zeros(batch, dtype=torch.float64)
-    modules = [module for _, module in layer.modules]
-    last = max((i for i, module in enumerate(modules) if is_weighted(module)), default=-1)
+    modules = layer.modules
+    last = max((i for i, (_, module) in enumerate(modules) if is_weighted(module)), default=-1)
     signal = signal.flatten(0, 1)
-    for i, module in enumerate(modules[: last + 1]):
+    for i, (path, module) in enumerate(modules[: last + 1]):
         if is_weighted(module):
-            inputs = signal.reshape(steps, batch, *signal.shape[1:])
-            place = module, signal.shape[1:]
-            if place not in fans:
-                fans[place] = fan_out(*place), float(fan_out(*place, zeros=True).sum())
-            fan, total = fans[place]
+            shape = signal.shape[1:]
+            inputs = signal.reshape(steps, batch, *shape)
+            if (path, shape) not in fans:
+                total = float(fan_out(module, shape, zeros=True).sum())
+                fans[path, shape] = fan_out(module, shape), total
+            fan, total = fans[path, shape]
             operations = _weigh(inputs != 0, fan)
-            is_binary = ((inputs == 0) | (inputs.abs() == 1)).flatten(1).all(1).cpu()[:, None]
+            is_binary = ((inputs == 0) | (inputs.abs() == 1)).flatten(2).all(2).cpu()
             acs += torch.where(is_binary, operations, 0)
             macs += torch.where(is_binary, 0, operations)
             dense += total
