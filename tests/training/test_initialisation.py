@@ -17,10 +17,19 @@ from torch.utils.data import DataLoader, TensorDataset
 from spikemnist import accelerate
 from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder, RateEncoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
-from spikemnist.training import TrainConfig, initialize
+from spikemnist.training import TrainConfig, TrainingWarning, initialize
+from spikemnist.training.initialisation import NORMS
 from tests.event_recordings import MovingBars
 from tests.strategies import SEEDS
-from tests.training.small_runs import digits, fit_with, new_classifier, run, same, weights
+from tests.training.small_runs import (
+    digits,
+    fit_with,
+    new_classifier,
+    new_network,
+    run,
+    same,
+    weights,
+)
 
 IMAGES = digits(32).images
 LATENCY, DIRECT = LatencyEncoder(num_steps=8), DirectEncoder(num_steps=8)
@@ -83,14 +92,45 @@ def test_batch_normalisation_fires_at_the_rate_in_training():
     classifier = Classifier(network, DIRECT)
     before = weights(network)
     initialize(classifier, IMAGES, rate=0.1)
-    changed = [name for name, value in weights(network).items() if not same(value, before[name])]
+    learned = dict(network.named_parameters())
+    changed = [name for name in learned if not same(weights(network)[name], before[name])]
     norm, dense = network.layers[0].modules[1][1], network.layers[1].linear
     assert [
         network.get_parameter(name) is own
         for name, own in zip(changed, (norm.weight, dense.weight), strict=True)
     ] == [True, True]
-    measured = rates(classifier.train())
-    assert [measured["hidden 1"], measured["hidden 2"]] == pytest.approx([0.1, 0.1], rel=0.02)
+    for mode in (True, False):  # the statistics are those of the images
+        measured = rates(classifier.train(mode))
+        assert [measured["hidden 1"], measured["hidden 2"]] == pytest.approx([0.1, 0.1], rel=0.02)
+    assert {norm.momentum for norm in network.modules() if isinstance(norm, NORMS)} == {0.1}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_error_or_ctrl_c_undoes_all(error):
+    network = LeakyConvNet("4C5-P2-20-10", batch_norm=True, threshold=8.0)
+    before, calls = weights(network), []
+
+    def fail_at_the_tenth(*_):
+        calls.append(1)
+        if len(calls) == 10:
+            raise error
+
+    network.register_forward_pre_hook(fail_at_the_tenth)
+    with pytest.raises(error):
+        initialize(Classifier(network, DIRECT), IMAGES)
+    assert same(weights(network), before)
+    assert {norm.momentum for norm in network.modules() if isinstance(norm, NORMS)} == {0.1}
+
+
+def test_an_output_behind_a_silent_layer_is_left_alone():
+    network = new_network(hidden=(16,), threshold=[5.0, 1.0])
+    with torch.no_grad():
+        network.layers[0].linear.weight.zero_()
+        network.layers[1].linear.bias.zero_()
+    before = weights(network)
+    with pytest.warns(TrainingWarning, match="layer 'hidden 1' cannot fire"):
+        initialize(Classifier(network, LATENCY), IMAGES)
+    assert same(weights(network), before)
 
 
 def test_recordings_make_the_layers_fire_at_the_rate():

@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` images, ``N`` neurons of a layer.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import warnings
 from typing import TYPE_CHECKING
@@ -47,11 +48,12 @@ def initialize(
     within 1 % of the rate :math:`r`. A silent layer passes nothing on, and the weights behind it
     have no gradient; after this each layer passes spikes on, for any depth, threshold and code.
 
-    Only weights change, in place: of a layer with batch normalisation its scale, of any other layer
-    its last `torch.nn.Linear` or `torch.nn.Conv2d`. Biases stay, and so do weights that are
-    computed, such as pruned ones. The output layer is left alone if the readout makes scores of its
-    membranes, as the default one does: it need not fire. A second call with the same images changes
-    nothing.
+    Weights change in place: of a layer with batch normalisation its scale, of any other layer its
+    last `torch.nn.Linear` or `torch.nn.Conv2d`. Biases stay, and so do weights that are computed,
+    such as pruned ones. The running statistics of batch normalisation become those of these images,
+    so that the rates hold in evaluation, too. The output layer is left alone if the readout makes
+    scores of its membranes, as the default one does: it need not fire. A second call with the same
+    images changes no weight, unless the rate jumps: see the notes. An error or Ctrl-C undoes all.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ def initialize(
     The rate need not grow with the scale everywhere, as larger weights also inhibit more. Bisection
     keeps a scale below the rate and one above it, so it ends where the rate is crossed, at one of
     the crossings if there are several. If the rate jumps there, as it may with few neurons and
-    images, the layer fires above it.
+    images, the layer fires above it, and a second call ends at another scale.
 
     The layer-by-layer scaling is that of D. Mishkin, J. Matas, *All you need is a good init*, ICLR
     2016, for a firing rate in place of a variance. For spikes, J. Rossbroich, J. Gygax, F. Zenke,
@@ -116,26 +118,33 @@ def initialize(
         raise ValueError(f"rate must be above 0 and below 1; got {rate!r}")
     layers, device = network.layers, next(network.buffers()).device
     norms = [module for module in network.modules() if isinstance(module, NORMS)]
-    statistics = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
-    with evaluating(classifier, seed, device) as generator:
-        for norm in norms:
-            norm.train()  # `evaluating` restores it
-        spikes = classifier.encode(images.to(device), generator=generator)
-        record = network(spikes)
-        weights: dict[str, torch.Tensor] = {}
-        for name, layer in zip(record.sizes, layers, strict=True):
-            for _, module in layer.modules:
-                if isinstance(weight := getattr(module, "weight", None), torch.nn.Parameter):
-                    weights[name] = weight  # the last one of the layer
-        scores = record.readout(torch.zeros_like(record.spikes), record.membrane)
-        if bool((scores != scores[:, :1]).any()):  # they need no output spike
-            weights.pop("output", None)
-        for name, weight in weights.items():
-            _scale(network, spikes, name, weight, rate)
-        rates = _rates(network(spikes))
-        for buffer, before in statistics:
-            buffer.copy_(before)
-    return rates
+    momenta, before = [norm.momentum for norm in norms], copy.deepcopy(network.state_dict())
+    try:
+        with evaluating(classifier, seed, device) as generator:
+            for norm in norms:
+                norm.train()  # `evaluating` restores it
+                norm.momentum = 1.0  # the statistics are those of the last call alone
+            spikes = classifier.encode(images.to(device), generator=generator)
+            record = network(spikes)
+            weights: dict[str, torch.Tensor] = {}
+            for name, layer in zip(record.sizes, layers, strict=True):
+                for _, module in layer.modules:
+                    if isinstance(weight := getattr(module, "weight", None), torch.nn.Parameter):
+                        weights[name] = weight  # the last one of the layer
+            # Membranes that differ, also where a silent layer makes those of the record equal.
+            membrane = torch.arange(record.membrane.numel()).view_as(record.membrane)
+            scores = record.readout(torch.zeros_like(record.spikes), membrane.to(record.membrane))
+            if bool((scores != scores[:, :1]).any()):  # they need no output spike
+                weights.pop("output", None)
+            for name, weight in weights.items():
+                _scale(network, spikes, name, weight, rate)
+            return _rates(network(spikes))
+    except BaseException:  # also Ctrl-C
+        network.load_state_dict(before)
+        raise
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def start_from_data(
