@@ -59,7 +59,7 @@ figure
 # are good. In the latency code with 16 timesteps dark pixels fire late. On digits this simple a few
 # timesteps are enough for both codes.
 #
-# Try: replace "latency" by "direct", whose input is a current (so its number of spikes is nan). It
+# Try: replace "latency" by "direct", whose input is a current (so only spikes of neurons count). It
 # shows the whole image from the first timestep on. Which network is ahead after 2?
 #
 # Next: *Choose the code, the timesteps and the network* among the how-tos, and for the cost of a

@@ -118,10 +118,7 @@ def measure(name: str, folders: list[Path]) -> Card:
         "accuracies": dict(zip(map(str, SEEDS), accuracies, strict=True)),
         "encoder": describe_encoder(classifier.encoder),
         "bytes": weights(name).stat().st_size,
-        "spikes": {
-            name: None if math.isnan(count) else count  # of a current, which JSON writes as null
-            for name, count in first.spikes_per_sample.items()
-        },
+        "spikes": {"input": None, **first.spikes_per_sample},  # null for a current
         "operations": {
             "acs": total.acs,
             "macs": total.macs,

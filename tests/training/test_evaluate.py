@@ -78,7 +78,7 @@ def by_hand(classifier, data):
         with torch.no_grad():
             record = network(classifier.encoder(image.unsqueeze(0)), record="all")
         binary = bool(((record.input == 0) | (record.input == 1)).all())
-        fired["input"] += int(record.input.sum()) if binary else math.nan
+        fired["input"] += int(record.input.sum()) if binary else math.nan  # a current: no key
         for layer in record.layers:
             fired[layer.name] += int(layer.spikes.sum())
         spikes, membrane = record.spikes[:, 0].tolist(), record.membrane[:, 0].tolist()
@@ -96,7 +96,7 @@ def by_hand(classifier, data):
         "accuracy": sum(confusion[c][c] for c in range(10)) / n,
         "loss": loss / n,
         "confusion": confusion,
-        "spikes_per_sample": {name: count / n for name, count in fired.items()},
+        "spikes_per_sample": {k: count / n for k, count in fired.items() if count == count},
         "silent": silent / n,
         "tied": tied / n,
         "accuracy_per_step": [count / n for count in correct],
@@ -124,9 +124,9 @@ def test_every_metric_is_that_of_a_slow_computation(readout, case):
     assert evaluation.accuracy == wanted["accuracy"]
     assert evaluation.silent == wanted["silent"]
     assert evaluation.tied == wanted["tied"]
-    spikes = pytest.approx(wanted["spikes_per_sample"], rel=1e-12, nan_ok=True)
-    assert evaluation.spikes_per_sample == spikes
-    assert list(evaluation.spikes_per_sample) == ["input", "hidden 1", "hidden 2", "output"]
+    assert evaluation.spikes_per_sample == pytest.approx(wanted["spikes_per_sample"], rel=1e-12)
+    received = ["input"] if case == "ties" else []
+    assert list(evaluation.spikes_per_sample) == [*received, "hidden 1", "hidden 2", "output"]
     assert evaluation.loss == pytest.approx(wanted["loss"], rel=1e-12)
     curve = evaluation.accuracy_per_step.tolist()
     assert curve == pytest.approx(wanted["accuracy_per_step"], abs=1e-7)

@@ -54,7 +54,7 @@ class Evaluation(Tabular):
         Confusion matrix ``[C, C]``, int64: row = label, column = prediction.
     spikes_per_sample : dict of str to float
         Mean number of spikes for one sample, by layer: ``"input"``, ``"hidden 1"``, ...,
-        ``"output"``; NaN for an input that is a current, as of the direct code. Of an
+        ``"output"``; without ``"input"`` where that is a current, as of the direct code. Of an
         `STDPClassifier` all ``"neurons"`` together, of a `ConvSTDPClassifier` the ``"features"``
         that appear in a pooling cell.
     silent : float
@@ -106,11 +106,10 @@ class Evaluation(Tabular):
     def table(self) -> Table:
         """Return name and value of each metric that was measured, as ``repr`` shows."""
         votes = ", ".join(f"{name} {share:.2%}" for name, share in self.votes.items())
-        spikes = ", ".join(
-            f"{name} {'a current' if math.isnan(n) else f'{n:,.1f}'}"
-            for name, n in self.spikes_per_sample.items()
-        )
+        spikes = ", ".join(f"{name} {n:,.1f}" for name, n in self.spikes_per_sample.items())
         steps = self.accuracy_per_step.tolist()
+        if steps and "input" not in self.spikes_per_sample:
+            spikes = f"input a current, {spikes}"
         rows = [
             ("accuracy", f"{self.accuracy:.2%} ± {self.standard_error:.2%}"),
             ("by vote", votes),
@@ -356,7 +355,7 @@ def _measure(spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> _B
     leaders = record.scores == record.scores.amax(-1, keepdim=True)
     first = spikes[0].float()
     counts = [
-        (record.spikes.sum(0) == 0).all(-1).sum(),
+        (record.spikes == 0).all(0).all(-1).sum(),
         (leaders.sum(-1) > 1).sum(),
         ((first != 0) & (first.abs() != 1)).sum(),
         torch.count_nonzero(spikes),
@@ -384,14 +383,15 @@ def _join(batches: Sequence[_Batch], names: tuple[str, ...], start: float) -> Ev
     confusion = torch.stack(confusions).sum(0).cpu()
     means = [count / samples for count in torch.stack(counts).sum(0).tolist()]
     silent, tied, current, *spikes = means
+    by_layer = dict(zip(batches[0].names, spikes, strict=True))
     if current:
-        spikes[0] = math.nan
+        del by_layer["input"]
     loss = sum(float(mean) * batch.samples for mean, batch in zip(losses, batches, strict=True))
     return Evaluation(
         accuracy=int(confusion.trace()) / samples,
         loss=loss / samples,
         confusion=confusion,
-        spikes_per_sample=dict(zip(batches[0].names, spikes, strict=True)),
+        spikes_per_sample=by_layer,
         silent=silent,
         tied=tied,
         accuracy_per_step=torch.stack(correct).sum(0).cpu() / samples,
