@@ -72,6 +72,26 @@ def test_without_a_standard_output(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="its shell cannot close a stream")
+@pytest.mark.parametrize(
+    ("words", "closed", "code"),
+    [
+        ("train --hidden 6 --epochs 1 --num-steps 2 --threshold 500 --out run", "2>&-", 0),  # warns
+        ("stdp --neurons 6 --out run", ">&-", 0),
+        ("train --epochs 0", "2>&-", 2),
+        ("train --epochs 0", ">&- 2>&-", 2),
+    ],
+)
+def test_a_closed_stream_changes_no_exit_code(
+    words: str, closed: str, code: int, tmp_path: Path
+) -> None:
+    command = f"'{sys.executable}' -m spikemnist {words} {closed}"
+    done = subprocess.run(["sh", "-c", command], env=environment(), cwd=tmp_path, check=False)
+    assert done.returncode == code
+    assert (tmp_path / "run/model.safetensors").exists() == (code == 0)
+
+
 def test_without_docstrings_the_options_are_the_same() -> None:
     done = subprocess.run(
         [sys.executable, "-OO", "-m", "spikemnist", "train", "--help"],

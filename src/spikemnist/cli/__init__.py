@@ -37,9 +37,11 @@ COMMANDS = (
 
 def program() -> int:
     """Run the command in ``sys.argv`` as a process of its own: the program ``spikemnist``."""
-    for stream in filter(None, (sys.stdout, sys.stderr)):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         # A folder may have any name; the encoding of a pipe may lack some of its characters.
-        stream.reconfigure(errors="replace")
+        getattr(sys, name).reconfigure(errors="replace")
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt
     return code
@@ -63,8 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with interruptible() as interruption:
         try:
             code = _guarded(words)
-            if sys.stdout is not None:  # closed by the shell
-                sys.stdout.flush()
+            sys.stdout.flush()
         except BrokenPipeError:
             # Python flushes the stream once more when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
