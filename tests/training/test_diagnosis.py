@@ -46,7 +46,7 @@ def test_a_healthy_network_has_no_findings():
         ({}, {"weight_decay": 10.0}, "weight_decay 10 has shrunk the weights", False),
         ({"threshold": 50.0}, {}, "hidden 1 is silent: its membranes reach 0.0", False),
         ({"threshold": 9.0, "beta": 0.1}, {}, "hidden 1 is silent: its membranes reach 0.", None),
-        ({"threshold": 2.0, "spike_grad": "heaviside"}, {}, "hidden 1 is silent: its memb", False),
+        ({"threshold": 2.0, "spike_grad": "heaviside"}, {}, "hidden 1 is silent, and its", False),
     ],
 )
 def test_what_is_wrong_is_said(network, config, finding, learns):
@@ -98,6 +98,14 @@ SGD = {"optimizer": "sgd"}
             {"lr": 1e-3} | SGD,
             "output is silent: .* threshold=0.2",
             {"threshold": 0.2},
+        ),
+        # The sigmoid of SpikingJelly by its name, which here has a slope of 25 in place of 4.
+        (
+            {"hidden": (64, 64), "spike_grad": "sigmoid", "threshold": 1.0} | COUNT,
+            ("latency", 8),
+            {},
+            "hidden 1 is silent, and its surrogate reaches hardly a neuron: .* a smaller slope of",
+            {"spike_grad": Sigmoid(4.0)},
         ),
         # The learning rate of an example, 0.1: SpikingJelly 338 and 402.
         (COUNT, ("rate", 8), {"lr": 0.1} | SGD, "too high; start with lr=0.01", {"lr": 0.01}),

@@ -48,6 +48,12 @@ FLAT = 0.01
 ENOUGH = 32
 """Samples that show the number of classes: labels are all in the lower half once in 2**32."""
 
+WIDE = 3.0
+"""Distance from the threshold at which the default surrogate still has 1 % of its maximum."""
+
+WIDER = ('spike_grad="atan"', "a smaller slope of the surrogate")
+"""Remedies for a surrogate that is too narrow."""
+
 GAP = 0.05
 """Largest lead of the training accuracy over the validation accuracy without a warning."""
 
@@ -91,7 +97,7 @@ def of_layers(
             remedies.append("a tenth of the lr")
         elif in_question and layer.spikes and is_flat(layer):
             state = f"{layer.name} has almost no surrogate gradient"
-            remedies = ['spike_grad="atan"', *rate]
+            remedies = [*WIDER, *rate]
         elif not in_question or layer.spikes:
             continue
         elif layer.macs == layer.acs == 0:
@@ -100,6 +106,9 @@ def of_layers(
             state, remedies = f"training has silenced {layer.name}", ["a tenth of the lr", *rate]
         else:
             state = f"{layer.name} is silent"
+            if is_flat(layer) and layer.threshold * (1 - layer.reach) < WIDE:
+                state += ", and its surrogate reaches hardly a neuron"
+                remedies = [*WIDER, *remedies]
         yield (
             f"{state}: its membranes reach {layer.reach:.3g} of the threshold; start with "
             f"{', or '.join(remedies or ['a code of more spikes'])}"
