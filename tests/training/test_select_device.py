@@ -6,18 +6,14 @@ import pytest
 import torch
 
 from spikemnist.encoding import DirectEncoder
-from spikemnist.models import Classifier
 from spikemnist.training import (
     TrainConfig,
     available_devices,
-    cross_entropy,
-    devices,
     evaluate,
     fit,
     select_device,
 )
-from spikemnist.training.devices import faster_on_a_mac
-from tests.training.small_runs import digits, fit_with, new_classifier, same, weights
+from tests.training.small_runs import digits, new_classifier
 
 DIRECT = DirectEncoder(num_steps=2)
 
@@ -104,56 +100,3 @@ def test_an_absent_device(machine, parts, device, present):
     message = f"device '{device}' is not available; choose from {present}$"
     with pytest.raises(ValueError, match=message):
         select_device(device)
-
-
-@pytest.fixture
-def mac(machine, monkeypatch):
-    """Pretend that a step takes so many seconds on MPS and on the CPU."""
-
-    def pretend(on_mps, on_cpu):
-        machine(mps=True)
-        times = {"mps": on_mps, "cpu": on_cpu}
-        monkeypatch.setattr(devices, "step_time", lambda *arguments: times[arguments[-1].type])
-
-    return pretend
-
-
-@pytest.mark.parametrize(
-    ("on_cpu", "chosen"), [(0.05, "cpu"), (0.083, "cpu"), (0.084, "mps"), (1, "mps")]
-)
-def test_auto_takes_the_faster_device_of_a_mac(mac, capsys, on_cpu, chosen):
-    """MPS, unless the CPU is a fifth faster."""
-    mac(0.1, on_cpu)
-    batch = next(digits(20).batches(20))
-    device = faster_on_a_mac(new_classifier(DIRECT), batch, cross_entropy, progress=True)
-    assert device == torch.device(chosen)
-    line = f"spikemnist: a training step takes 100.0 ms on mps, {1e3 * on_cpu:.1f} ms on cpu: "
-    assert capsys.readouterr().err == f"{line}device {chosen}\n"
-
-
-def test_a_fit_on_a_mac_that_prefers_the_cpu(mac, capsys, tmp_path):
-    mac(0.1, 0.01)
-    run = {"epochs": 1, "run": tmp_path}
-    assert fit_with(new_classifier(DIRECT), digits(20), progress=False, **run).device == "cpu"
-    assert capsys.readouterr().err == ""
-    mac(0.01, 0.1)  # a resumed run stays where it was
-    assert fit_with(new_classifier(DIRECT), digits(20), resume=True, **run).device == "cpu"
-
-
-def test_what_is_not_timed_on_a_mac(mac):
-    """Another module, and a device with a name."""
-    mac(0.1, 0.01)
-    batch = next(digits(20).batches(20))
-    other = Classifier(torch.nn.Linear(2, 2), DIRECT)
-    assert faster_on_a_mac(other, batch, cross_entropy, progress=False).type == "mps"
-    assert select_device("mps").type == "mps"
-
-
-def test_timing_changes_nothing():
-    classifier = new_classifier(DIRECT, dropout=0.5)
-    before, random = weights(classifier), torch.get_rng_state()
-    batch = next(digits(20).batches(20))
-    assert devices.step_time(classifier, batch, cross_entropy, torch.device("cpu")) > 0
-    assert same(weights(classifier), before)
-    assert all(parameter.grad is None for parameter in classifier.parameters())
-    assert torch.equal(torch.get_rng_state(), random)

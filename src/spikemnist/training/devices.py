@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import os
-import statistics
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from spikemnist._progress import note
-from spikemnist._seeds import seeded
-from spikemnist.models.network import SpikingNetwork
-from spikemnist.training.backpropagation import backpropagate
-
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from spikemnist.models import Classifier
-    from spikemnist.training.losses import Loss
-
-    Batch = tuple[Any, Tensor]
-
-UNTIMED, TIMED = 2, 5
-"""Training steps: the first ones, which compile kernels, and the ones whose median counts."""
-
-LEAD = 1.2
-"""Ratio of the times of a step from which the CPU is preferred to MPS."""
+    from torch import nn
 
 
 def available_devices() -> tuple[str, ...]:
@@ -93,46 +74,6 @@ def select_device(
     if target.type == "mps" and dtype == torch.float64:
         raise ValueError("mps has no float64: convert the model with .float(), or use 'cpu'")
     return target
-
-
-def faster_on_a_mac(
-    classifier: Classifier, batch: Batch, loss: Loss, *, progress: bool
-) -> torch.device:
-    """Return MPS, or the CPU if it trains a network faster by a fifth.
-
-    MPS steps through time, whereas kernels of the CPU work only where a spike is. A few training
-    steps are timed on both, and a line on standard error shows the result. The classifier is not
-    changed. A network of another kind is not timed.
-    """
-    mps, cpu = torch.device("mps"), torch.device("cpu")
-    if not isinstance(classifier.network, SpikingNetwork):
-        return mps
-    on_mps, on_cpu = (step_time(classifier, batch, loss, device) for device in (mps, cpu))
-    device = cpu if LEAD * on_cpu < on_mps else mps
-    note(
-        f"a training step takes {1e3 * on_mps:.1f} ms on mps, {1e3 * on_cpu:.1f} ms on cpu: "
-        f"device {device}",
-        progress=progress,
-    )
-    return device
-
-
-def step_time(classifier: Classifier, batch: Batch, loss: Loss, device: torch.device) -> float:
-    """Return the median time of a training step of a copy of the network, in seconds."""
-    copy_on_device = copy.deepcopy(classifier).to(device).train()
-    samples, labels = batch[0].to(device), batch[1].to(device)
-    optimizer = torch.optim.Adam(copy_on_device.parameters())
-    times = []
-    with seeded(0, device) as generator:
-        for _ in range(UNTIMED + TIMED):
-            start = time.perf_counter()
-            optimizer.zero_grad()
-            spikes = copy_on_device.encode(samples, generator=generator)
-            backpropagate(copy_on_device.network, spikes, labels, loss)
-            optimizer.step()
-            next(copy_on_device.parameters()).flatten()[:1].cpu()  # waits for the device
-            times.append(time.perf_counter() - start)
-    return statistics.median(times[UNTIMED:])
 
 
 def parameter_dtype(model: nn.Module) -> torch.dtype:

@@ -6,10 +6,9 @@ import contextlib
 import copy
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from spikemnist._interrupt import interruptible
 from spikemnist._load import MODEL
@@ -25,7 +24,7 @@ from spikemnist.training.callbacks import csv_logger
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.description import describe_run
-from spikemnist.training.devices import faster_on_a_mac, parameter_dtype, select_device
+from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import Dataset, as_dataset, make_feed
 from spikemnist.training.findings import TrainingWarning
 from spikemnist.training.folder import CHECKPOINT, METRICS, find_folder, open_folder
@@ -43,12 +42,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import torch
+
     from spikemnist._interrupt import Interruption
     from spikemnist.models import Classifier
     from spikemnist.training.callbacks import Callback
-    from spikemnist.training.checkpoint import Checkpoint
     from spikemnist.training.feed import Data
-    from spikemnist.training.losses import Loss
 
 
 def fit(
@@ -99,10 +98,7 @@ def fit(
         True ends the run. A resumed run calls them once more for its last finished epoch, as it may
         have been killed before they ran.
     device : str or torch.device, default "auto"
-        Device to train on: see `select_device`. On a Mac, ``"auto"`` times a few training steps on
-        MPS and on the CPU, if ``train`` is a dataset or a pair of tensors; a line on standard error
-        shows which it takes: MPS, unless the CPU is faster by a fifth. A resumed run stays on its
-        device.
+        Device to train on: see `select_device`.
     progress : bool, default True
         Whether to write a line for each epoch on standard error, and to show a bar if that is a
         terminal.
@@ -162,10 +158,6 @@ def fit(
     earlier = None
     if folder is not None and resume and (folder / CHECKPOINT).exists():
         earlier = load_checkpoint(folder / CHECKPOINT)
-    if device == "auto" and target.type == "mps":
-        target = _on_a_mac(
-            classifier, training_set, config.batch_size, loss, earlier, progress=progress
-        )
     description = {}
     if folder is not None or together.size > 1:
         description = describe_run(classifier, train, validation, config)
@@ -268,25 +260,6 @@ def _train(
     except KeyboardInterrupt:
         interruption.pressed = True
     run.keep_weights()
-
-
-def _on_a_mac(
-    classifier: Classifier,
-    train: Data,
-    batch_size: int,
-    loss: Loss,
-    earlier: Checkpoint | None,
-    *,
-    progress: bool,
-) -> torch.device:
-    """Return the device of a resumed run, or the faster one."""
-    if earlier is not None and earlier.history.device in ("cpu", "mps"):
-        return torch.device(earlier.history.device)
-    dataset = as_dataset(train)
-    if not isinstance(dataset, Dataset) or not len(dataset):
-        return torch.device("mps")
-    batch: Any = next(dataset.batches(batch_size))
-    return faster_on_a_mac(classifier, batch, loss, progress=progress)
 
 
 def _call(callbacks: Sequence[Callback], run: Run) -> bool:
