@@ -45,10 +45,8 @@ def check_images(images: torch.Tensor) -> None:
         low, high = torch.stack(images.detach().aminmax()).tolist()  # a device is waited for once
         if not (low >= 0 and high <= 1):  # written so that NaN fails
             remedy = "Divide by the maximum, or pass uint8 images"
-            if not np.isfinite(high - low):
-                remedy = "Replace NaN and infinity, or leave these images out"
-            elif low < 0:
-                remedy = "Undo the normalisation, or use (x - min) / (max - min) of all images"
+            if not 0 <= low <= high < float("inf"):  # or NaN
+                remedy = "Undo the normalisation, or use (x - min) / (max - min) of finite images"
             raise ValueError(
                 f"floating images must lie in [0, 1]; got values in [{low:g}, {high:g}]. {remedy}"
             )

@@ -180,7 +180,7 @@ def test_a_layer_of_which_half_is_saturated(share, findings):
     assert len([*of_layers([replace(layer, saturated=share)], {"hidden 1"})]) == findings
 
 
-OUTPUTS = "the network has {} outputs, but the data have {} classes. The decision is one output"
+OUTPUTS = "the network has {} outputs, the data have {} classes, and outputs do not vote"
 
 
 @pytest.mark.parametrize("outputs", [19, 20, 500])

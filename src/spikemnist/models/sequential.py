@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _KNOWN = f"{', '.join(kind.__name__ for kind in (nn.Sequential, *MEMORYLESS))} and snntorch.Leaky"
 
-_CONVOLVE = nn.Conv2d._conv_forward
-
 _SILENT = "snntorch.Leaky(beta=0, threshold=1e9, reset_mechanism='none')"
 """Neurons that never fire, and whose membrane is their current."""
 
@@ -104,17 +102,15 @@ def _step(name: str) -> str:
 
 def _is(module: nn.Module, *kinds: type[Kind]) -> TypeGuard[Kind]:
     """Return whether a module is one of these classes, or a subclass with the same ``forward``."""
-    own = type(module)
-    return any(isinstance(module, k) and own.forward is k.forward for k in kinds) and (
-        getattr(own, "_conv_forward", _CONVOLVE) is _CONVOLVE  # which the forward of Conv2d calls
-    )
+    return any(isinstance(module, k) and type(module).forward is k.forward for k in kinds)
 
 
 def _check_memoryless(path: str, module: nn.Module) -> None:
     kind = type(module).__name__
     if isinstance(module, LazyModuleMixin):
         raise ValueError(f"{path} is {kind}, which has no weights yet; call the network once first")
-    if not _is(module, *MEMORYLESS):
+    own = getattr(type(module), "_conv_forward", None)  # which the forward of Conv2d calls
+    if not _is(module, *MEMORYLESS) or own not in (None, nn.Conv2d._conv_forward):
         raise UnsupportedError(f"{path} is {kind}, and the kernels run {_KNOWN}")
     if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
         raise UnsupportedError(

@@ -53,9 +53,8 @@ class Feed:
     @property
     def classes(self) -> int:
         """Number of classes, by names or labels; 0 of an iterable, which only reading tells."""
-        if not isinstance(self.data, Dataset):
-            return 0
-        return len(self.data.classes) or int(self.data.labels.max()) + 1
+        data = self.data
+        return len(data.classes) or int(data.labels.max()) + 1 if isinstance(data, Dataset) else 0
 
     def batches(self, seed: int | None = None) -> Iterator[tuple[Any, Tensor]]:
         """Yield the batches of one epoch; a dataset is shuffled by ``seed``."""

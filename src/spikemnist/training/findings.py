@@ -175,9 +175,8 @@ def of_outputs(named: Sized, outputs: int, classes: int, samples: int) -> Iterat
     """Yield a finding if a network has twice as many outputs as classes, without names."""
     if classes and outputs >= 2 * classes and samples >= ENOUGH and not named:
         yield (
-            f"the network has {outputs} outputs, but the data have {classes} classes. The decision "
-            "is one output, and outputs do not vote together: give it an output for each class, or "
-            "name all outputs by classes= of the Classifier"
+            f"the network has {outputs} outputs, the data have {classes} classes, and outputs do "
+            "not vote together: give it one for each class, or name all by classes= of a Classifier"
         )
 
 

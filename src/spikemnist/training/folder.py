@@ -139,12 +139,11 @@ def held(folder: Path) -> Iterator[None]:
             stack.callback(os.close, handle)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FileExistsError(
-                    f"another process is training in {folder}: wait for it, or end it"
-                ) from None
-            except OSError:  # a file system without locks
-                pass
+            except OSError as error:
+                if isinstance(error, BlockingIOError):  # else a file system without locks
+                    raise FileExistsError(
+                        f"another process is training in {folder}: wait for it, or end it"
+                    ) from None
         for file in folder.glob(f"{PREFIX}*"):
             file.unlink(missing_ok=True)
         yield
