@@ -149,11 +149,11 @@ def _add_output(result: Any, step: Step, batch: int) -> None:
         )
     neuron = next((neuron for neuron, (_, _, passed) in step.items() if passed is first), None)
     _, membrane, _ = step.pop(neuron, (first, first, first))
-    fired = first if neuron or rest else torch.zeros_like(first)
+    fired = torch.zeros_like(first) if neuron is None and not rest else first
     step[neuron] = fired, rest[-1].to(first.dtype) if rest else membrane, first
 
 
 def _stack(steps: Sequence[tuple[Tensor, ...]]) -> LayerOutput:
-    spikes, membrane, _ = map(torch.stack, zip(*steps, strict=True))
+    spikes, membrane = map(torch.stack, [*zip(*steps, strict=True)][:2])
     counts = torch.count_nonzero(spikes, (0, *range(2, spikes.dim())))  # whatever their height
     return LayerOutput(spikes, membrane, counts, None, tuple(spikes.shape[2:]))

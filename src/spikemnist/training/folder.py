@@ -33,7 +33,7 @@ def find_folder(run: str | os.PathLike[str] | None, *, resume: bool) -> Path | N
     Raises
     ------
     ValueError
-        If there is nothing to resume, or the file of a run is damaged.
+        If there is nothing to resume.
     FileExistsError
         If the folder of a new run holds a run already.
     FileNotFoundError
