@@ -125,6 +125,9 @@ def kill(trial: Trial, folder: Path) -> str:
     ended = run(words_of(trial.command, trial.out), folder, trial)
     if ended.code != -signal.SIGKILL:
         return "late" if ended.code == 0 else f"exit code {ended.code}: {ended.printed}"
+    for file in trial.out.glob("*.json"):
+        if not file.stat().st_size:  # killed as it was made: the message of the next run says so
+            file.unlink()
     if wrong := not_whole(trial.out):
         return wrong
     resume = (trial.out / "command.json").exists()
