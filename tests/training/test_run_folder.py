@@ -18,7 +18,7 @@ import pytest
 from spikemnist import __version__, load
 from spikemnist.training import TrainConfig
 from spikemnist.training.checkpoint import load_checkpoint
-from spikemnist.training.folder import open_folder
+from spikemnist.training.folder import held, open_folder
 from tests.training import small_runs
 from tests.training.small_runs import PROCESSES, new_classifier, run, same, weights
 
@@ -187,6 +187,33 @@ def test_a_run_is_not_disturbed_by_a_second_one(
     assert same(weights(classifier), weights(finished[1]))
     assert configuration(tmp_path) == configuration(finished[0])
     run(tmp_path, classifier, epochs=1, resume=True)  # the folder is free again
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_worker_that_lives_on_does_not_hold_the_folder(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with held(tmp_path):
+        worker = os.fork()
+        if not worker:
+            os.read(reading, 1)
+            os._exit(0)
+    try:
+        with held(tmp_path):
+            pass
+    finally:
+        os.write(writing, b"x")
+        os.waitpid(worker, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such lock")
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    run(tmp_path, new_classifier(), epochs=1)
+    assert names(tmp_path) == FILES
 
 
 def test_a_folder_that_a_kill_left_empty_says_so(tmp_path: Path) -> None:

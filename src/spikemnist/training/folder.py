@@ -139,6 +139,7 @@ def held(folder: Path) -> Iterator[None]:
             stack.callback(os.close, handle)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.callback(fcntl.flock, handle, fcntl.LOCK_UN)  # also for forked workers
             except OSError as error:
                 if isinstance(error, BlockingIOError):  # else a file system without locks
                     raise FileExistsError(
