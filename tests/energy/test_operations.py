@@ -58,10 +58,13 @@ def inputs(draw: st.DrawFn) -> Tensor:
     random = torch.Generator().manual_seed(draw(SEEDS))
     uniform = torch.rand((steps, batch, *IMAGE), generator=random)
     lit = uniform < draw(st.sampled_from([0.0, 0.3, 1.0]))
-    kind = draw(st.sampled_from(["spikes", "signed", "grey"]))
+    kind = draw(st.sampled_from(["spikes", "signed", "grey", "mixed"]))
+    mixed = uniform.clone()
+    mixed[:, 0] = 1  # the first sample has spikes, beside grey ones
     values = {
         "spikes": torch.ones_like(uniform),
         "grey": uniform,
+        "mixed": mixed,
         "signed": (uniform - 0.15).sign(),
     }
     return (lit * values[kind]).to(torch.uint8 if kind == "spikes" else torch.float32)

@@ -324,10 +324,10 @@ def test_what_snntorch_cannot_step_is_refused_by_name(kind: str, backend: Any) -
 class Skipping(nn.Module):
     """A forward that calls one of its neurons at some timesteps only."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int) -> None:
         super().__init__()
         self.fc, self.lif1, self.lif2 = nn.Linear(F, C), neuron(), neuron()
-        self.calls = 0
+        self.calls, self.first = 0, first
 
     def forward(self, x: torch.Tensor) -> Any:
         self.calls += 1
@@ -337,10 +337,8 @@ class Skipping(nn.Module):
 
 @pytest.mark.parametrize("first", [1, 2])
 def test_a_neuron_that_is_skipped_is_named(first: int) -> None:
-    network = Skipping()
-    network.first = first
     with pytest.raises(ValueError, match=r"^network.lif1 must be called at each timestep, or at n"):
-        accelerate(network)(current())
+        accelerate(Skipping(first))(current())
 
 
 def test_spikes_alone_or_with_their_membrane_are_one_output() -> None:

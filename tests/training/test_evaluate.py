@@ -96,7 +96,7 @@ def by_hand(classifier, data):
         "accuracy": sum(confusion[c][c] for c in range(10)) / n,
         "loss": loss / n,
         "confusion": confusion,
-        "spikes_per_sample": {k: count / n for k, count in fired.items() if count == count},
+        "spikes_per_sample": {k: x / n for k, x in fired.items() if not math.isnan(x)},
         "silent": silent / n,
         "tied": tied / n,
         "accuracy_per_step": [count / n for count in correct],

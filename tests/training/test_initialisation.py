@@ -86,7 +86,7 @@ def test_a_random_code_fires_at_the_rate_for_other_draws_as_well():
         assert [measured["hidden 1"], measured["hidden 2"]] == pytest.approx([0.1, 0.1], rel=0.2)
 
 
-def test_batch_normalisation_fires_at_the_rate_in_training():
+def test_batch_normalisation_fires_at_the_rate_in_both_modes():
     torch.manual_seed(0)
     network = LeakyConvNet("4C5-P2-20-10", batch_norm=True, threshold=8.0)
     classifier = Classifier(network, DIRECT)

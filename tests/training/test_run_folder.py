@@ -18,7 +18,7 @@ import pytest
 from spikemnist import __version__, load
 from spikemnist.training import TrainConfig
 from spikemnist.training.checkpoint import load_checkpoint
-from spikemnist.training.folder import held, open_folder
+from spikemnist.training.folder import locked, open_folder
 from tests.training import small_runs
 from tests.training.small_runs import PROCESSES, new_classifier, run, same, weights
 
@@ -191,15 +191,15 @@ def test_a_run_is_not_disturbed_by_a_second_one(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_worker_that_lives_on_does_not_hold_the_folder(tmp_path: Path) -> None:
+def test_a_forked_worker_that_lives_on_keeps_no_lock(tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    with held(tmp_path):
+    with locked(tmp_path):
         worker = os.fork()
         if not worker:
             os.read(reading, 1)
             os._exit(0)
     try:
-        with held(tmp_path):
+        with locked(tmp_path):
             pass
     finally:
         os.write(writing, b"x")

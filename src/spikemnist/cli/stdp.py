@@ -12,7 +12,7 @@ from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, refuse, request
 from spikemnist.cli.output import command_line, say, show, show_detail
 from spikemnist.cli.parser import number, whole
-from spikemnist.training.folder import METRICS, held
+from spikemnist.training.folder import METRICS, locked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def run(command: Command) -> int:
     images, test = sources.load(command.data, command.root)
     train = images.images, images.labels  # type: ignore[union-attr]  # --data has no recordings
     files, settings = [runs.MODEL, runs.COMMAND], dict[str, float]()
-    with runs.run_folder("stdp", command, "stdp") as folder, held(folder):
+    with runs.run_folder("stdp", command, "stdp") as folder, locked(folder):
         model = folder / runs.MODEL
         if isinstance(classifier, spikemnist.plasticity.ConvSTDPClassifier):
             classifier.fit(*train)

@@ -97,7 +97,7 @@ def check_kinds(network: nn.Module) -> None:
         if kinds and kinds[0] not in NEURONS | PARTS:
             raise ValueError(
                 f"{path} is snntorch.{kinds[0]}, which does not take one timestep after the other "
-                "with the current alone; use other neurons, such as snntorch.Leaky"
+                "with the current alone; use another module, such as snntorch.Leaky"
             )
 
 

@@ -176,7 +176,7 @@ def of_outputs(named: Sized, outputs: int, classes: int, samples: int) -> Iterat
     if classes and outputs >= 2 * classes and samples >= ENOUGH and not named:
         yield (
             f"the network has {outputs} outputs, the data have {classes} classes, and outputs do "
-            "not vote together: give it one for each class, or name all by classes= of a Classifier"
+            "not vote together: use one for each class, or name all: Classifier(..., classes=names)"
         )
 
 

@@ -186,11 +186,11 @@ def fit(
         folder=folder,
     )
     savable = folder is not None and together.is_first and _is_savable(classifier, folder)
-    held = contextlib.ExitStack()
-    with interruptible() as interruption, held, processes.explained(), kept_memory():
+    stack = contextlib.ExitStack()
+    with interruptible() as interruption, stack, processes.explained(), kept_memory():
         if folder is not None:
             opened = open_folder(folder, description, resume=resume)
-            together.first(lambda: held.enter_context(opened))
+            together.first(lambda: stack.enter_context(opened))
             if resume and earlier is None and together.is_first:
                 note(f"no {CHECKPOINT} in {folder}: starting at the first epoch", progress=progress)
         state.start(earlier)

@@ -60,7 +60,7 @@ def find_folder(run: str | os.PathLike[str] | None, *, resume: bool) -> Path | N
 
 @contextlib.contextmanager
 def open_folder(folder: Path, description: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
-    """Claim a folder by the description of a new run, or with ``resume`` compare it; hold it.
+    """Claim a folder by the description of a new run, or with ``resume`` compare it; lock it.
 
     A resumed run may have more epochs where the learning rate does not depend on their number. The
     files of a new run that fails in its first epoch are removed.
@@ -79,7 +79,7 @@ def open_folder(folder: Path, description: Mapping[str, Any], *, resume: bool) -
         except FileExistsError:
             find_folder(folder, resume=False)  # raises with the reason
             raise
-    with held(folder):
+    with locked(folder):
         if resume:
             earlier, settings = read_json(config, *description), description["settings"]
             former = earlier["settings"]
@@ -120,8 +120,8 @@ def claim(file: Path, **values: object) -> None:
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run folder, and remove the temporary files of a killed one.
+def locked(folder: Path) -> Iterator[None]:
+    """Lock a run folder against other processes, and remove temporary files of a killed one.
 
     The system frees the lock when the process ends. Windows has no such lock, and some network file
     systems have none: there the folder is not protected.
@@ -129,7 +129,7 @@ def held(folder: Path) -> Iterator[None]:
     Raises
     ------
     FileExistsError
-        If another process holds the folder.
+        If another process has locked the folder.
     """
     with contextlib.ExitStack() as stack:
         if sys.platform != "win32":
