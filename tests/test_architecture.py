@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "ops": {"kernels.compiler", "kernels.splitmix", "_names", "_tensors"},
     "engine": {"ops", "kernels", "_tensors"},
     "gpu": {"ops"},
-    "encoding": {"kernels", "_lazy", "_tensors"},
+    "encoding": {"kernels", "_lazy", "_names", "_tensors"},
     "data": {"_atomic", "_progress", "_signatures", "_tensors"},
     "models": {
         "ops",
@@ -68,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
         "_atomic",
         "_interrupt",
         "_lazy",
-        "_names.NetworkName",
+        "_names",
         "_progress",
         "_checkpoints",
         "_load.MODEL",

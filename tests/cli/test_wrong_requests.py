@@ -81,7 +81,7 @@ if TYPE_CHECKING:
         ("train now", "spikemnist train has no now"),
         ("train --model mpl", "--model: unknown 'mpl'; did you mean mlp?"),
         ("train --augment affin", "--augment: unknown 'affin'; did you mean affine?"),
-        ("train --encoder latncy", "did you mean 'latency'?"),
+        ("train --encoder latncy", "did you mean latency?"),
         ("train --loss hinge", "--loss: unknown 'hinge'; choose from cross_entropy, spike_time"),
         ("stdp --data nmnist", "--data: unknown 'nmnist'; did you mean mnist?"),
     ],

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist.encoding import (
+    ENCODERS,
     BurstEncoder,
     DeltaEncoder,
     DirectEncoder,
@@ -23,6 +24,7 @@ from spikemnist.encoding import (
     PopulationEncoder,
     RankOrderEncoder,
     RateEncoder,
+    get_encoder,
 )
 from spikemnist.models import Classifier, LeakyMLP
 from tests.encoding.encoder_cases import SPIKE_DTYPES
@@ -152,10 +154,14 @@ def test_binary_encoders_have_compact_spikes(encoder: Any) -> None:
     assert torch.equal(compact.float(), encode(encoder, images))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_options_are_named(kind: Any) -> None:
+@pytest.mark.parametrize("name", ENCODERS)
+def test_timesteps_by_position_name_and_default(name: str) -> None:
+    """All other options are named."""
+    kind = type(get_encoder(name))
+    assert kind(25) == kind(num_steps=25) == get_encoder(name, 25)
+    assert kind() == get_encoder(name) == Classifier(LeakyMLP(), name).encoder == kind(8)
     with pytest.raises(TypeError, match="positional"):
-        kind(25)
+        kind(25, 1)
 
 
 @pytest.mark.parametrize(

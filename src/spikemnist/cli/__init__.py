@@ -16,6 +16,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from spikemnist._interrupt import interruptible
+from spikemnist._names import suggestion
 from spikemnist.cli.errors import (
     CLOSED_PIPE,
     FAILURE,
@@ -123,7 +124,7 @@ def _answer(words: list[str]) -> int:
         if name not in COMMANDS:
             raise WrongRequest(
                 f"{name!r} is no command"
-                + (parser.suggestion(name, COMMANDS) or f"; choose from {', '.join(COMMANDS)}")
+                + (suggestion(name, COMMANDS) or f"; choose from {', '.join(COMMANDS)}")
             )
         module = importlib.import_module(f"spikemnist.cli.{name}")
         if not parser.HELP.isdisjoint(words):

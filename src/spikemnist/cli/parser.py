@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import difflib
 import inspect
 import math
 import re
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from spikemnist import _names
+from spikemnist._names import NUM_STEPS, suggestion
 from spikemnist.cli.errors import WrongRequest, flag
 from spikemnist.encoding import ENCODERS
 
@@ -294,20 +294,13 @@ def number(low: float = -math.inf, high: float = math.inf) -> Callable[[str], fl
     return convert
 
 
-def suggestion(word: str, names: Iterable[str]) -> str:
-    """Return a question for the name that was meant, or an empty string."""
-    bare = {name.lstrip("-"): name for name in names}
-    close = difflib.get_close_matches(word.lstrip("-"), bare, 1)
-    return f"; did you mean {bare[close[0]]}?" if close else ""
-
-
 CODES = (
     f"code that turns images into spikes: {', '.join(ENCODERS)}, or a code from a plug-in package; "
     "events is for nmnist"
 )
 SHARED: dict[str, tuple[str, Any, Callable[[str], Any] | None, str]] = {
     "--encoder": (CODES, "latency", None, "NAME"),
-    "--num-steps": ("timesteps for each sample", 8, whole(1, 100_000), "T"),
+    "--num-steps": ("timesteps for each sample", NUM_STEPS, whole(1, 100_000), "T"),
     "--index": ("index of the sample in the test set, from 0", 0, whole(0), "N"),
     "--device": ("PyTorch device; auto uses CUDA, else MPS, else the CPU", "auto", None, "NAME"),
     "--seed": ("seed of random encoders such as rate", 0, whole(0, 2**63 - 1), "N"),

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from spikemnist.encoding.protocol import (
-    check_num_steps,
-    check_spikes,
-    intensities,
-    is_integer,
-)
+from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities, is_integer
 from spikemnist.encoding.spikes import timesteps
 
 if TYPE_CHECKING:
@@ -27,7 +22,7 @@ LARGEST = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class BurstEncoder:
+class BurstEncoder(Timesteps):
     r"""Encode a pixel as a burst from timestep 0; its brightness sets the length and the interval.
 
     .. math::
@@ -38,7 +33,7 @@ class BurstEncoder:
 
     Parameters
     ----------
-    num_steps : int
+    num_steps : int, default 8
         Number of timesteps, ``T``.
     max_spikes : int, default 4
         Number of spikes :math:`N_{\max}` of a pixel of 1.
@@ -69,13 +64,12 @@ class BurstEncoder:
 
     binary: ClassVar[bool] = True
 
-    num_steps: int
     max_spikes: int = 4
     min_interval: int = 1
     max_interval: int = 2
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps)
+        super().__post_init__()
         numbers = (self.max_spikes, self.min_interval, self.max_interval)
         if not all(is_integer(number, 1, LARGEST) for number in numbers):
             raise ValueError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from spikemnist.encoding.protocol import check_num_steps, check_spikes, intensities
+from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities
 from spikemnist.encoding.spikes import timesteps
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeltaEncoder:
+class DeltaEncoder(Timesteps):
     r"""Encode a pixel as one spike for each threshold step that its estimate has to rise.
 
     .. math::
@@ -32,7 +32,7 @@ class DeltaEncoder:
 
     Parameters
     ----------
-    num_steps : int
+    num_steps : int, default 8
         Number of timesteps, ``T``. Pixels brighter than ``num_steps * threshold`` look the same.
     threshold : float, default 0.1
         Threshold :math:`\theta` in (0, 1], the resolution of the code.
@@ -60,11 +60,10 @@ class DeltaEncoder:
 
     binary: ClassVar[bool] = True
 
-    num_steps: int
     threshold: float = 0.1
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps)
+        super().__post_init__()
         if not 0 < self.threshold <= 1:
             raise ValueError(f"threshold must lie in (0, 1]; got {self.threshold}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spikemnist.encoding.protocol import check_num_steps, check_spikes, intensities
+from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectEncoder:
+class DirectEncoder(Timesteps):
     r"""Encode a pixel as a constant current, :math:`I_t = x`.
 
     The first layer of neurons then makes the spikes. The result is a view with stride 0 along
@@ -25,7 +25,7 @@ class DirectEncoder:
 
     Parameters
     ----------
-    num_steps : int
+    num_steps : int, default 8
         Number of timesteps, ``T``.
 
     Raises
@@ -46,11 +46,6 @@ class DirectEncoder:
     >>> current.shape, current.stride(0)
     (torch.Size([25, 2, 28, 28]), 0)
     """
-
-    num_steps: int
-
-    def __post_init__(self) -> None:
-        check_num_steps(self.num_steps)
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Encode images ``[B, ...]`` as a current ``[T, B, ...]``."""

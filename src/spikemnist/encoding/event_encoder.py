@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import torch
 
-from spikemnist.encoding.protocol import check_num_steps, is_integer
+from spikemnist.encoding.protocol import Timesteps, is_integer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ class Events(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventEncoder:
+class EventEncoder(Timesteps):
     r"""Sort events into timesteps; a pixel fires once in each timestep with any of its events.
 
     Event i of n, at the time :math:`t_i`, falls into timestep
@@ -47,7 +47,7 @@ class EventEncoder:
 
     Parameters
     ----------
-    num_steps : int
+    num_steps : int, default 8
         Number of timesteps, ``T``.
     by : str, default "time"
         ``"time"``: timesteps of equal duration. ``"count"``: timesteps of equally many events.
@@ -81,13 +81,12 @@ class EventEncoder:
 
     binary: ClassVar[bool] = True
 
-    num_steps: int
     by: Literal["time", "count"] = "time"
     duration: int | None = None
     polarity: Literal["channels", "merged"] = "channels"
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps)
+        super().__post_init__()
         if self.by not in ("time", "count"):
             raise ValueError(f"by must be 'time' or 'count'; got {self.by!r}")
         if self.polarity not in ("channels", "merged"):

@@ -13,8 +13,8 @@ import torch
 
 from spikemnist.encoding.pixels import Ramp, by_sample, code_pixels
 from spikemnist.encoding.protocol import (
+    Timesteps,
     check_first_spike_time,
-    check_num_steps,
     check_spikes,
     intensities,
 )
@@ -28,7 +28,7 @@ EPSILON = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatencyEncoder:
+class LatencyEncoder(Timesteps):
     r"""Encode a pixel as the time of its only spike: the brighter, the earlier.
 
     .. math::
@@ -43,7 +43,7 @@ class LatencyEncoder:
 
     Parameters
     ----------
-    num_steps : int
+    num_steps : int, default 8
         Number of timesteps, ``T``.
     tau : float, default 1.0
         Time constant in timesteps; has no effect with ``normalize``.
@@ -86,7 +86,6 @@ class LatencyEncoder:
 
     binary: ClassVar[bool] = True
 
-    num_steps: int
     tau: float = 1.0
     threshold: float = 0.01
     curve: Literal["linear", "log"] = "linear"
@@ -95,7 +94,7 @@ class LatencyEncoder:
     first_spike_time: int = 0
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps)
+        super().__post_init__()
         check_first_spike_time(self.first_spike_time, self.num_steps)
         if self.curve not in ("linear", "log"):
             raise ValueError(f"curve must be 'linear' or 'log'; got {self.curve!r}")

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from spikemnist.encoding.protocol import (
-    check_num_steps,
-    check_spikes,
-    intensities,
-    is_integer,
-)
+from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities, is_integer
 from spikemnist.encoding.spikes import timesteps
 
 if TYPE_CHECKING:
@@ -26,7 +21,7 @@ MOST_PHASES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhaseEncoder:
+class PhaseEncoder(Timesteps):
     r"""Encode a pixel as its binary digits: a spike at each phase whose digit is one.
 
     .. math::
@@ -40,7 +35,7 @@ class PhaseEncoder:
 
     Parameters
     ----------
-    num_steps : int
+    num_steps : int, default 8
         Number of timesteps, ``T``; fewer than ``num_phases`` omit the last digits.
     num_phases : int, default 8
         Number of phases :math:`K`, from 1 to 16. Eight represent a uint8 pixel exactly.
@@ -73,11 +68,10 @@ class PhaseEncoder:
 
     binary: ClassVar[bool] = True
 
-    num_steps: int
     num_phases: int = 8
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps)
+        super().__post_init__()
         if not is_integer(self.num_phases, 1, MOST_PHASES):
             raise ValueError(
                 f"num_phases must be an integer in 1..{MOST_PHASES}; got {self.num_phases!r}"

@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from spikemnist.encoding.pixels import CodedPixels, by_sample
-from spikemnist.encoding.protocol import (
-    check_num_steps,
-    check_spikes,
-    intensities,
-    is_integer,
-)
+from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities, is_integer
 from spikemnist.encoding.spikes import once, timesteps
 
 if TYPE_CHECKING:
@@ -31,7 +26,7 @@ LEVELS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class PopulationEncoder:
+class PopulationEncoder(Timesteps):
     r"""Encode a pixel by Gaussian receptive fields: the nearest field fires first.
 
     .. math::
@@ -47,7 +42,7 @@ class PopulationEncoder:
 
     Parameters
     ----------
-    num_steps : int
+    num_steps : int, default 8
         Number of timesteps, ``T``.
     num_fields : int, default 8
         Number of fields :math:`M`, at least 3.
@@ -83,13 +78,12 @@ class PopulationEncoder:
 
     binary: ClassVar[bool] = True
 
-    num_steps: int
     num_fields: int = 8
     overlap: float = 1.5
     threshold: float = 0.1
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps)
+        super().__post_init__()
         if not is_integer(self.num_fields, LEAST_FIELDS):
             raise ValueError(
                 f"num_fields must be an integer >= {LEAST_FIELDS}; got {self.num_fields!r}"

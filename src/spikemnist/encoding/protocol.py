@@ -5,10 +5,12 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
+from spikemnist._names import NUM_STEPS
 from spikemnist._tensors import check_images, check_tensor
 
 if TYPE_CHECKING:
@@ -106,6 +108,16 @@ def intensities(images: Tensor) -> Tensor:
 def is_integer(value: object, least: int, most: float = float("inf")) -> bool:
     """Return whether a value is an integer in a range; a bool is not."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+@dataclass(frozen=True)
+class Timesteps:
+    """Base class of the encoders of the package: ``num_steps`` comes first, by position or name."""
+
+    num_steps: int = NUM_STEPS
+
+    def __post_init__(self) -> None:
+        check_num_steps(self.num_steps)
 
 
 def check_num_steps(num_steps: int) -> None:

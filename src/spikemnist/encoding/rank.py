@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from spikemnist.encoding.pixels import CodedPixels, by_sample
-from spikemnist.encoding.protocol import check_num_steps, intensities
+from spikemnist.encoding.protocol import Timesteps, intensities
 from spikemnist.encoding.spikes import once
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankOrderEncoder:
+class RankOrderEncoder(Timesteps):
     r"""Encode each lit pixel as one spike, in order of brightness.
 
     .. math:: t(x) = \left\lfloor T \, \frac{|\{y \text{ lit} : y > x\}|}{|\{y \text{ lit}\}|}
@@ -31,7 +31,7 @@ class RankOrderEncoder:
 
     Parameters
     ----------
-    num_steps : int
+    num_steps : int, default 8
         Number of timesteps, ``T``.
     threshold : float, default 0.0
         Brightness in [0, 1) up to which a pixel stays silent.
@@ -60,11 +60,10 @@ class RankOrderEncoder:
 
     binary: ClassVar[bool] = True
 
-    num_steps: int
     threshold: float = 0.0
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps)
+        super().__post_init__()
         if not 0 <= self.threshold < 1:
             raise ValueError(f"threshold must lie in [0, 1); got {self.threshold}")
 

@@ -12,8 +12,8 @@ import torch
 
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.protocol import (
+    Timesteps,
     check_first_spike_time,
-    check_num_steps,
     check_spikes,
     intensities,
 )
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RateEncoder:
+class RateEncoder(Timesteps):
     r"""Encode brightness as a rate: independent Bernoulli spikes, or evenly spaced ones.
 
     .. math::
@@ -44,7 +44,7 @@ class RateEncoder:
 
     Parameters
     ----------
-    num_steps : int
+    num_steps : int, default 8
         Number of timesteps, ``T``.
     gain, offset : float, default 1.0 and 0.0
         Gain :math:`g` and offset :math:`o`. A negative gain needs a positive offset.
@@ -87,14 +87,13 @@ class RateEncoder:
 
     binary: ClassVar[bool] = True
 
-    num_steps: int
     gain: float = 1.0
     offset: float = 0.0
     first_spike_time: int = 0
     deterministic: bool = False
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps)
+        super().__post_init__()
         check_first_spike_time(self.first_spike_time, self.num_steps)
         largest = torch.finfo(torch.float32).max
         if not (abs(self.gain) <= largest and abs(self.offset) <= largest):  # rejects NaN too

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from spikemnist._names import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,15 +93,15 @@ def available_encoders() -> tuple[str, ...]:
     return tuple(sorted({*_paths, *_factories, *_plugins().names}))
 
 
-def get_encoder(name: str, **options: Any) -> Encoder:
+def get_encoder(name: str, *arguments: Any, **options: Any) -> Encoder:
     """Build an encoder by name.
 
     Parameters
     ----------
     name : str
         Name of the encoder, one of `available_encoders`.
-    **options : Any
-        Arguments of its class.
+    *arguments, **options
+        Arguments of its class. The encoders of the package take ``num_steps`` first, 8 by default.
 
     Returns
     -------
@@ -116,10 +117,10 @@ def get_encoder(name: str, **options: Any) -> Encoder:
 
     Examples
     --------
-    >>> get_encoder("latency", num_steps=8).num_steps
-    8
+    >>> get_encoder("delta", 25)
+    DeltaEncoder(num_steps=25, threshold=0.1)
     """
-    return _factory(name)(**options)
+    return _factory(name)(*arguments, **options)
 
 
 def describe_encoder(encoder: Encoder) -> dict[str, object]:
@@ -173,11 +174,9 @@ def _factory(name: str) -> Callable[..., Encoder]:
         plugins = _plugins().select(name=name)
         if not plugins:
             names = available_encoders()
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(
                 f"unknown encoder {name!r}; choose from {', '.join(names)}, or install the package "
-                f"that provides it{hint}"
+                f"that provides it{suggestion(name, names)}"
             )
         (plugin, *_) = plugins
         try:

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 Samples = Tensor | EventBatch
 """Input of an encoder: images ``[B, ...]``, or the events of B recordings."""
 
-NUM_STEPS = 8
-"""Number of timesteps of an encoder given by name, as on the command line."""
-
 
 class Classifier(nn.Module):
     """A network with its encoder: samples in, a `Record` out.
@@ -42,8 +39,8 @@ class Classifier(nn.Module):
         A `LeakyMLP`, a `LeakyConvNet`, a network of `accelerate`, or any module that maps spikes
         ``[T, B, ...]`` to a `Record`. It holds all parameters.
     encoder : Encoder or str
-        Encoder that makes the spikes. A name stands for that encoder with 8 timesteps:
-        ``"latency"`` is ``get_encoder("latency", num_steps=8)``.
+        Encoder that makes the spikes. A name stands for that encoder with its defaults: ``"rate"``
+        is ``get_encoder("rate")``, of 8 timesteps.
     classes : sequence of str, default ()
         Names of the classes, in the order of the output neurons.
 
@@ -284,7 +281,7 @@ def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[to
 def _check_encoder(encoder: Encoder | str) -> Encoder:
     """Return an encoder, built by name if a name is given."""
     if isinstance(encoder, str):
-        return get_encoder(encoder, num_steps=NUM_STEPS)
+        return get_encoder(encoder)
     if not isinstance(encoder, Encoder) or isinstance(encoder, type):
         raise TypeError(
             "encoder must be a name such as 'latency', or an Encoder such as "
@@ -299,11 +296,15 @@ def _check_encoder(encoder: Encoder | str) -> Encoder:
 
 
 def _brief(encoder: Encoder) -> str:
-    """Return the printed form of an encoder without the options that are at their defaults."""
+    """Return the printed form of an encoder: the timesteps, and options not at their defaults."""
     if not dataclasses.is_dataclass(encoder):
         return repr(encoder)
     options = [(field, getattr(encoder, field.name)) for field in dataclasses.fields(encoder)]
-    given = [f"{field.name}={value!r}" for field, value in options if value != field.default]
+    given = [
+        f"{field.name}={value!r}"
+        for field, value in options
+        if field.name == "num_steps" or value != field.default
+    ]
     return f"{type(encoder).__name__}({', '.join(given)})"
 
 
