@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.workload import Workload
+    from spikemnist.ops import Backend
 
 STAGES = ("encode", "forward", "inference", "forward+backward", "training step")
 """The timed stages. Encoding, inference and the training step start from pixels, the other two from
@@ -128,7 +129,7 @@ class Ours(Candidate):
     """
 
     def __init__(
-        self, layers: Sequence[nn.Linear], backend: str, workload: Workload | None = None
+        self, layers: Sequence[nn.Linear], backend: Backend, workload: Workload | None = None
     ) -> None:
         widths = [layer.out_features for layer in layers]
         self.model = LeakyMLP(
@@ -217,7 +218,7 @@ class SnnTorchLoop(Candidate):
             yield seen
 
 
-def our_backends() -> list[str]:
+def our_backends() -> list[Backend]:
     """Return the backends to measure: ``"auto"``, and the two that compute on the CPU."""
     return ["auto", "reference", "event_driven"]
 
@@ -255,8 +256,9 @@ def build(name: str, layers: Sequence[nn.Linear], workload: Workload | None = No
     workload : Workload or None, default None
         Workload that defines the encoder; None if the input is given directly.
     """
-    if name.startswith(OURS):
-        return Ours(layers, name.removeprefix(OURS), workload)
+    ours = {OURS + backend: backend for backend in our_backends()}
+    if name in ours:
+        return Ours(layers, ours[name], workload)
     if name == SnnTorchLoop.name:
         return SnnTorchLoop(layers, workload)
     candidate: Candidate = peers.installed()[name](layers, workload)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from benchmarks.peers.layerwise import Keep, Layerwise
     from benchmarks.plan import Plan
     from benchmarks.workload import Batch
+    from spikemnist.ops import Backend
 
 LAYERS = "12C5-P2-64C5-P2-10"
 TRAINED_ON = 1280
@@ -133,7 +134,7 @@ class Convolutional(Candidate):
 class Ours(Convolutional):
     """`spikemnist.models.LeakyConvNet` on one backend, with uint8 spikes as input."""
 
-    def __init__(self, weights: Mapping[str, Tensor], workload: Workload, backend: str) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], workload: Workload, backend: Backend) -> None:
         self.model = LeakyConvNet(LAYERS, beta=BETA, backend=backend)
         layers = weighed(self.model)
         layers.load_state_dict(weights)

@@ -23,8 +23,7 @@ train, test = load_digits()
 codes, lengths, evaluations = ("rate", "latency"), (2, 4, 8, 16), {}
 for code in codes:
     for steps in lengths:
-        torch.manual_seed(0)
-        classifier = Classifier(LeakyMLP(hidden=100), get_encoder(code, num_steps=steps))
+        classifier = Classifier(LeakyMLP(hidden=100, seed=0), get_encoder(code, num_steps=steps))
         fit(classifier, train, TrainConfig(epochs=5, lr=0.005), progress=False)
         evaluations[code, steps] = result = evaluate(classifier, test)
         spikes = sum(result.spikes_per_sample.values())

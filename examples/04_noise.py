@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 from spikemnist import Classifier, LeakyMLP, TrainConfig, fit, load_digits
 
 train, test = load_digits()
-torch.manual_seed(0)
-classifier = Classifier(LeakyMLP(hidden=256), "latency")
+classifier = Classifier(LeakyMLP(hidden=256, seed=0), "latency")
 fit(classifier, train, TrainConfig(epochs=5), progress=False)
 
 # %%

@@ -43,8 +43,7 @@ train, test = load_digits()
 figure = Figure(figsize=(7, 4), layout="constrained")
 ax = figure.subplots()
 for name in ("atan", "sigmoid", "straight_through", "triangular"):
-    torch.manual_seed(0)
-    classifier = Classifier(LeakyMLP(hidden=100, spike_grad=name), "latency")
+    classifier = Classifier(LeakyMLP(hidden=100, spike_grad=name, seed=0), "latency")
     history = fit(classifier, train, TrainConfig(epochs=5, lr=0.002), progress=False)
     accuracy = evaluate(classifier, test).accuracy
     print(f"{name:18s}loss {history.epochs[-1].loss:.2f}   test accuracy {accuracy:.1%}")

@@ -21,8 +21,7 @@ from spikemnist.training import SpikeTimeMSE, TrainConfig
 # The readout is ``first_spike``, and the loss sets target times: the neuron of the right class
 # should fire at t = 2, all others not at all.
 train, test = load_digits()
-torch.manual_seed(0)
-network = LeakyMLP(hidden=200, readout="first_spike")
+network = LeakyMLP(hidden=200, readout="first_spike", seed=0)
 classifier, loss = Classifier(network, LatencyEncoder(num_steps=16)), SpikeTimeMSE(on=2)
 fit(classifier, train, TrainConfig(epochs=8, lr=0.005, loss=loss), progress=False)
 evaluation = evaluate(classifier, test, loss=loss)

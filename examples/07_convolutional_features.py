@@ -22,8 +22,7 @@ from spikemnist.training import TrainConfig
 # %%
 # Eight kernels of 5 x 5 pixels, pooling, sixteen kernels, pooling, and ten output neurons.
 train, test = load_digits()
-torch.manual_seed(0)
-network = LeakyConvNet("8C5-P2-16C5-P2-10")
+network = LeakyConvNet("8C5-P2-16C5-P2-10", seed=0)
 classifier = Classifier(network, LatencyEncoder(num_steps=6))
 fit(classifier, train, TrainConfig(epochs=3), progress=False)
 print(f"accuracy {evaluate(classifier, test).accuracy:.1%}")

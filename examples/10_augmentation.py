@@ -40,8 +40,7 @@ figure
 # %%
 # Two networks that differ only in the augmentation.
 for name in ("images", "Compose"):
-    torch.manual_seed(0)
-    classifier = Classifier(LeakyMLP(hidden=256), "latency")
+    classifier = Classifier(LeakyMLP(hidden=256, seed=0), "latency")
     augment = () if name == "images" else rows[name]
     history = fit(classifier, train, TrainConfig(epochs=20, augment=augment), progress=False)
     accuracy, last = evaluate(classifier, test).accuracy, history.epochs[-1]

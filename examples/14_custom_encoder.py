@@ -57,8 +57,7 @@ figure
 # %%
 # A classifier takes this encoder as any other.
 for name, encoder in encoders.items():
-    torch.manual_seed(0)
-    classifier = Classifier(LeakyMLP(hidden=200), encoder)
+    classifier = Classifier(LeakyMLP(hidden=200, seed=0), encoder)
     fit(classifier, train, TrainConfig(epochs=2, lr=0.005), progress=False)
     print(f"{name:10s}test accuracy {evaluate(classifier, test).accuracy:.1%}")
 print("pictures: interval_code.png")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import assert_type
 
-from spikemnist import Classifier, LatencyEncoder, LeakyMLP, accelerate, load_digits
+from spikemnist import Classifier, LatencyEncoder, LeakyConvNet, LeakyMLP, accelerate, load_digits
 from spikemnist.models import Record, SpikingNetwork
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ def a_call_returns_a_record(spikes: Tensor, own: nn.Sequential) -> None:
     assert_type(accelerate(own), SpikingNetwork)
     assert_type(accelerate(own)(spikes).scores, "Tensor")
     assert_type(Classifier(LeakyMLP(), encoder)(spikes), Record)
+
+
+def options_of_a_network_are_known() -> None:
+    assert_type(LeakyMLP(hidden=512, beta=0.9, seed=0), LeakyMLP)
+    assert_type(LeakyConvNet("12C5-P2-10", threshold=[1.0, 0.5]), LeakyConvNet)
+    LeakyMLP(treshold=1.0)  # type: ignore[call-arg]
+    LeakyMLP(readout="mean_mebrane")  # type: ignore[arg-type]
 
 
 def a_dataset_gives_images_and_labels() -> None:

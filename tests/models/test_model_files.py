@@ -217,7 +217,7 @@ WEIGHT, THRESHOLD = "network.0.linear.weight", "network.0.leaky.threshold"
             lambda meta, _: meta["config"].update(hidden=[9, 8]),
             r"size mismatch for network.1.linear.weight: .*\[7, 9\].*\[8, 9\]",
         ),
-        (lambda meta, _: meta["config"].update(colour="red"), "unexpected keyword .*colour"),
+        (lambda meta, _: meta["config"].update(colour="red"), "has no option 'colour'"),
         (lambda meta, _: meta["config"].update(dropout=2.0), "dropout must lie in"),
         (
             lambda meta, _: meta["config"].update(spike_grad={"name": "os.system"}),

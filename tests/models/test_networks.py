@@ -6,8 +6,11 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import gc
+import inspect
 import pickle
+import re
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +19,9 @@ import snntorch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.utils import parameters_to_vector
 
-from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, accelerate
+from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, NetworkOptions, accelerate
 from tests.models.stepped_network import (
     BACKENDS,
     assert_close,
@@ -51,7 +55,31 @@ def build(kind: str, backend: Any = "auto", **options: Any) -> Any:
 
 
 KINDS = pytest.mark.parametrize("kind", SHAPES)
+BUILT = pytest.mark.parametrize("kind", [LeakyMLP, LeakyConvNet])
 ALL_BACKENDS = pytest.mark.parametrize("backend", BACKENDS)
+
+
+@BUILT
+def test_a_seed_covers_the_initial_weights(kind: Any) -> None:
+    """They are those after `torch.manual_seed`, and the global generator stays as it was."""
+    torch.manual_seed(3)
+    expected = parameters_to_vector(kind().parameters())
+    state = torch.get_rng_state()
+    actual, other = (parameters_to_vector(kind(seed=seed).parameters()) for seed in (3, 4))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(actual, expected)
+    assert not torch.equal(other, expected)
+
+
+@BUILT
+def test_options_in_help_and_errors(kind: Any) -> None:
+    parameters = inspect.signature(kind).parameters
+    for field in dataclasses.fields(NetworkOptions):
+        assert parameters[field.name].default == field.default
+        assert re.search(rf"^{field.name}\b|, {field.name} :", kind.__doc__, re.MULTILINE)
+    message = rf"{kind.__name__} has no option 'treshold'; did you mean threshold\?"
+    with pytest.raises(TypeError, match=message):
+        kind(treshold=1.0)
 
 
 @KINDS

@@ -6,19 +6,25 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``C`` channels or cl
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
 import operator
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+import torch
 from torch import nn
 
 from spikemnist import ops
+from spikemnist._names import suggestion
+from spikemnist._seeds import seeded
 from spikemnist.models.inputs import check_spikes
 from spikemnist.models.network import SpikingNetwork
-from spikemnist.models.network_options import NetworkOptions
+from spikemnist.models.network_options import ConvNetOptions, MLPOptions, NetworkOptions
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
@@ -26,7 +32,7 @@ from spikemnist.models.readout import named_or_own
 from spikemnist.models.spiking_layer import SpikingLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -119,6 +125,48 @@ def accelerate(
     return model
 
 
+Network = TypeVar("Network", bound="LeakyNetwork")
+Options = TypeVar("Options", bound="MLPOptions | ConvNetOptions")
+Arguments = ParamSpec("Arguments")
+
+SHARED = "**options\n    Those of `spikemnist.models.NetworkOptions`."
+"""Line of a docstring that stands for the options that networks share."""
+
+
+def with_options(
+    kind: Callable[Arguments, Options],
+) -> Callable[
+    [Callable[[Network, Options], None]], Callable[Concatenate[Network, Arguments], None]
+]:
+    """Return a decorator: a constructor takes the options of a dataclass one by one.
+
+    ``help``, editors and type checkers show its fields as the arguments. The weights are drawn from
+    the seed, if there is one, and torch's global generators stay as they were.
+    """
+    signature = inspect.signature(kind)
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+
+    def decorate(
+        build: Callable[[Network, Options], None],
+    ) -> Callable[Concatenate[Network, Arguments], None]:
+        @functools.wraps(build)
+        def construct(self: Network, /, *args: Arguments.args, **options: Arguments.kwargs) -> None:
+            for name in options:
+                if name not in signature.parameters:
+                    hint = suggestion(name, signature.parameters)
+                    raise TypeError(f"{type(self).__name__} has no option {name!r}{hint}")
+            given = kind(*args, **options)
+            device = torch.get_default_device()
+            with nullcontext() if given.seed is None else seeded(given.seed, device):
+                build(self, given)
+
+        arguments = [first, *signature.parameters.values()]
+        vars(construct)["__signature__"] = inspect.Signature(arguments, return_annotation=None)
+        return construct
+
+    return decorate
+
+
 class LeakyNetwork(SpikingNetwork):
     """Base class of `LeakyMLP` and `LeakyConvNet`: puts neurons behind each layer of weights.
 
@@ -136,6 +184,12 @@ class LeakyNetwork(SpikingNetwork):
     """
 
     in_shape: tuple[int, ...]
+
+    def __init_subclass__(cls) -> None:
+        """Describe the options that networks share in the docstring of each."""
+        own, shared = (inspect.cleandoc(kind.__doc__ or "") for kind in (cls, NetworkOptions))
+        options = shared.partition("----------\n")[2].partition("\n\n")[0]
+        cls.__doc__ = own.replace(SHARED, options)
 
     def __init__(
         self,
@@ -225,13 +279,15 @@ class LeakyMLP(LeakyNetwork):
     out_features : int, default 10
         Number of classes, ``C``.
     **options
-        Options of neurons, dropout, readout and backend, such as ``beta``: see
-        `spikemnist.models.NetworkOptions`.
+        Those of `spikemnist.models.NetworkOptions`.
+    seed : int, default None
+        Seed of the initial weights. None draws them from torch's global generator, as after
+        ``torch.manual_seed``.
 
     Raises
     ------
     TypeError
-        If an option is unknown.
+        If an option is unknown; the message has the closest one.
     ValueError
         If an argument is out of its range.
 
@@ -245,29 +301,24 @@ class LeakyMLP(LeakyNetwork):
     (torch.Size([25, 2, 10]), torch.Size([2, 10]))
     """
 
-    def __init__(
-        self,
-        in_features: int = 784,
-        hidden: int | Sequence[int] = (1000,),
-        out_features: int = 10,
-        **options: Any,
-    ) -> None:
-        hidden = tuple(hidden) if isinstance(hidden, Iterable) else (hidden,)
-        sizes = (in_features, *hidden, out_features)
+    @with_options(MLPOptions)
+    def __init__(self, options: MLPOptions) -> None:
+        given, in_features = options.hidden, options.in_features
+        hidden = tuple(given) if isinstance(given, Iterable) else (given,)
+        sizes = (in_features, *hidden, options.out_features)
         if any(not isinstance(size, int) or size < 1 for size in sizes):
             raise ValueError(
                 "in_features, hidden and out_features must be positive integers; "
-                f"got {in_features}, {hidden}, {out_features}"
+                f"got {in_features}, {hidden}, {options.out_features}"
             )
-        settings = NetworkOptions(**options)
         stages: list[dict[str, nn.Module]] = [
             {"linear": nn.Linear(*pair)} for pair in itertools.pairwise(sizes)
         ]
         stages[0] = {"flatten": nn.Flatten(), **stages[0]}
-        if settings.batch_norm:
+        if options.batch_norm:
             for stage, size in zip(stages, hidden, strict=False):
                 stage["norm"] = nn.BatchNorm1d(size)
-        super().__init__(stages, (in_features,), settings)
+        super().__init__(stages, (in_features,), options)
 
     def _check_input(self, spikes: Tensor) -> Tensor:
         check_spikes(spikes, self.in_shape)
@@ -304,8 +355,9 @@ class LeakyConvNet(LeakyNetwork):
         for N-MNIST. The input may have any other shape with as many numbers per sample, such as
         ``[T, B, 28, 28]``.
     **options
-        Options of neurons, dropout, readout and backend, such as ``beta``: see
-        `spikemnist.models.NetworkOptions`.
+        Those of `spikemnist.models.NetworkOptions`.
+    seed : int, default None
+        Seed of the initial weights, as in `LeakyMLP`.
 
     Attributes
     ----------
@@ -315,7 +367,7 @@ class LeakyConvNet(LeakyNetwork):
     Raises
     ------
     TypeError
-        If an option is unknown.
+        If an option is unknown; the message has the closest one.
     ValueError
         If an argument is out of its range, or if ``layers`` leaves no pixel.
 
@@ -330,16 +382,11 @@ class LeakyConvNet(LeakyNetwork):
     (torch.Size([8, 2, 10]), torch.Size([2, 10]))
     """
 
-    def __init__(
-        self,
-        layers: str = "12C5-P2-64C5-P2-10",
-        in_shape: Sequence[int] = (1, 28, 28),
-        **options: Any,
-    ) -> None:
-        settings = NetworkOptions(**options)
-        stages = stages_of(layers, in_shape, batch_norm=settings.batch_norm)
-        super().__init__(stages, in_shape, settings)
-        self.notation = layers
+    @with_options(ConvNetOptions)
+    def __init__(self, options: ConvNetOptions) -> None:
+        stages = stages_of(options.layers, options.in_shape, batch_norm=options.batch_norm)
+        super().__init__(stages, options.in_shape, options)
+        self.notation = options.layers
 
     @property
     def config(self) -> dict[str, Any]:

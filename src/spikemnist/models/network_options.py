@@ -1,12 +1,15 @@
-"""The options that `LeakyMLP` and `LeakyConvNet` share."""
+"""The options of `LeakyMLP` and `LeakyConvNet`, each in one place.
+
+Nothing heavy is imported here, so that the command line can list them at once.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """Keyword arguments of `LeakyMLP` and `LeakyConvNet`, with their defaults.
+    """Keyword arguments that `LeakyMLP` and `LeakyConvNet` share, with their defaults.
 
     Attributes
     ----------
@@ -76,3 +79,24 @@ class NetworkOptions:
     input_dropout: float = 0.0
     readout: ReadoutName | Readout = "mean_membrane"
     backend: Backend = "auto"
+
+
+@dataclass(frozen=True)
+class MLPOptions(NetworkOptions):
+    """All arguments of `LeakyMLP`, which describes those below."""
+
+    in_features: int = 784
+    hidden: int | Sequence[int] = (1000,)
+    out_features: int = 10
+    _: KW_ONLY
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class ConvNetOptions(NetworkOptions):
+    """All arguments of `LeakyConvNet`, which describes those below."""
+
+    layers: str = "12C5-P2-64C5-P2-10"
+    in_shape: Sequence[int] = (1, 28, 28)
+    _: KW_ONLY
+    seed: int | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from spikemnist._names import NetworkName
+from spikemnist._names import NUM_STEPS, NetworkName
 from spikemnist.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Recipe:
     network: NetworkName = "mlp"
     options: Mapping[str, Any] = field(default_factory=dict)
     encoder: str = "latency"
-    num_steps: int = 8
+    num_steps: int = NUM_STEPS
     config: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
@@ -91,8 +91,6 @@ class Recipe:
         >>> recipes["default", "conv"].classifier().network.notation
         '12C5-P2-64C5-P2-10'
         """
-        import torch
-
         from spikemnist.encoding import get_encoder
         from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 
@@ -100,12 +98,10 @@ class Recipe:
         shape = _blank(encoder, image).shape[2:]
         outputs = len(classes) or CLASSES
         picture = (1, *shape) if len(shape) == 2 else tuple(shape)
-        with torch.random.fork_rng([]):
-            torch.manual_seed(seed)
-            if self.network == "mlp":
-                network = LeakyMLP(shape.numel(), out_features=outputs, **self.options)
-                return Classifier(network, encoder, classes)
-            convolutions = LeakyConvNet(in_shape=picture, **self.options)
+        if self.network == "mlp":
+            network = LeakyMLP(shape.numel(), out_features=outputs, seed=seed, **self.options)
+            return Classifier(network, encoder, classes)
+        convolutions = LeakyConvNet(in_shape=picture, seed=seed, **self.options)
         if (neurons := convolutions.sizes["output"]) != outputs:
             raise ValueError(
                 f"layers must end in {outputs}, a neuron for each class; got {neurons} in "
