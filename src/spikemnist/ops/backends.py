@@ -44,7 +44,7 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
         ``"event_driven"`` runs compiled kernels that do work only for spikes, on the CPU, in
         float32 and float64;
         ``"triton"`` runs each layer in one kernel on CUDA, in float32, float64, bfloat16 and
-        float16;
+        float16: compared in Triton's interpreter, never on a GPU;
         ``"snntorch"`` steps the real `snntorch.Leaky` modules, the oracle of the tests;
         ``"auto"`` chooses the event-driven engine on the CPU where it can run and is faster,
         ``"triton"`` on CUDA where it can run, else the reference.

@@ -38,7 +38,8 @@ def select_device(
     ----------
     device : str or torch.device, default "auto"
         Device to select. ``"auto"`` takes CUDA, then MPS, then the CPU. Any other value names a
-        device. Processes that ``torchrun`` has started take a CUDA device each.
+        device. Processes that ``torchrun`` has started take a CUDA device each. CUDA and MPS have
+        not been tried yet.
     dtype : torch.dtype, default torch.float32
         Dtype of the computation. ``"auto"`` skips MPS for float64, which it lacks.
 
