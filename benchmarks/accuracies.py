@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.commands import IMAGES, VOTES, VOTINGS, accuracy
-from benchmarks.report import BUSY, NOTHING, machine, scaled, table
+from benchmarks.report import NOTHING, machine, scaled, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -116,7 +116,8 @@ def introduction(others: Sequence[dict[str, Any]]) -> Iterator[str]:
     )
     yield (
         "- **Last** epoch: for ours the mean of the seeds ± the standard error √(p(1-p)/n) of a "
-        "share p of n images. Settings were chosen on training images that were held back.\n"
+        "share p of n test images, and in brackets the lowest and the highest seed. Settings were "
+        "chosen on training images that were held back.\n"
         "- **Last tenth**: the mean of the last tenth of the epochs, computed here from the log to "
         "which the row links, as the last epoch is.\n"
         "- **Best** epoch on the test images, or one that the source does not name. "
@@ -192,22 +193,43 @@ def runs(seeds: str, epochs: str) -> str:
 
 def ours(line: str, here: Sequence[dict[str, Any]], number: int = 1) -> Row:
     """Return the row of a command, with its number on the page, from its measurements."""
-    mean = statistics.mean(map(accuracy, here))
+    each = [accuracy(one) for one in here]
+    mean = statistics.mean(each)
     printed = here[0]["printed"]
     count = next((int(found.replace(",", "")) for found in IMAGES.findall(printed)), 0)
     error = f" ±{UNBROKEN}{(mean * (100 - mean) / count) ** 0.5:.2f}" if count else ""
     quiet = [one["seconds"] for one in here if not one.get("busy")]
     setup = described(line)
     cells = (
-        f"**Ours ({number})**: {setup.network}",
-        f"{mean:.2f}{error}",
+        f"**Ours ({number})**: {setup.network}{by_assigned_vote(here)}",
+        f"{mean:.2f}{error}{between(each)}",
         *(NOTHING, NOTHING),
         runs(str(len(here)), next(iter(EPOCHS.findall(printed)), setup.epochs)),
-        duration(statistics.median(quiet)) if quiet else BUSY,
+        duration(statistics.median(quiet)) if quiet else "busy",
         spikes(here, current=setup.current),
         scaled(setup.parameters) if setup.parameters else NOTHING,
     )
     return Row(data=setup.data, task=setup.task, figure=mean, cells=cells)
+
+
+def by_assigned_vote(here: Sequence[dict[str, Any]]) -> str:
+    """Return the accuracy by the vote of the paper, in brackets; empty where no neurons vote."""
+    votes = [dict(VOTES.findall(one["printed"])) for one in here]
+    if not all(votes):
+        return ""
+    mean = statistics.mean(float(vote[ASSIGNED]) for vote in votes)
+    return f" ({mean:.2f} by the vote of Diehl and Cook)"
+
+
+def between(figures: Sequence[float]) -> str:
+    """Return the lowest and the highest figure of several seeds, in brackets.
+
+    Examples
+    --------
+    >>> between([98.2, 98.29, 98.27]), between([98.2])
+    (' (98.20 to 98.29)', '')
+    """
+    return f" ({min(figures):.2f} to {max(figures):.2f})" if len(figures) > 1 else ""
 
 
 class Setup(NamedTuple):

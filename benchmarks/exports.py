@@ -21,7 +21,7 @@ import torch
 
 from benchmarks import timing
 from benchmarks.machine import describe_machine
-from benchmarks.report import BUSY, NOTHING, machine, table
+from benchmarks.report import NOTHING, UNSTEADY, machine, table
 from spikemnist import load
 from spikemnist.data import load_mnist
 from spikemnist.encoding import DirectEncoder
@@ -246,5 +246,5 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{100 * row['accuracy']:.2f}",
         f"{row['bytes']:,}" if row["bytes"] else NOTHING,
         f"{row['memory']:,}" if row["memory"] else NOTHING,
-        BUSY if timed["busy"] else timing.milliseconds(timed["median"] / TIMED),
+        UNSTEADY if timed["busy"] else timing.milliseconds(timed["median"] / TIMED),
     ]

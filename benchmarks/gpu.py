@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from benchmarks import peers, timing
 from benchmarks.machine import describe_machine
-from benchmarks.report import BUSY, NOTHING, machine, table
+from benchmarks.report import NOTHING, UNSTEADY, machine, table
 from benchmarks.workload import BETA, CLASSES, PIXELS
 from spikemnist.models import LeakyMLP
 from spikemnist.training import available_devices
@@ -239,4 +239,4 @@ def _cell(found: dict[str, Any], stage: str) -> str:
     if "stages" not in found:
         return NOTHING
     timed = found["stages"][stage]
-    return BUSY if timed["busy"] else timing.milliseconds(timed["median"])
+    return UNSTEADY if timed["busy"] else timing.milliseconds(timed["median"])

@@ -17,7 +17,7 @@ Results = dict[str, Any]
 
 AUTO = f"{OURS}auto"
 STEP, INFERENCE = "training step", "inference"
-NOTHING, BUSY = "–", "busy"
+NOTHING, UNSTEADY = "–", "unsteady"
 
 PICTURES = {
     "stages.png": (
@@ -58,7 +58,8 @@ def page(results: Results, pictures: Sequence[str]) -> str:
     parts = [
         "# Benchmark results",
         "Written by `python -m benchmarks`; {doc}`../benchmarks` explains the numbers.",
-        *load(results),
+        *unsteady(results),
+        *ranges(results),
         *networks(results["networks"]),
         drawn.get("stages.png"),
         *throughputs(results["networks"]),
@@ -83,20 +84,62 @@ def machines(runs: Mapping[str, Results]) -> Iterator[str]:
         yield where if len(sections) == 1 else f"{', '.join(measured)}: {where}"
 
 
-def load(results: Results) -> Iterator[str]:
-    """Yield a note if the machine was busy and ratios are missing."""
-    reasons = [
-        found["busy"]
+def unsteady(results: Results) -> Iterator[str]:
+    """Yield how many timings have no ratio, as other programs ran or as the calls differed."""
+    timings = [
+        found
         for group in compared(results)
         for candidate in group.get("candidates", {}).values()
         for found in candidate["stages"].values()
-        if found.get("busy")
     ]
-    if reasons:
-        yield (
-            f"The machine was busy during {len(reasons)} measurements, which have no ratio; the "
-            f"first time {reasons[0]}."
-        )
+    if not timings:
+        return
+    disturbed = sum(found["share"] < timing.QUIET for found in timings)
+    wide = sum(bool(found["busy"]) for found in timings) - disturbed
+    taken = max(0.0, 1 - min(found["share"] for found in timings))
+    yield (
+        f"Of {len(timings):,} timings, {disturbed} were taken while other programs had more than "
+        f"{1 - timing.QUIET:.0%} of the processors, and {wide} others have quartiles further apart "
+        f"than half the median: none of these has a ratio. Other programs had at most {taken:.0%}."
+    )
+
+
+def ranges(results: Results) -> Iterator[str]:
+    """Yield the lowest and the highest ratio to the fastest peer over the rows of each kind."""
+    rows = []
+    for kind, groups in kinds(results).items():
+        cells = [span(groups, stage) for stage in (STEP, INFERENCE)]
+        if groups:
+            rows.append([kind, str(len(groups)), *cells])
+    if rows:
+        yield "Times as fast as the fastest peer, the lowest and the highest of all rows below:"
+        yield table(["networks", "rows", STEP, INFERENCE], rows)
+
+
+def kinds(results: Results) -> dict[str, list[Results]]:
+    """Return the networks that were compared, by kind."""
+    dense = results["networks"]
+    codes = dict.fromkeys(network["code"] for network in dense)
+    by_code = {
+        f"dense, {code} code": [network for network in dense if network["code"] == code]
+        for code in codes
+    }
+    one = [network for network in dense if network["batch"] == 1]
+    convolutions = {"convolutions": results["convolution"]}
+    return {"all": compared(results), **by_code, "of these, one image": one, **convolutions}
+
+
+def span(groups: Sequence[Results], stage: str) -> str:
+    """Return the lowest and the highest ratio of a stage to the fastest peer."""
+    each = (
+        ratio(group["candidates"], fastest_peer(group["candidates"], stage), stage)
+        for group in groups
+    )
+    numbers = [float(found) for found in each if found not in (NOTHING, UNSTEADY)]
+    if not numbers:
+        return NOTHING
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def compared(results: Results) -> list[Results]:
@@ -309,11 +352,11 @@ def fastest_peer(candidates: Results, stage: str) -> str:
 
 
 def ratio(candidates: Results, name: str, stage: str) -> str:
-    """Return a candidate's time divided by this package's, or a note that the machine was busy."""
+    """Return a candidate's time divided by this package's, or a note that a timing is unsteady."""
     ours, theirs = (timing_of(candidates, who, stage) for who in (AUTO, name))
     if ours is None or theirs is None:
         return NOTHING
-    return BUSY if no_ratio(ours, theirs) else f"{theirs['median'] / ours['median']:.1f}"
+    return UNSTEADY if no_ratio(ours, theirs) else f"{theirs['median'] / ours['median']:.1f}"
 
 
 def seconds(candidates: Results, name: str, stage: str) -> float | None:

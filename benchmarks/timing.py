@@ -24,8 +24,7 @@ LEAST_CALLS = 6
 IN_A_ROW = 3
 """Timed calls in a turn, after one untimed call."""
 WIDEST = 0.5
-"""Largest distance of the quartiles, as a share of the median, for which a ratio is given. Of the
-270 timings of this package and snnTorch in ``docs/benchmarks`` six had more, on a quiet machine."""
+"""Largest distance of the quartiles, as a share of the median, for which a ratio is given."""
 QUIET = 0.9
 """Smallest share of the processors on a machine that counts as quiet."""
 PROBE_SECONDS = 0.2 if sys.platform == "win32" else 0.04

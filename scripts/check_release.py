@@ -1,10 +1,11 @@
 """Check that the tag, the package, the changelog and the citation name the same release.
 
-    python scripts/check_release.py            version and day agree in all files
-    python scripts/check_release.py v0.1.0     and the tag names that version
+    python scripts/check_release.py            the version is the same in all files
+    python scripts/check_release.py v0.1.0     and it is released, with the same day in all files
 
-The exit code is 0 if they agree, else 1, with the disagreements on standard error. The package is
-not imported, because releases are checked without torch.
+The newest section of the changelog is ``[Unreleased]`` until then, and the citation has no day. The
+exit code is 0 if all agree, else 1, with the disagreements on standard error. The package is not
+imported, because releases are checked without torch.
 """
 
 from __future__ import annotations
@@ -14,25 +15,32 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PLACES = {
-    "src/spikemnist/__init__.py": r'^__version__ = "(?P<version>.+)"$',
-    "CHANGELOG.md": r"^## \[(?P<version>.+?)\] - (?P<day>\d{4}-\d\d-\d\d)$",
-    "CITATION.cff": r"^version: (?P<version>.+)\ndate-released: (?P<day>.+)$",
+VERSIONS = {
+    "src/spikemnist/__init__.py": r'^__version__ = "(.+)"$',
+    "CITATION.cff": r"^version: (.+)$",
+    "CHANGELOG.md": r"^## \[(.+?)\]",
 }
-"""Pattern of the newest release in each file."""
+"""Pattern of the newest version in each file."""
+DAYS = {
+    "CITATION.cff": r"^date-released: (.+)$",
+    "CHANGELOG.md": r"^## \[.+?\](?: - (\d{4}-\d\d-\d\d))?$",
+}
+"""Pattern of the day of the newest version, which has none before its release."""
+UNRELEASED = "Unreleased"
 
 
 def disagreements(texts: dict[str, str], tag: str | None = None) -> list[str]:
     """Return a line for each kind of fact on which the files and the tag disagree."""
-    facts: dict[str, dict[str, str]] = {"version": {}, "day": {}}
-    for place, pattern in PLACES.items():
-        match = re.search(pattern, texts[place], re.MULTILINE)
-        if match is None:
-            return [f"{place} names no release: expected a line {pattern}"]
-        for name, value in match.groupdict().items():
-            facts[name][place] = value
+    versions = {place: _first(pattern, texts[place]) for place, pattern in VERSIONS.items()}
+    days = {place: _first(pattern, texts[place]) for place, pattern in DAYS.items()}
     if tag is not None:
-        facts["version"]["the tag"] = tag.removeprefix("v")
+        versions["the tag"] = tag.removeprefix("v")
+    elif versions["CHANGELOG.md"] == UNRELEASED:
+        del versions["CHANGELOG.md"]
+        days["an unreleased version"] = ""
+    if tag is not None and not all(days.values()):
+        return [f"a release needs its day: {days}"]
+    facts = {"version": versions, "day": days}
     return [
         f"the {name} differs: {values}"
         for name, values in facts.items()
@@ -40,9 +48,14 @@ def disagreements(texts: dict[str, str], tag: str | None = None) -> list[str]:
     ]
 
 
+def _first(pattern: str, text: str) -> str:
+    match = re.search(pattern, text, re.MULTILINE)
+    return (match and match.group(1)) or ""
+
+
 def main(arguments: list[str]) -> int:
     """Compare the files of this checkout, and the tag if one is given."""
-    texts = {place: (ROOT / place).read_text(encoding="utf-8") for place in PLACES}
+    texts = {place: (ROOT / place).read_text(encoding="utf-8") for place in VERSIONS}
     problems = disagreements(texts, *arguments)
     print(*problems or ["all agree"], sep="\n", file=sys.stderr if problems else sys.stdout)
     return 1 if problems else 0

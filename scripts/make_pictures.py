@@ -8,6 +8,9 @@ Data, network and settings are the same as in ``spikemnist train``.
 from __future__ import annotations
 
 import argparse
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +26,8 @@ from spikemnist.training import TrainConfig, fit
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STATIC = Path(__file__).resolve().parents[1] / "docs" / "_static"
+ROOT = Path(__file__).resolve().parents[1]
+STATIC = ROOT / "docs" / "_static"
 INDEX = 763
 """Index of the test image: an eight that the network takes for a three at first."""
 
@@ -32,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the pictures of the README.")
     parser.add_argument("--out", type=Path, default=STATIC, help="folder to write to")
     options = parser.parse_args()
+    draw_example(options.out / "example")
     record, label = watch_a_digit()
     fields, pairs = learned_fields(), window()
     write_atomically(options.out / "stdp-fields.svg", fields.savefig)
@@ -42,10 +47,18 @@ def main() -> None:
     )
 
 
+def draw_example(folder: Path) -> None:
+    """Run the program of the README, which draws its pictures into the folder it runs in."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    folder.mkdir(parents=True, exist_ok=True)
+    program = f"import torch; torch.manual_seed(0)\n{program}"  # of the spikes that it draws
+    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
+
+
 def watch_a_digit() -> tuple[Record, int]:
     train, test = load_digits()
-    torch.manual_seed(0)
-    classifier = Classifier(LeakyMLP(hidden=(512,)), "latency")
+    classifier = Classifier(LeakyMLP(hidden=(512,), seed=0), "latency")
     fit(classifier, train, TrainConfig(epochs=10, batch_size=64, lr=1e-2, schedule="one_cycle"))
     classifier.cpu().eval()
     image, label = test[INDEX]

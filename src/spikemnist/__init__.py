@@ -1,15 +1,23 @@
 """Spiking neural networks on MNIST-like data, on PyTorch and snnTorch.
 
-The data flows one way::
+Data flow through four layers::
 
-    images [B,28,28] --encoding--> spikes [T,B,...] --models--> Record --> training, energy, viz
+    images [B,28,28] --encoding--> spikes [T,B,...] --models--> Record --> training, viz
 
-A `spikemnist.models.Classifier` is a network with its encoder: images in, a Record out.
-Each step is a subpackage: `spikemnist.data`, `spikemnist.encoding`, `spikemnist.models`
-(with the neuron dynamics in `spikemnist.ops`), `spikemnist.training`, `spikemnist.energy` and
-`spikemnist.viz`. `spikemnist.export` writes a trained network for use outside Python, and
-`spikemnist.plasticity` learns without gradients. The most common names can be imported from here.
-Each loads its subpackage on first use, so ``import spikemnist`` alone loads none.
+`spikemnist.encoding`
+    Images to spike trains: rate and latency code, seven others, or your own.
+`spikemnist.models`
+    Networks of `snntorch.Leaky` neurons. A `Classifier` is a network with its encoder.
+`spikemnist.training`
+    Backpropagation through time: `fit` and `evaluate`, on CUDA, MPS or the CPU.
+`spikemnist.viz`
+    Rasters, membranes and training curves.
+
+Around them, `spikemnist.data` loads images and recordings, `spikemnist.energy` estimates what a
+network spends, `spikemnist.export` writes it for use outside Python, `spikemnist.plasticity` learns
+without gradients, and `spikemnist.ops` has the dynamics of the neurons. The most common names can
+be imported from here. Each loads its subpackage on first use, so ``import spikemnist`` alone loads
+none.
 
 Public are the names in ``__all__`` of this package and of the subpackages above. All other packages
 and modules are internal and may change in any release.

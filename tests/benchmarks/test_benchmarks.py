@@ -93,8 +93,8 @@ def test_a_wrong_candidate_and_a_busy_machine_have_no_ratio() -> None:
     page = report.page(stored, [])
     first = f"| {Workload()} | event_driven |"
     rows = [line for line in page.splitlines() if line.startswith(first)]
-    assert rows[0].endswith("| busy | busy |")
-    assert "busy" not in rows[1]  # inference
+    assert rows[0].endswith("| unsteady | unsteady |")
+    assert "unsteady" not in rows[1]  # inference
     assert "- SpikingJelly, rate, 784-1000-10, T=25, batch 128: a spike differs." in page
 
 
