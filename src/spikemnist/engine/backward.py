@@ -28,7 +28,6 @@ from spikemnist.engine.forward import (
     THRESHOLD,
     Events,
     Neurons,
-    begin,
     load_neurons,
     scan,
 )
@@ -45,7 +44,7 @@ from spikemnist.kernels.blocks import (
     store_block,
     weight_rows,
 )
-from spikemnist.kernels.compiler import inlined, kernel
+from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.elementwise import add, elementwise, where
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
@@ -77,44 +76,52 @@ class Slope(NamedTuple):
     second: Any
 
 
-class Incoming(NamedTuple):
-    """Gradients that a layer receives, None where there are none.
+class Extras(NamedTuple):
+    """What few layers have, `memory.absent` where there is none.
 
-    The gradient of its spikes from the layer above is ``adjoint`` ``[T, B, N]``; or its product
-    with the ``weights`` ``[C, N]`` of that layer, if this is narrow and the adjoint ``[T, B, C]``.
-    A separable adjoint has one timestep, to be multiplied by the ``profile`` ``[T]``: see
-    `separable`. Dropout kept the spikes of the bits ``mask`` ``[B, T, M]``, and multiplied them by
-    ``scale``.
-
-    A loss gives gradients of ``spikes`` and ``membrane`` ``[T, B, N]``, and of the ``final``
-    membranes ``[B, N]``.
+    Dropout kept the spikes of the bits ``mask`` ``[B, T, M]``, and multiplied them by ``scale``. A
+    loss gives gradients of ``spikes`` and ``membrane`` ``[T, B, N]``, and of the ``final``
+    membranes ``[B, N]``. The membranes began at ``initial`` ``[B, N]``, whose gradient goes to
+    ``of_initial``.
     """
 
-    adjoint: Array | None
+    mask: Array
+    scale: Any
+    spikes: Array
+    membrane: Array
+    final: Array
+    initial: Array
+    of_initial: Array
+
+
+class Incoming(NamedTuple):
+    """Gradients that a layer receives.
+
+    The gradient of its spikes from the layer above is ``adjoint`` ``[T, B, N]``, or
+    `memory.absent`; or its product with the ``weights`` ``[C, N]`` of that layer, if this is narrow
+    and the adjoint ``[T, B, C]``. A separable adjoint has one timestep, to be multiplied by the
+    ``profile`` ``[T]``: see `separable`.
+    """
+
+    adjoint: Array
     weights: Array | None
     profile: Array | None
-    mask: Array | None
-    scale: Any
-    spikes: Array | None
-    membrane: Array | None
-    final: Array | None
+    extras: Extras | None
     slope: Slope
 
 
 class Outgoing(NamedTuple):
-    """Gradients to compute, None where they are not needed.
+    """Gradients to compute, `memory.absent` where they are not needed.
 
-    ``weight`` is ``[S, N, F]``, a sum over the input ``events`` for each slice of the batch, and
-    ``sums`` is ``[S, 1 or 3, M, WIDTH]``, for the bias alone, or for bias, beta and threshold. Each
-    sample has the gradients of its ``initial`` membranes ``[B, N]`` and the ``adjoint``
-    ``[T, B, N]``, or ``[1, B, N]`` for its sum over time.
+    ``weight`` is ``[S, N, F]``, a sum over the input ``events`` for each slice of the batch, or
+    None, and ``sums`` is ``[S, 1 or 3, M, WIDTH]``, for the bias alone, or for bias, beta and
+    threshold. The ``adjoint`` is ``[T, B, N]``, or ``[1, B, N]`` for its sum over time.
     """
 
     events: ByNeuron
     weight: Array | None
     sums: Array
-    initial: Array | None
-    adjoint: Array | None
+    adjoint: Array
 
 
 @elementwise
@@ -197,7 +204,7 @@ def run_backward(
         _begin(neurons, incoming.weights, rows, gradient, m)
         for g in range(part * groups // parts, (part + 1) * groups // parts):
             for b in range(g * events.group, min((g + 1) * events.group, events.batch)):
-                begin(neurons.initial, rows, b, m)
+                _begin_sample(incoming.extras, rows, b, m)
                 if drive is not None:
                     scan(neurons.reset, lent_drive, None, weights, rows, b, m, membrane, words)
                 if stored is not None:
@@ -205,7 +212,8 @@ def run_backward(
                 # A group of several samples has no tables, hence two rows for each timestep.
                 own = delta[2 * (b % events.group) * steps :]
                 _adjoint(incoming, rows, membrane, own, events.places, kinds, b, m)
-                _put_sample(outgoing.initial, outgoing.adjoint, events.places, rows, own, b, m)
+                _put_initial(incoming.extras, rows, b, m)
+                _put_sample(outgoing.adjoint, events.places, rows, own, b, m)
             _add_weights(outgoing.weight, events, g, delta, gradient)
         _end(outgoing.weight, outgoing.sums, rows, gradient, part, m)
         unit = next_unit(queue)
@@ -234,6 +242,14 @@ def _begin(neurons: Neurons, weights: Array | None, rows: Array, gradient: Array
         for c in range(len(weights)):
             clear(at(rows, ABOVE + c))
             add_part(at(rows, ABOVE + c), weights[c], m)
+
+
+@inlined
+def _begin_sample(extras: Extras | None, rows: Array, b: int, m: int) -> None:
+    """Write the initial membranes of a sample to their row."""
+    clear(at(rows, START))
+    if extras is not None:
+        add_part_of(at(rows, START), extras.initial, b, m)
 
 
 @inlined
@@ -279,15 +295,13 @@ def _adjoint(
     adjoint, weights, profile = incoming.adjoint, incoming.weights, incoming.profile
     carried, steps = at(rows, CARRIED), len(membrane)
     clear(carried)
-    add_part_of(carried, incoming.final, b, m)
+    _add_final(incoming.extras, carried, b, m)
     for t in range(steps - 1, -1, -1):
         before = at(membrane, t - 1) if t > 0 else at(rows, START)
         through = at(rows, _from_above(adjoint, weights, profile, rows, steps, t, b, m))
-        _keep(incoming.mask, incoming.scale, through, b, t, m)
-        add_part_of(through, incoming.spikes, (t, b), m)
+        _add_extras(incoming.extras, through, carried, b, t, m)
         through_spikes(kind, through, through, at(membrane, t), threshold, first, second)
         now = at(delta, places[t])
-        add_part_of(carried, incoming.membrane, (t, b), m)
         if kinds > 1:
             add(now, carried, through)
             _add_parameters(rows, reset, now, through, before)
@@ -301,7 +315,7 @@ def _adjoint(
 
 @inlined
 def _from_above(
-    adjoint: Array | None,
+    adjoint: Array,
     weights: Array | None,
     profile: Array | None,
     rows: Array,
@@ -316,7 +330,7 @@ def _from_above(
     adjoint at the last of all.
     """
     row, now = THROUGH, t if profile is None else 0
-    if adjoint is None:
+    if len(adjoint) == 0:
         clear(at(rows, row))
     elif profile is None or t == steps - 1:
         if weights is None:
@@ -350,27 +364,42 @@ def _add_parameters(rows: Array, reset: int, delta: Array, through: Array, befor
 
 
 @inlined
-def _keep(mask: Array | None, scale: Any, row: Array, b: int, t: int, m: int) -> None:
+def _add_extras(
+    extras: Extras | None, through: Array, carried: Array, b: int, t: int, m: int
+) -> None:
+    """Apply the dropout of the spikes of a timestep, and add the gradients of a loss."""
+    if extras is not None:
+        if len(extras.mask) > 0:
+            _keep(extras.mask[b, t, m], extras.scale, through)
+        add_part_of(through, extras.spikes, (t, b), m)
+        add_part_of(carried, extras.membrane, (t, b), m)
+
+
+@routine
+def _keep(word: Any, scale: Any, row: Array) -> None:
     """Apply the dropout of the spikes to a row of gradients."""
-    if mask is not None:
-        word = mask[b, t, m]
-        for j in range(WIDTH):
-            row[j] *= scale if (word >> np.uint64(j)) & np.uint64(1) else scale - scale
+    for j in range(WIDTH):
+        row[j] *= scale if (word >> np.uint64(j)) & np.uint64(1) else scale - scale
 
 
 @inlined
-def _put_sample(
-    initial: Array | None,
-    adjoint: Array | None,
-    places: Array,
-    rows: Array,
-    delta: Array,
-    b: int,
-    m: int,
-) -> None:
-    """Write the gradients of one sample: of its initial membranes, and its adjoint or its sum."""
-    put_part_of(initial, b, m, at(rows, CARRIED))
-    if adjoint is not None:
+def _add_final(extras: Extras | None, carried: Array, b: int, m: int) -> None:
+    """Add the gradient of a loss on the final membranes of a sample."""
+    if extras is not None:
+        add_part_of(carried, extras.final, b, m)
+
+
+@inlined
+def _put_initial(extras: Extras | None, rows: Array, b: int, m: int) -> None:
+    """Write the gradient of the initial membranes of a sample."""
+    if extras is not None:
+        put_part_of(extras.of_initial, b, m, at(rows, CARRIED))
+
+
+@routine
+def _put_sample(adjoint: Array, places: Array, rows: Array, delta: Array, b: int, m: int) -> None:
+    """Write the adjoint of one sample, or its sum over time."""
+    if len(adjoint) > 0:
         total, steps = at(rows, INFLOW), len(places)
         clear(total)
         for t in range(steps):

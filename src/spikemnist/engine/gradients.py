@@ -13,8 +13,16 @@ import numpy as np
 import torch
 
 from spikemnist.engine import separable
-from spikemnist.engine.backward import Incoming, Outgoing, Slope, run_backward
-from spikemnist.engine.layer_run import NUMPY, array_of, neurons_of, product, scaled, tensor_of
+from spikemnist.engine.backward import Extras, Incoming, Outgoing, Slope, run_backward
+from spikemnist.engine.layer_run import (
+    NUMPY,
+    array_of,
+    array_or_absent,
+    neurons_of,
+    product,
+    scaled,
+    tensor_of,
+)
 from spikemnist.engine.membranes import RESETS, ZERO
 from spikemnist.engine.slopes import slope_of
 from spikemnist.kernels import memory, spike_lists
@@ -102,7 +110,9 @@ def backward(
     outgoing = _outgoing(run, neurons, needs, sparse=sparse, dense=dense)
     slices, _, blocks, _ = outgoing.sums.shape
     work = batch * steps * blocks * 20 + signal.total * blocks
-    arguments = neurons, run.membrane, run.events, _incoming(layer, above, loss), outgoing
+    initial = memory.empty((batch, neurons.size), neurons.beta.dtype) if needs.initial else None
+    incoming = _incoming(layer, above, loss, initial)
+    arguments = neurons, run.membrane, run.events, incoming, outgoing
     parallel(run_backward, blocks * slices, *arguments, work=work)
     weight = _dense_weight(signal, outgoing) if dense else None
     if outgoing.weight is not None:
@@ -111,8 +121,8 @@ def backward(
     if weight is not None and signal.scale != 1:
         weight *= signal.scale
     sums = np.add.reduce(outgoing.sums).reshape(-1, blocks * WIDTH)[:, : neurons.size]
-    initial, adjoint = tensor_of(outgoing.initial), tensor_of(outgoing.adjoint)
-    return Gradients(weight, torch.from_numpy(sums), initial, adjoint)
+    adjoint = torch.from_numpy(outgoing.adjoint) if needs.input else None
+    return Gradients(weight, torch.from_numpy(sums), tensor_of(initial), adjoint)
 
 
 def _outgoing(
@@ -137,8 +147,9 @@ def _outgoing(
         events,
         memory.empty((slices, size, signal.features), dtype) if sparse else None,
         memory.empty((slices, kinds, blocks, WIDTH), dtype),
-        memory.empty((batch, size), dtype) if needs.initial else None,
-        memory.empty((rows, batch, size), dtype) if needs.input or dense else None,
+        memory.empty((rows, batch, size), dtype)
+        if needs.input or dense
+        else memory.absent(3, dtype),
     )
 
 
@@ -178,33 +189,44 @@ def _backward_separable(
 
 
 def _incoming(
-    layer: LayerParams, above: FromAbove | None, loss: Sequence[Tensor | None]
+    layer: LayerParams,
+    above: FromAbove | None,
+    loss: Sequence[Tensor | None],
+    of_initial: Array | None,
 ) -> Incoming:
     """Return the gradients that a layer receives, as the kernel takes them."""
     number, (kind, *constants) = NUMPY[layer.beta.dtype], slope_of(layer.spike_grad)
     slope = Slope(RESETS[layer.reset_mechanism], kind, *map(number, constants))
-    spikes, membrane, final = (
-        None if gradient is None else array_of(gradient.to(layer.beta.dtype)) for gradient in loss
-    )
-    incoming = Incoming(None, None, None, None, number(1), spikes, membrane, final, slope)
-    if above is None:
-        return incoming
-    adjoint, weight = above.adjoint, above.weight
-    if weight is not None and len(weight) > NARROW:
+    adjoint, weight, profile, mask, scale = above or (None, None, None, None, 1)
+    if adjoint is not None and weight is not None and len(weight) > NARROW:
         adjoint, weight = product(adjoint, weight), None
-    return incoming._replace(
-        adjoint=array_of(adjoint),
-        weights=array_of(weight),
-        profile=above.profile,
-        mask=above.mask,
-        scale=number(above.scale),
+    extras = None
+    if any(part is not None for part in (mask, layer.initial, *loss)):
+        spikes, membrane, final = (
+            array_or_absent(None if part is None else part.to(layer.beta.dtype), axes, number)
+            for part, axes in zip(loss, (3, 3, 2), strict=True)
+        )
+        extras = Extras(
+            memory.absent(3, np.uint64) if mask is None else mask,
+            number(scale),
+            spikes,
+            membrane,
+            final,
+            array_or_absent(layer.initial, 2, number),
+            memory.absent(2, number) if of_initial is None else of_initial,
+        )
+    return Incoming(
+        array_or_absent(adjoint, 3, number),
+        array_of(weight),
+        profile,
+        extras,
+        slope,
     )
 
 
 def _dense_weight(signal: Signal, outgoing: Outgoing) -> Tensor:
     """Return the gradient of the weights as a matrix product."""
-    adjoint = tensor_of(outgoing.adjoint)
-    assert adjoint is not None
+    adjoint = torch.from_numpy(outgoing.adjoint)
     dense = signal.to_dense(outgoing.sums.dtype).detach()
     if len(dense) < len(adjoint):
         adjoint = adjoint.sum(0, keepdim=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from spikemnist.engine.forward import Events, Neurons, Trace, run_forward
+from spikemnist.engine.forward import Ends, Events, Neurons, Trace, run_forward
 from spikemnist.engine.membranes import RESETS
 from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import blocks_of
@@ -64,8 +64,12 @@ def forward(
     that computes them again: see `Signal.recomputes`.
     """
     steps, batch = shape
+    last = (
+        memory.empty((batch, layer_size(signal, layer)), NUMPY[layer.beta.dtype]) if final else None
+    )
     neurons, (events, current) = neurons_of(layer, signal), _input(signal, layer, steps)
     blocks, dtype = blocks_of(neurons.size), neurons.beta.dtype
+    neurons = neurons._replace(ends=_ends(layer.initial, last, dtype))
     again = not record and signal.recomputes(steps)
     kept = record or (keep and not again)
     # As long as possible, since each thread copies the weights of its block first, but short enough
@@ -76,7 +80,6 @@ def forward(
         memory.empty((blocks, batch, steps), np.uint64),
         np.empty((blocks, batch), np.int64),
         memory.empty((batch if kept else chunks, blocks, steps, WIDTH), dtype),
-        memory.empty((batch, neurons.size), dtype) if final else None,
     )
     work = batch * steps * blocks * 10
     if events is not None:
@@ -90,7 +93,7 @@ def forward(
         _by_sample(trace.words),
         np.add.reduce(trace.counts),
         trace.membrane if kept else None,
-        trace.final,
+        last,
     )
 
 
@@ -108,7 +111,7 @@ def layer_size(signal: Signal, layer: LayerParams) -> int:
 
 
 def neurons_of(layer: LayerParams, signal: Signal) -> Neurons:
-    """Return the parameters of neurons in the form that kernels take."""
+    """Return the parameters of neurons, without their ends, in the form that kernels take."""
     beta = layer.beta.detach().numpy().reshape(-1)
     bias = np.zeros(1, beta.dtype) if layer.bias is None else layer.bias.detach().numpy()
     return Neurons(
@@ -116,9 +119,16 @@ def neurons_of(layer: LayerParams, signal: Signal) -> Neurons:
         bias,
         beta,
         layer.threshold.detach().numpy().reshape(-1),
-        array_of(layer.initial),
+        None,
         RESETS[layer.reset_mechanism],
     )
+
+
+def _ends(initial: Tensor | None, final: Array | None, dtype: Any) -> Ends | None:
+    if initial is None and final is None:
+        return None
+    last = memory.absent(2, dtype) if final is None else final
+    return Ends(array_or_absent(initial, 2, dtype), last)
 
 
 def _input(signal: Signal, layer: LayerParams, steps: int) -> tuple[Events | None, Array | None]:
@@ -151,6 +161,13 @@ def scaled(tensor: Tensor, scale: float) -> Tensor:
 def array_of(tensor: Tensor | None) -> Array | None:
     """Return the contiguous array of a tensor, or None for None."""
     return None if tensor is None else tensor.detach().contiguous().numpy()
+
+
+def array_or_absent(tensor: Tensor | None, dimensions: int, dtype: Any) -> Array:
+    """Return the contiguous array of a tensor, or `memory.absent` for None."""
+    return (
+        memory.absent(dimensions, dtype) if tensor is None else tensor.detach().contiguous().numpy()
+    )
 
 
 def tensor_of(array: Array | None) -> Tensor | None:

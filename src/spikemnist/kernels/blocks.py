@@ -108,9 +108,9 @@ def add_part(row: Array, values: Array, m: int) -> None:
 
 
 @inlined
-def add_part_of(row: Array, values: Array | None, index: Any, m: int) -> None:
-    """Add a part of ``values[index]`` as `add_part` does, if there are values."""
-    if values is not None:
+def add_part_of(row: Array, values: Array, index: Any, m: int) -> None:
+    """Add a part of ``values[index]`` as `add_part` does, unless they are `memory.absent`."""
+    if len(values) > 0:
         add_part(row, values[index], m)
 
 
@@ -124,9 +124,9 @@ def put_part(values: Array, m: int, row: Array) -> None:
 
 
 @inlined
-def put_part_of(values: Array | None, index: Any, m: int, row: Array) -> None:
-    """Write a row to a part of ``values[index]`` as `put_part` does, if there are values."""
-    if values is not None:
+def put_part_of(values: Array, index: Any, m: int, row: Array) -> None:
+    """Write a row to a part of ``values[index]`` as `put_part` does, unless `memory.absent`."""
+    if len(values) > 0:
         put_part(values[index], m, row)
 
 

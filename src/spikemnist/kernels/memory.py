@@ -10,6 +10,7 @@ callback of a weak reference, and Ctrl-C raises one.
 
 from __future__ import annotations
 
+import functools
 import math
 import weakref
 from collections import deque
@@ -78,6 +79,16 @@ def empty(shape: Sequence[int], dtype: Any) -> NDArray[Any]:
     loan.buffer = buffer
     _loans[id(loan)] = loan
     return torch.from_numpy(view).numpy()
+
+
+@functools.cache
+def absent(dimensions: int, dtype: Any) -> NDArray[Any]:
+    """Return an array of length 0, which stands for one that is not there.
+
+    A kernel is compiled for the types of its arguments. With an array of the same type instead of
+    None, it need not be compiled anew.
+    """
+    return np.empty((0,) * dimensions, dtype)
 
 
 def copy(source: NDArray[Any], dtype: Any) -> NDArray[Any]:
