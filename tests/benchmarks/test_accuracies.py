@@ -89,9 +89,9 @@ def test_spikes_of_stdp_are_those_of_neurons_or_features() -> None:
 
 @pytest.mark.parametrize("code", ["latency", "direct"])
 def test_a_row_of_what_a_command_prints(code: str, tmp_path: Path) -> None:
-    options = ("--encoder", code, "--hidden", 600, "--epochs", 1, "--batch-size", 256)
+    options = ("--encoder", code, "--hidden", 100, "--epochs", 1, "--batch-size", 256)
     printed = spikemnist("train", *options, "--out", "run", cwd=tmp_path).stdout
-    line = f"spikemnist train --data mnist --encoder {code} --hidden 600 --epochs 1"
+    line = f"spikemnist train --data mnist --encoder {code} --hidden 100 --epochs 1"
     row = accuracies.ours(line, [run(printed)])
     assert row.figure > 50
     assert "±" in row.cells[COLUMN["Last, %"]]

@@ -22,7 +22,7 @@ from spikemnist.encoding import LatencyEncoder
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-COURSE = Path(__file__).resolve().parent.parent / "examples" / "course"
+COURSE = Path(__file__).resolve().parents[1] / "course"
 sys.path.insert(0, str(COURSE))  # as in a notebook that lies there
 
 import checks  # noqa: E402

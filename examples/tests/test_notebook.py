@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Matplotlib draws tensors by a protocol of NumPy that torch has not taken up.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PLACE = "examples/snn_mnist_classifier.ipynb"
 SCRIPT = "scripts/run_notebook.py"
 RUN = runpy.run_path(str(ROOT / "scripts/guide_pictures.py"))["run"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((ROOT / "examples").glob("[0-9]*.py"))
 WRITES = re.compile(r'\.save(?:fig)?\("(.+?)"')
 DESCRIBED = re.compile(r'^# sphinx_gallery_alt = "\w.{20,}"\n.*' + WRITES.pattern, re.MULTILINE)
