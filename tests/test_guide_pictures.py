@@ -60,7 +60,7 @@ def test_an_unknown_name_is_refused_with_the_others(
     assert "'nuron-1'; choose from encodings, encodings-1" in capsys.readouterr().err
 
 
-def test_the_page_for_teachers_has_a_command_for_each_drawn_picture_of_the_guide() -> None:
+def test_commands_for_the_pictures_of_the_guide() -> None:
     """Also of those that are files in the repository."""
     teachers = (ROOT / "docs/teachers.md").read_text("utf-8")
     for page in SCRIPT["GUIDE"].glob("*.md"):

@@ -78,9 +78,7 @@ ELSEWHERE = 'license = "MIT"\n\n[project.urls]\nRepository = "https://github.com
         (ELSEWHERE, "https://colab.research.google.com/github/somebody/spikes/blob/main/a.ipynb"),
     ],
 )
-def test_the_notebook_links_to_colab_once_the_project_has_an_address(
-    project: str, badge: str | None
-) -> None:
+def test_link_of_the_notebook_to_colab(project: str, badge: str | None) -> None:
     notebook = json.dumps({"cells": [{"source": ["# Title\n", "\n", "A text."]}]})
     shown = ADDRESSES["with_badge"](notebook, ADDRESSES["repository"](project), "a.ipynb")
     (cell,) = json.loads(shown)["cells"]
@@ -122,7 +120,7 @@ def test_tested_versions_are_in_range() -> None:
         assert f"{package}{ranges[name]}" in conda.replace(" ", ""), name
 
 
-def test_the_pins_of_the_course_are_in_range_and_those_of_the_page_for_teachers() -> None:
+def test_pins_of_the_course() -> None:
     lines = read("examples/course/requirements.txt").splitlines()
     pins = dict(line.split("==") for line in lines)
     assert not [line for line in lines if re.search(r"[@+]|spikemnist", line)]

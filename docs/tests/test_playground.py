@@ -178,7 +178,7 @@ def test_ten_steps_are_those_of_the_library_in_float64(
             assert error <= 1e-8 * torch.linalg.vector_norm(expected) + 1e-15
 
 
-def test_an_epoch_of_a_thousand_digits_ends_where_the_library_ends(playground: Page) -> None:
+def test_an_epoch_equals_that_of_the_library(playground: Page) -> None:
     in_page, by_torch = both(playground, steps=62)
     assert [step["right"] for step in in_page] == [step["right"] for step in by_torch]
     assert sum(step["right"] for step in in_page[-10:]) > 0.7 * 10 * BATCH
@@ -256,9 +256,7 @@ def test_pause_is_answered_on_a_slow_machine(browser: Browser, file: Path) -> No
         assert images_learned(page) == learned
 
 
-def test_a_page_that_paints_nothing_gets_no_reports_and_then_the_latest(
-    browser: Browser, file: Path
-) -> None:
+def test_reports_to_a_hidden_page(browser: Browser, file: Path) -> None:
     """As a hidden tab is, whose frames the browser holds back."""
     with opened(browser, file, reduced_motion="reduce") as page:
         page.wait_for_function("spikemnist.state.run !== null")

@@ -513,7 +513,7 @@ def test_no_mistake_gives_the_right_answers_or_those_of_another(name: str) -> No
         ),
     ],
 )
-def test_a_check_says_what_is_wrong_where_a_number_or_a_tuple_is_in_question(
+def test_hints_of_checks_of_numbers_and_tuples(
     name: str, code: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert words in check(name, code, capsys)

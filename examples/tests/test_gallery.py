@@ -53,7 +53,7 @@ def test_a_title_names_one_page() -> None:
 
 
 @pytest.mark.parametrize("introduction", INTRODUCTIONS, ids=LESSONS)
-def test_a_lesson_asks_before_it_answers_and_names_those_before_it(introduction: list[str]) -> None:
+def test_questions_and_order_of_lessons(introduction: list[str]) -> None:
     title, about, question, level = introduction
     assert "?" not in about
     assert question.startswith("Question: ")
@@ -64,7 +64,7 @@ def test_a_lesson_asks_before_it_answers_and_names_those_before_it(introduction:
 
 
 @each_script
-def test_its_last_cell_has_something_to_try_and_what_to_read_next(script: Path) -> None:
+def test_last_cell_of_a_lesson(script: Path) -> None:
     last = script.read_text("utf-8").split("\n# %%\n")[-1]
     *_, task, following = last.split("\n#\n")
     assert task.startswith("# Try: ")
@@ -72,7 +72,7 @@ def test_its_last_cell_has_something_to_try_and_what_to_read_next(script: Path) 
     assert following.startswith("# Next: ")
 
 
-def test_the_front_page_has_the_lessons_of_each_level_in_their_order() -> None:
+def test_order_of_the_lessons_on_the_front_page() -> None:
     header = (ROOT / "examples" / "GALLERY_HEADER.rst").read_text("utf-8")
     levels = re.findall(r"^\*\*(.+)\*\*\n((?:    .+\n)+)", header, re.MULTILINE)
     listed = [(name.lower(), lesson) for name, text in levels for lesson in LINK.findall(text)]

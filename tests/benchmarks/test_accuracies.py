@@ -38,7 +38,7 @@ def entry(**more: Any) -> dict[str, Any]:
     }
 
 
-def test_the_published_page_is_written_from_the_published_results() -> None:
+def test_the_published_accuracies_page() -> None:
     stored = json.loads((PAGES / "results.json").read_text("utf-8"))["commands"]
     page = (PAGES / "accuracies.md").read_text("utf-8")
     assert "\n\n".join(accuracies.lines(stored)) + "\n" == page

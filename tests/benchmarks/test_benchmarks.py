@@ -76,7 +76,7 @@ def test_from_the_command_line_to_the_files(
         assert min(picture.size) > 300
 
 
-def test_the_published_pages_are_drawn_from_the_published_results() -> None:
+def test_the_published_results_page() -> None:
     stored = json.loads((PUBLISHED / "results.json").read_text("utf-8"))
     page = (PUBLISHED / "results.md").read_text("utf-8")
     assert report.page(stored, re.findall(r"\{figure\} (.*)", page)) == page

@@ -93,9 +93,7 @@ def test_several_runs_and_their_robustness(run: Path, tmp_path: Path) -> None:
     )
 
 
-def test_an_option_that_needs_a_network_is_refused_before_any_test(
-    run: Path, tmp_path: Path
-) -> None:
+def test_options_that_need_a_network(run: Path, tmp_path: Path) -> None:
     images, labels = DIGITS.images[:200], DIGITS.labels[:200]
     ConvSTDPClassifier(4, epochs=1).fit(images, labels).save(tmp_path / "features")
     message = error("evaluate", run, "features", "--robustness", cwd=tmp_path)

@@ -208,7 +208,7 @@ def test_without_a_test_set_a_fifth_of_each_class_is_held_out(tmp_path_factory, 
     assert len(train) + len(test) == len(labels)
 
 
-def test_colours_come_channels_first_and_columns_of_labels_are_flat(tmp_path):
+def test_layout_of_colours_and_labels(tmp_path):
     images, labels = some(6, 9, 8, 3), np.arange(6)[:, None]
     splits = {f"{split}_images": images for split in ("train", "val", "test")}
     splits |= {f"{split}_labels": labels for split in ("train", "val", "test")}
@@ -406,7 +406,7 @@ def test_idx_files_of_other_numbers_are_refused_with_the_reason(tmp_path):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_damaged_files_are_named_and_nobody_is_told_to_delete_them(tmp_path, packed):
+def test_messages_on_damaged_files(tmp_path, packed):
     data = gzip.compress(idx(some(8)))[:40] if packed else idx(some(8))[:-1]
     name = f"{IMAGES}.gz" if packed else IMAGES
     write(tmp_path, idx_set())

@@ -169,7 +169,7 @@ def test_without_numba_all_but_the_engine_works(capsys: pytest.CaptureFixture[st
 BROKEN = 'raise ImportError("Numba needs NumPy 2.3 or less.\\nGot NumPy 2.4.")'
 
 
-def test_where_numba_cannot_be_imported_the_reference_runs_and_says_why(tmp_path: Path) -> None:
+def test_numba_that_cannot_be_imported(tmp_path: Path) -> None:
     """As after an upgrade of NumPy, which Numba does not know yet."""
     (tmp_path / "numba").mkdir()
     (tmp_path / "numba" / "__init__.py").write_text(BROKEN, encoding="utf-8")

@@ -109,5 +109,5 @@ assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
 """
 
 
-def test_kernels_load_no_second_runtime_and_change_no_thread_settings() -> None:
+def test_no_second_runtime_and_no_thread_settings() -> None:
     assert run(TOUCH_NOTHING) == ["Numba has not started a thread; event_driven"]

@@ -83,9 +83,7 @@ def test_none_in_evaluation(place: Callable[[], nn.Sequential], backend: Any) ->
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("steps", [1, 7])
-def test_the_same_seed_drops_the_same_where_the_modules_are_stepped(
-    place: Callable[[], nn.Sequential], steps: int
-) -> None:
+def test_seed_of_dropout_in_stepped_modules(place: Callable[[], nn.Sequential], steps: int) -> None:
     network = lively(place()).double()
 
     def seeded(run: Callable[[], Any]) -> Any:
@@ -157,7 +155,7 @@ def test_the_engine_draws_the_masks_of_the_reference(
 
 
 @pytest.mark.parametrize("channels", [3, 33])
-def test_a_convolutional_network_trains_the_same_on_either_backend(
+def test_training_a_convolution_on_either_backend(
     channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With many channels, the engine adds the weights of each spike that dropout keeps."""

@@ -246,7 +246,7 @@ def test_sizes_that_depend_on_the_input() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.* of the neurons of .* fire")
-def test_truncated_training_of_a_network_whose_sizes_depend_on_the_input() -> None:
+def test_truncation_where_sizes_depend_on_the_input() -> None:
     data = torch.rand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3])
     classifier = Classifier(accelerate(conv()), "latency")
     history = fit(classifier, data, TrainConfig(epochs=1, truncate=4), progress=False)

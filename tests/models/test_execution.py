@@ -17,7 +17,7 @@ PACKAGE = Path(spikemnist.__file__).parent
 
 
 @pytest.mark.parametrize("train", [False, True])
-def test_at_most_six_frames_lie_before_the_first_kernel_of_a_layer(train: bool) -> None:
+def test_frames_before_the_first_kernel(train: bool) -> None:
     """Each of them does a piece of the work: no door only forwards to the next."""
     frames: list[str] = []
 

@@ -98,7 +98,7 @@ def test_betas_and_thresholds_of_layers_and_neurons() -> None:
     assert "network.0.leaky.beta" in dict(model.named_buffers())
 
 
-def test_learned_betas_and_thresholds_are_parameters_of_one_layer() -> None:
+def test_learned_parameters_of_one_layer() -> None:
     value = torch.tensor(0.9)
     model = perceptron(beta=value, learn_beta=True, learn_threshold=True)
     names = [name for name, _ in model.named_parameters()]
@@ -147,7 +147,7 @@ def test_dropout_of_the_input_is_that_of_its_spikes() -> None:
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
-def test_dropout_keeps_the_mean_current_and_is_drawn_at_each_timestep() -> None:
+def test_mean_and_timesteps_of_dropout() -> None:
     model = LeakyMLP(1, (500,), 1, dropout=0.25, beta=0.0, reset_mechanism="none")
     nn.init.constant_(model.layers[0].linear.weight, 2.0)
     nn.init.constant_(model.layers[1].linear.weight, 1 / 500)

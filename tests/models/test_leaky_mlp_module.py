@@ -81,7 +81,7 @@ def test_a_step_of_training_lowers_the_loss(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "event_driven"])
-def test_batch_normalisation_is_that_of_the_same_modules_in_a_row(backend: str) -> None:
+def test_batch_normalisation_of_the_same_modules(backend: str) -> None:
     options: dict[str, Any] = {"backend": backend, "dropout": 0.25, "input_dropout": 0.25}
     model = perceptron(batch_norm=True, **options).double()
     twin = copy.deepcopy(model)

@@ -252,7 +252,7 @@ class Convolutions(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_the_convolution_of_an_input_that_stays_the_same_is_done_once() -> None:
+def test_convolution_of_a_constant_input() -> None:
     model = accelerate(conv(**LEARN), backend="reference")
     image = torch.rand(3, 1, 14, 14)
     with Convolutions() as seen:

@@ -125,7 +125,7 @@ class Loop(nn.Module):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_spikes_membranes_and_gradients_are_those_of_a_loop_by_hand(kind: str) -> None:
+def test_accelerated_network_equals_a_loop_by_hand(kind: str) -> None:
     loop = lively(Loop(kind))
     by_hand = copy.deepcopy(loop)
     fired, membranes = by_hand.run(current())
@@ -290,7 +290,7 @@ REFUSED = {
 }
 
 
-def test_each_class_of_snntorch_is_stepped_or_refused_and_the_page_says_so() -> None:
+def test_each_class_of_snntorch_is_stepped_or_refused() -> None:
     assert CLASSES.keys() - PARTS == NEURONS | REFUSED.keys()
     assert {name.split(",")[0] for name in KINDS} >= NEURONS - {"Leaky"}
     page = Path(__file__).parents[2] / "docs/howto/snntorch-network.md"

@@ -188,7 +188,7 @@ def test_a_beta_on_a_bound_learns_where_clamp_says_so(
 
 
 @pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
-def test_an_initial_membrane_above_the_threshold_resets_at_the_first_step(
+def test_initial_membrane_above_the_threshold(
     reset_mechanism: str,
 ) -> None:
     problem = leaky_problem((3, 1, 4), reset_mechanism=reset_mechanism, beta=0.5, threshold=1.0)

@@ -220,7 +220,7 @@ def test_other_callables_are_returned_unchanged(function: Any) -> None:
     assert get_surrogate(function) is function
 
 
-def test_a_function_of_ones_own_called_atan_is_not_taken_for_snntorchs() -> None:
+def test_own_function_named_atan() -> None:
     def atan(alpha: float) -> Any:
         return lambda x: x * alpha
 

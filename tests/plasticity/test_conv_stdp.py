@@ -93,7 +93,7 @@ def test_evaluate(features: ConvSTDPClassifier) -> None:
         evaluate(features, [(TEST_IMAGES, TEST_LABELS)])
 
 
-def test_the_same_seed_makes_the_same_features_for_any_number_of_threads(
+def test_seed_of_features_with_any_number_of_threads(
     features: ConvSTDPClassifier, threads: None
 ) -> None:
     for count in (1, 2, 8):

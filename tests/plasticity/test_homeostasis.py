@@ -53,7 +53,7 @@ def test_own_steps_are_used() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*neuron")
-def test_steps_depend_on_all_passes_and_in_partial_fits_on_no_number() -> None:
+def test_steps_and_the_number_of_passes() -> None:
     images, labels = TEST_IMAGES.repeat(4, 0), TEST_LABELS.repeat(4)
     fitted = small(passes=2, theta_plus=None, learning_rate=None)
     fitted.fit(images, labels, progress=False)

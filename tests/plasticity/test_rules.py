@@ -171,7 +171,7 @@ def by_pairs(case: Case, **constants: float) -> Tensor:
 
 
 @given(CASES)
-def test_the_additive_rule_sums_the_window_over_all_pairs_of_spikes(case: Case) -> None:
+def test_additive_rule_over_all_pairs_of_spikes(case: Case) -> None:
     constants = {"a_plus": 5e-4, "a_minus": 1e-3, "tau_plus": 15.0, "tau_minus": 25.0}
     before, timestep = case.weight.clone(), case.options["timestep"]
     after = pair_stdp(case.pre, case.post, case.weight, **constants, timestep=timestep)

@@ -245,7 +245,7 @@ def dtypes(network, **options):
     return set(classifier.encoder.used)
 
 
-def test_binary_spikes_take_a_byte_each_but_for_a_network_of_another_kind():
+def test_dtype_of_spikes_that_travel():
     everything = Regularized(cross_entropy, [TargetRate(0.1)])
     assert dtypes(network()) == {torch.uint8}
     assert dtypes(network(), loss=everything) == {torch.uint8}

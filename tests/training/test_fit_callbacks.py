@@ -153,7 +153,7 @@ def test_elsewhere_there_are_lines_alone_or_nothing(monkeypatch, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_bar_of_data_of_unknown_length_learns_it_in_the_first_epoch(monkeypatch):
+def test_bar_of_data_of_unknown_length(monkeypatch):
     class Batches:
         def __iter__(self):
             return digits(60).batches(20)

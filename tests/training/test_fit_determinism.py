@@ -123,7 +123,7 @@ def test_the_callers_random_numbers_are_left_alone(source):
     assert global_state() == before
 
 
-def test_the_callers_random_numbers_are_left_alone_after_an_error():
+def test_random_state_after_an_error():
     class Failing:
         num_steps = 2
 

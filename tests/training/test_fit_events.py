@@ -51,7 +51,7 @@ def test_a_data_loader_trains_the_same() -> None:
         assert torch.equal(a, b)
 
 
-def test_augmentation_is_drawn_anew_in_each_epoch_and_again_in_each_run() -> None:
+def test_random_numbers_of_augmentation() -> None:
     seen: list[list[int]] = []
 
     class Watching:

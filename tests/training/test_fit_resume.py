@@ -124,7 +124,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(killed, undisturbe
 @pytest.mark.skipif(
     sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process without its console"
 )
-def test_a_real_interrupt_ends_cleanly_and_resumes_to_the_same_bits(tmp_path, undisturbed):
+def test_a_real_interrupt_resumes_to_the_same_bits(tmp_path, undisturbed):
     process, pipe = start(tmp_path, "interrupt", 2 * BATCHES + 2)
     assert pipe.poll(120), "the run hangs"
     assert pipe.recv() == "here"
@@ -167,7 +167,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path, undisturbed):
     expect_same_run(tmp_path, classifier, history, undisturbed)
 
 
-def test_a_finished_run_goes_on_for_more_epochs_at_a_constant_rate(tmp_path):
+def test_more_epochs_at_a_constant_rate(tmp_path):
     longer, classifier = new_classifier(dropout=0.1), new_classifier(dropout=0.1)
     constant = {"schedule": "constant"}
     wanted = run(tmp_path / "longer", longer, epochs=4, **constant)

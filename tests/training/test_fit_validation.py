@@ -57,7 +57,7 @@ def test_a_share_of_the_training_data_is_held_out(seed):
     assert torch.equal(data[held_out].images, expected)
 
 
-def test_without_validation_all_are_trained_on_and_none_is_judged():
+def test_samples_without_validation():
     seen = watched(numbered())
     assert sorted(seen.trained) == list(range(100))
     assert seen.judged == []
@@ -162,7 +162,7 @@ def test_patience_ends_the_run(losses, patience, epochs):
     assert same(weights(classifier), states[history.best_epoch - 1])
 
 
-def test_without_validation_the_network_ends_with_its_last_weights():
+def test_last_weights_without_validation():
     states, classifier = [], new_classifier(DIRECT)
     keep = lambda history, classifier: states.append(weights(classifier))  # noqa: E731
     fit(classifier, digits(60), TrainConfig(epochs=3), callbacks=[keep])

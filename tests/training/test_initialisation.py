@@ -149,7 +149,7 @@ def test_a_second_call_changes_nothing():
     assert same(weights(classifier), before)
 
 
-def test_a_second_call_changes_a_layer_that_jumps_by_rounding_alone():
+def test_second_call_of_a_layer_that_jumps():
     """One neuron and one image make 0 to 8 spikes, and so no rate of 0.2."""
     for seed in range(5):
         classifier = new_classifier(DIRECT, seed=seed, hidden=(1,), threshold=5.0)
