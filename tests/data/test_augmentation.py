@@ -23,6 +23,7 @@ from spikemnist.data import (
     augmentation,
     load_digits,
 )
+from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,12 +101,14 @@ def test_same_generator_gives_same_images(augment: Augmentation, digits: Tensor)
         assert torch.equal(first, augment(digits))
 
 
-@pytest.mark.parametrize("augment", AUGMENTATIONS, ids=lambda augment: type(augment).__name__)
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.float16])
-@pytest.mark.parametrize("axes", [(), (2,), (3, 2)])
-def test_shape_and_dtype_are_unchanged(
-    augment: Augmentation, dtype: torch.dtype, axes: tuple[int, ...], digits: Tensor
-) -> None:
+DTYPES = [torch.uint8, torch.float32, torch.float64, torch.float16]
+
+
+@pytest.mark.parametrize(
+    "case", pairs(augment=AUGMENTATIONS, dtype=DTYPES, axes=[(), (2,), (3, 2)]), ids=named
+)
+def test_shape_and_dtype_are_unchanged(case: Case, digits: Tensor) -> None:
+    augment, dtype, axes = case.values()
     images = digits.view(40, *[1] * len(axes), 28, 28).expand(40, *axes, 28, 28)
     images = images if dtype == torch.uint8 else (images / 255).to(dtype)
     changed = augment(images, generator=seeded())

@@ -30,6 +30,7 @@ from spikemnist.kernels.scheduler import (
     worker_number,
 )
 from tests.kernels.teams import pool, team, where
+from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,10 +84,13 @@ class Interpreted:
 
 
 @pytest.mark.usefixtures("where")
-@pytest.mark.parametrize("count", [1, 2, 3, 8])
-@pytest.mark.parametrize("units", [0, 1, 2, 3, 1000])
-@pytest.mark.parametrize("work", [0, GRAIN, POOL_GRAIN])
-def test_each_unit_runs_once(count: int, units: int, work: int) -> None:
+@pytest.mark.parametrize(
+    "case",
+    pairs(count=[1, 2, 3, 8], units=[0, 1, 2, 3, 1000], work=[0, GRAIN, POOL_GRAIN]),
+    ids=named,
+)
+def test_each_unit_runs_once(case: Case) -> None:
+    count, units, work = case.values()
     torch.set_num_threads(count)
     visits = np.zeros(max(units, 1), np.int64)
     for _ in range(10):

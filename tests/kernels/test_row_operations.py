@@ -20,6 +20,7 @@ from spikemnist.kernels.compiler import kernel
 from spikemnist.kernels.elementwise import elementwise, exp, where
 from spikemnist.kernels.registers import WIDTH, at, clear, vector_bytes
 from spikemnist.kernels.scheduler import next_unit, parallel
+from tests.pairs import Case, named, pairs
 from tests.strategies import SEEDS
 
 Array = np.ndarray[Any, Any]
@@ -183,10 +184,13 @@ def test_rows_by_their_addresses(dtype: type) -> None:
 SIDES = [1, 7, 8, 63, 65, 130]
 
 
-@pytest.mark.parametrize("neurons", SIDES)
-@pytest.mark.parametrize("features", SIDES)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_weights_in_blocks(neurons: int, features: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    "case",
+    pairs(neurons=SIDES, features=SIDES, dtype=[torch.float32, torch.float64]),
+    ids=named,
+)
+def test_weights_in_blocks(case: Case) -> None:
+    neurons, features, dtype = case.values()
     weight = torch.randn(neurons, features, dtype=dtype)
     laid_out = torch.from_numpy(blocks.weight_blocks(weight))
     padded = torch.zeros(blocks.blocks_of(neurons) * WIDTH, features, dtype=dtype)

@@ -15,6 +15,7 @@ from snntorch import surrogate
 from spikemnist import ops
 from spikemnist.ops import reference
 from tests.ops.oracle import LEAVES, Answer, answer, assert_same, our_leaky, snntorch_leaky
+from tests.pairs import Case, named, pairs
 from tests.strategies import ODD_SIZES, leaky_problem, leaky_problems
 
 if TYPE_CHECKING:
@@ -75,13 +76,13 @@ def test_any_problem_in_brain_float(problem: LeakyProblem) -> None:
     }
 
 
-@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
-@pytest.mark.parametrize("spike_grad", sorted(ops.SURROGATES))
-@pytest.mark.parametrize("size", ODD_SIZES)
-def test_every_reset_with_every_surrogate(reset_mechanism: str, spike_grad: str, size: int) -> None:
-    problem = leaky_problem(
-        (9, 3, size), reset_mechanism=reset_mechanism, spike_grad=spike_grad, seed=size
-    )
+SETTINGS = {"reset_mechanism": ops.RESET_MECHANISMS, "spike_grad": sorted(ops.SURROGATES)}
+
+
+@pytest.mark.parametrize("case", pairs(size=ODD_SIZES, **SETTINGS), ids=named)
+def test_every_reset_with_every_surrogate(case: Case) -> None:
+    options = {name: case[name] for name in SETTINGS}
+    problem = leaky_problem((9, 3, case["size"]), seed=case["size"], **options)
     result = compare(problem, DOUBLE)
     assert 0.1 < result.spikes.mean() < 0.9
 
