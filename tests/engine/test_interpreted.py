@@ -48,15 +48,16 @@ CHOSEN = (
 """Tests that run each line of a kernel once; others take long, or run the same lines."""
 SETTINGS = """
 [run]
-branch = true
+branch = {branches}
 source = spikemnist
 """
 
 
 def test_kernels_as_plain_python(tmp_path: Path) -> None:
     settings, data = tmp_path / "settings", tmp_path / "data"
-    settings.write_text(SETTINGS, encoding="utf-8")
     measuring = coverage.Coverage.current()
+    branches = bool(measuring and measuring.get_option("run:branch"))
+    settings.write_text(SETTINGS.format(branches=branches), encoding="utf-8")
     measure = ["coverage", "run", f"--rcfile={settings}", f"--data-file={data}", "-m"]
     own = {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "PYTEST_ADDOPTS"}
     rest = {name: value for name, value in os.environ.items() if name not in own}
