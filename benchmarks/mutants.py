@@ -6,7 +6,8 @@ A mutant is a copy of the checkout with one change of ``src``: another compariso
 constant one higher, a condition without its ``not``, a call or an addition in place left out, a
 message with other words. Mutants are drawn from all such places with a seed, as many in each room
 as its share of the code. The tests of the room come first; the whole suite runs only where these
-pass. What no test notices survives, or means the same as before: read it. An hour and more.
+pass. What no test notices survives, or means the same as before: read it. Some two minutes for
+each on two idle cores; results are written after each.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ def draw(seed: int, count: int) -> list[Mutant]:
     by_rest = sorted(rooms, key=lambda room: numbers[room] - shares[room])
     for room in by_rest[: count - sum(numbers.values())]:
         numbers[room] += 1
-    return [one for room in rooms for one in random_.sample(rooms[room], numbers[room])]
+    drawn = [one for room in rooms for one in random_.sample(rooms[room], numbers[room])]
+    random_.shuffle(drawn)  # the first ones are a fair sample, too
+    return drawn
 
 
 def room_of(file: Path) -> str:
