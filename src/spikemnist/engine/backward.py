@@ -212,8 +212,7 @@ def run_backward(
                 # A group of several samples has no tables, hence two rows for each timestep.
                 own = delta[2 * (b % events.group) * steps :]
                 _adjoint(incoming, rows, membrane, own, events.places, kinds, b, m)
-                _put_initial(incoming.extras, rows, b, m)
-                _put_sample(outgoing.adjoint, events.places, rows, own, b, m)
+                _put_sample(incoming.extras, outgoing.adjoint, events.places, rows, own, b, m)
             _add_weights(outgoing.weight, events, g, delta, gradient)
         _end(outgoing.weight, outgoing.sums, rows, gradient, part, m)
         unit = next_unit(queue)
@@ -390,14 +389,23 @@ def _add_final(extras: Extras | None, carried: Array, b: int, m: int) -> None:
 
 
 @inlined
-def _put_initial(extras: Extras | None, rows: Array, b: int, m: int) -> None:
-    """Write the gradient of the initial membranes of a sample."""
+def _put_sample(
+    extras: Extras | None,
+    adjoint: Array,
+    places: Array,
+    rows: Array,
+    delta: Array,
+    b: int,
+    m: int,
+) -> None:
+    """Write the gradients of one sample: of its initial membranes, and its adjoint."""
     if extras is not None:
         put_part_of(extras.of_initial, b, m, at(rows, CARRIED))
+    _put_adjoint(adjoint, places, rows, delta, b, m)
 
 
 @routine
-def _put_sample(adjoint: Array, places: Array, rows: Array, delta: Array, b: int, m: int) -> None:
+def _put_adjoint(adjoint: Array, places: Array, rows: Array, delta: Array, b: int, m: int) -> None:
     """Write the adjoint of one sample, or its sum over time."""
     if len(adjoint) > 0:
         total, steps = at(rows, INFLOW), len(places)

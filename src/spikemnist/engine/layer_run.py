@@ -64,11 +64,9 @@ def forward(
     that computes them again: see `Signal.recomputes`.
     """
     steps, batch = shape
-    last = (
-        memory.empty((batch, layer_size(signal, layer)), NUMPY[layer.beta.dtype]) if final else None
-    )
     neurons, (events, current) = neurons_of(layer, signal), _input(signal, layer, steps)
     blocks, dtype = blocks_of(neurons.size), neurons.beta.dtype
+    last = memory.empty((batch, neurons.size), dtype) if final else None
     neurons = neurons._replace(ends=_ends(layer.initial, last, dtype))
     again = not record and signal.recomputes(steps)
     kept = record or (keep and not again)
@@ -165,9 +163,8 @@ def array_of(tensor: Tensor | None) -> Array | None:
 
 def array_or_absent(tensor: Tensor | None, dimensions: int, dtype: Any) -> Array:
     """Return the contiguous array of a tensor, or `memory.absent` for None."""
-    return (
-        memory.absent(dimensions, dtype) if tensor is None else tensor.detach().contiguous().numpy()
-    )
+    array = array_of(tensor)
+    return memory.absent(dimensions, dtype) if array is None else array
 
 
 def tensor_of(array: Array | None) -> Tensor | None:
