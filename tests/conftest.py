@@ -44,3 +44,11 @@ def neurons() -> Iterator[list[object]]:
     before = list(instances)
     yield instances
     instances[:] = before
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> Iterator[None]:
+    """Run Triton's kernels in NumPy: Triton reads the variable when their module is imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        yield

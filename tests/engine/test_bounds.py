@@ -17,7 +17,8 @@ from torch import nn
 from spikemnist import engine
 from spikemnist.encoding.kernels import once_on
 from spikemnist.encoding.pixels import Ramp
-from tests.engine.stacks import PARTS, Stack, by_reference, layer, spikes, stack
+from tests.laws.runners import by_reference
+from tests.laws.stacks import PARTS, Stack, layer, spikes, stack
 from tests.strategies import SEEDS
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Memory of the engine: none is read before it is written, and none is held without need.
+"""Memory of the engine: none is held without need.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import copy
 import gc
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -18,103 +16,19 @@ from torch.profiler import ProfilerActivity, profile
 
 from spikemnist.kernels import memory
 from spikemnist.models import LeakyMLP
-from tests.engine.stacks import answer, by_engine, cast, loss_weights, spikes, stack
+from tests.laws.agreement import assert_same_bits
+from tests.laws.runners import answer, by_engine, loss_weights
+from tests.laws.stacks import spikes, stack
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from torch import Tensor
-
-    from tests.engine.stacks import Answer
 
 T, B, F, HIDDEN = 25, 32, 300, 256
 HIDDEN_BYTES = 4 * T * B * HIDDEN
 """Of the membranes of the hidden layer in `network`."""
-
-
-def poison(array: Any) -> Any:
-    """Fill an array with NaN, or with integers that are no valid words or indices."""
-    if array.dtype.kind == "f":
-        array.fill(np.nan)
-    else:
-        array.view(np.uint8).fill(0x5A)
-    return array
-
-
-@pytest.fixture
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Return a function from whose call on uninitialised memory is poisoned."""
-    pooled, plain = memory.empty, np.empty
-
-    def empty(shape: Any, dtype: Any) -> Any:
-        return poison(pooled(shape, dtype))
-
-    def start() -> None:
-        monkeypatch.setattr(memory, "empty", empty)
-        monkeypatch.setattr(np, "empty", lambda *args, **options: poison(plain(*args, **options)))
-        torch.use_deterministic_algorithms(True)
-        assert torch.empty(3).isnan().all()
-        assert np.isnan(memory.empty((1 << 17,), np.float32)).all()
-
-    before = torch.are_deterministic_algorithms_enabled()
-    yield start
-    torch.use_deterministic_algorithms(before)
-
-
-def assert_equal_bits(result: Answer, expected: Answer) -> None:
-    for one, other in zip(result.activities, expected.activities, strict=True):
-        for name in ("spikes", "membrane", "final", "counts"):
-            value, wanted = getattr(one, name), getattr(other, name)
-            assert (value is None) == (wanted is None)
-            assert value is None or torch.equal(value, wanted), name
-    for name, gradient in result.gradients.items():
-        assert torch.equal(gradient, expected.gradients[name]), name
-
-
-STACKS = {
-    "recomputed": {"sizes": (70, 130, 66, 3), "density": 0.1},
-    "saved": {"sizes": (70, 130, 66, 3), "density": 0.4},
-    "dense": {"sizes": (70, 130, 66, 3), "density": 0.9},
-    "silent": {"sizes": (70, 130, 3), "density": 0.0, "bias": False},
-    "bursts": {"sizes": (70, 200, 3), "density": 0.4, "steps": 70},
-    "dropout": {"sizes": (70, 130, 66, 3), "dropout": 0.5},
-    "one of each": {"sizes": (1, 1), "steps": 1, "batch": 1, "density": 1.0},
-    "large": {"sizes": (300, 257, 130), "batch": 16, "steps": 20},
-}
-
-
-@pytest.mark.parametrize("name", STACKS)
-@pytest.mark.parametrize("record", ["output", "all"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-def test_no_uninitialised_memory_is_read(
-    poisoned: Callable[[], None], name: str, record: str, dtype: torch.dtype
-) -> None:
-    options = {"initial": record == "all", "final": record == "all", **STACKS[name]}
-    given = stack(options.pop("sizes"), record=record, **options)
-    given = replace(given, layers=[cast(item, dtype) for item in given.layers])
-    towards = loss_weights(given)
-    clean = answer(by_engine, given, towards)  # compiles kernels before NumPy is poisoned
-    poisoned()
-    assert_equal_bits(answer(by_engine, given, towards), clean)
-
-
-@pytest.mark.parametrize("fed", ["analog", "constant", "current"])
-def test_no_uninitialised_memory_is_read_with_other_inputs(
-    poisoned: Callable[[], None], fed: str
-) -> None:
-    given = stack((70, 70, 5))
-    images = torch.rand(7, 3, 70, dtype=torch.float64)
-    layers = list(given.layers)
-    if fed == "constant":
-        images = images[0].expand(7, 3, 70)
-    if fed == "current":
-        layers[0] = replace(layers[0], weight=None, bias=None)
-    given = replace(given, spikes=images, layers=layers)
-    towards = loss_weights(given)
-    clean = answer(by_engine, given, towards)
-    poisoned()
-    assert_equal_bits(answer(by_engine, given, towards), clean)
 
 
 @pytest.fixture
@@ -141,8 +55,8 @@ def test_nothing_uses_a_buffer_that_returned(record: str) -> None:
     copies = copy.deepcopy(expected)
     for _ in range(3):
         answer(by_engine, other, loss_weights(other))
-        assert_equal_bits(answer(by_engine, given, towards), copies)
-    assert_equal_bits(expected, copies)
+        assert_same_bits(answer(by_engine, given, towards), copies)
+    assert_same_bits(expected, copies)
 
 
 class Ledger:

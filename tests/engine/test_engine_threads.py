@@ -14,13 +14,15 @@ import torch
 from torch.nn import functional
 
 from spikemnist.models import LeakyMLP
-from tests.engine.stacks import answer, by_engine, loss_weights, stack
 from tests.kernels.teams import pool, team, where
+from tests.laws.runners import answer, by_engine, loss_weights
+from tests.laws.stacks import stack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tests.engine.stacks import Answer, Stack
+    from tests.laws.runners import Answer
+    from tests.laws.stacks import Stack
 
 __all__ = ["pool", "team", "where"]
 
@@ -42,7 +44,7 @@ STACKS = {
 def bits(result: Answer) -> dict[str, Tensor]:
     outputs = {
         f"{name} {index}": getattr(output, name)
-        for index, output in enumerate(result.activities)
+        for index, output in enumerate(result.layers)
         for name in ("spikes", "membrane", "final", "counts")
     }
     return outputs | {f"gradient of {name}": value for name, value in result.gradients.items()}

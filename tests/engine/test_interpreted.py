@@ -9,31 +9,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from itertools import cycle
 from pathlib import Path
 
 import coverage
 import pytest
-
-from spikemnist import ops
-from spikemnist.engine.slopes import FORMULAS
 
 pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parents[1]
 CHOSEN = (
     "kernels/test_spike_lists.py",
-    "engine/test_engine_oracle.py::test_any_stack",
-    *(
-        f"engine/test_engine_oracle.py::test_every_reset_with_every_surrogate[{kind()!r}-{reset}]"
-        for kind, reset in zip(FORMULAS, cycle(ops.RESET_MECHANISMS), strict=False)
-    ),
-    "engine/test_engine_inputs.py::test_an_input_constant_in_time",
-    *(
-        f"engine/test_engine_memory.py::test_no_uninitialised_memory_is_read[float32-{case}]"
-        for case in ("output-recomputed", "all-saved", "output-dense", "all-bursts", "all-dropout")
-    ),
-    "engine/test_engine_memory.py::test_no_uninitialised_memory_is_read_with_other_inputs",
+    "laws/test_oracle.py::test_any_stack",
+    "laws/test_oracle.py::test_every_pair_of_settings",
+    "laws/test_inputs.py::test_an_input_constant_in_time",
+    "laws/test_memory.py::test_no_uninitialised_memory_is_read",
     "engine/test_convolution.py::test_it_is_torchs_convolution",
     "engine/test_separable.py::test_the_same_gradient_written_out[70-0.9-subtract]",
     "engine/test_separable.py::test_the_same_gradient_written_out[3-1.3-none]",
@@ -46,6 +35,7 @@ CHOSEN = (
     "encoding/test_encoder_paths.py::test_pixels_out_of_range_are_refused_on_either_path",
 )
 """Tests that run each line of a kernel once; others take long, or run the same lines."""
+ENGINE = "not reference and not accelerate and not triton and not large"
 SETTINGS = """
 [run]
 branch = {branches}
@@ -58,12 +48,14 @@ def test_kernels_as_plain_python(tmp_path: Path) -> None:
     measuring = coverage.Coverage.current()
     branches = bool(measuring and measuring.get_option("run:branch"))
     settings.write_text(SETTINGS.format(branches=branches), encoding="utf-8")
-    measure = ["coverage", "run", f"--rcfile={settings}", f"--data-file={data}", "-m"]
+    command = ["pytest"]
+    if measuring:
+        command = ["coverage", "run", f"--rcfile={settings}", f"--data-file={data}", "-m", "pytest"]
     own = {"COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "PYTEST_ADDOPTS"}
     rest = {name: value for name, value in os.environ.items() if name not in own}
     tests = [f"tests/{test}" for test in CHOSEN]
     run = subprocess.run(
-        [sys.executable, "-m", *(measure if measuring else []), "pytest", "-qx", "-n", "0", *tests],
+        [sys.executable, "-m", *command, "-qx", "-n", "0", "-k", ENGINE, *tests],
         env={**rest, "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1"},
         cwd=TESTS.parent,
         capture_output=True,

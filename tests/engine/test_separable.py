@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from spikemnist.engine import separable
-from tests.engine.agreement import assert_gradients_agree, magnitudes, roundings
-from tests.engine.stacks import Answer, answer, by_engine, by_reference, stack
+from tests.laws.agreement import assert_gradients_agree, magnitudes, roundings
+from tests.laws.runners import Answer, answer, by_engine, by_reference
+from tests.laws.stacks import stack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tests.engine.stacks import Stack
+    from tests.laws.stacks import Stack
 
 LEARNT = ("weight", "bias")
 

@@ -1,4 +1,4 @@
-"""Kernels of Triton: interpreted by NumPy and compared with the reference, and compiled for CUDA.
+"""Kernels of Triton beyond the laws that all runners obey, and compiled for CUDA.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spikemnist import (
@@ -31,73 +31,64 @@ from spikemnist import (
 )
 from spikemnist.gpu.proof import SURROGATES
 from spikemnist.ops import backends
-from tests.gpu.triton_leaky import layer_of, triton_leaky
-from tests.ops.oracle import answer, assert_same, our_leaky
-from tests.strategies import leaky_problem, leaky_problems
+from tests.laws.runners import (
+    INTERPRETED,
+    answer,
+    by_reference,
+    by_triton,
+    loss_weights,
+    run,
+)
+from tests.laws.stacks import any_neurons, neurons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.strategies import LeakyProblem
+    from spikemnist.ops.layer import LayerParams
+    from tests.laws.stacks import Stack
 
 pytest.importorskip("triton", reason="needs Triton: pip install triton")
-# The interpreter of Triton 3.4 uses what NumPy deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
+pytestmark = INTERPRETED
 scan = importlib.import_module("spikemnist.gpu.scan")
 REAL = {"forward": scan.forward, "backward": scan.backward}
 
-# Sums over T <= 12 timesteps of products of up to T factors: at most T**2 / 2 roundings.
-TOLERANCE = {torch.float64: 72 * 2.0**-53, torch.float32: 72 * 2.0**-24}
 EXPONENTIAL = ("sigmoid", "spike_rate_escape")
 """Surrogates of an exponential function, which NumPy and torch round differently."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def interpreted() -> Iterator[None]:
-    """Run the kernels in NumPy: Triton reads the variable when their module is imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", "1")
-        yield
+def layer_of(size: int, **options: Any) -> LayerParams:
+    return neurons((1, 1, size), initial=False, **options).to(torch.float32).layers[0]
 
 
-@given(leaky_problems(), st.sampled_from(sorted(TOLERANCE, key=str)))
-def test_any_layer_equals_the_reference(problem: LeakyProblem, dtype: torch.dtype) -> None:
-    problem = problem.to(dtype)
-    result, expected = answer(triton_leaky, problem), answer(our_leaky, problem)
-    assert_same(result, expected, tolerance=TOLERANCE[dtype])
-    if dtype == torch.float32 and problem.spike_grad not in EXPONENTIAL:
-        # To the bit, but for beta: the reference's sum over time fuses products and sums.
-        for name in ("current", "threshold", "initial"):
-            if result.gradients.get(name) is not None:
-                torch.testing.assert_close(
-                    result.gradients[name], expected.gradients[name], rtol=0, atol=0
-                )
+@given(any_neurons())
+def test_gradients_have_the_bits_of_the_reference(given: Stack) -> None:
+    """But for beta: the reference's sum over time fuses products and sums."""
+    given = given.to(torch.float32)
+    assume(given.layers[0].spike_grad.name not in EXPONENTIAL)
+    actual, expected = (
+        answer(run, given, loss_weights(given)) for run in (by_triton, by_reference)
+    )
+    for name in actual.gradients.keys() - {"beta 0"}:
+        gradients = actual.gradients[name], expected.gradients[name]
+        torch.testing.assert_close(*gradients, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("loss_on", [("spikes",), ("membrane",)])
-@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
-def test_a_loss_on_one_of_the_two(reset_mechanism: str, loss_on: tuple[str, ...]) -> None:
-    problem = leaky_problem((6, 2, 300), reset_mechanism=reset_mechanism).to(torch.float32)
-    result, expected = answer(triton_leaky, problem, loss_on), answer(our_leaky, problem, loss_on)
-    assert_same(result, expected, tolerance=TOLERANCE[torch.float32])
-
-
-@given(leaky_problems(), st.sampled_from([torch.bfloat16, torch.float16]))
-def test_half_precision_has_membranes_in_single(problem: LeakyProblem, dtype: torch.dtype) -> None:
-    half = problem.to(dtype)
-    result = answer(triton_leaky, half)
-    expected = answer(our_leaky, half.to(torch.float32))
-    assert result.spikes.dtype == dtype
-    assert torch.equal(result.spikes.float(), expected.spikes)
-    assert torch.equal(result.membrane, expected.membrane)
-    for name, value in result.gradients.items():
+@given(any_neurons(), st.sampled_from([torch.bfloat16, torch.float16]))
+def test_half_precision_has_membranes_in_single(given: Stack, dtype: torch.dtype) -> None:
+    half = given.to(dtype)
+    actual = answer(by_triton, half, loss_weights(half))
+    (output,), (expected,) = actual.layers, run("reference", half.to(torch.float32))
+    assert output.spikes.dtype == dtype
+    assert torch.equal(output.spikes.float(), expected.spikes)
+    assert torch.equal(output.membrane, expected.membrane)
+    for name, value in actual.gradients.items():
         assert value is None or value.dtype == dtype, name
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
 def test_no_surrogate_has_a_gradient_of_zero_everywhere(surrogate: str) -> None:
     current = torch.randn(5, 2, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    layer = layer_of(64, spike_grad=ops.SURROGATES[surrogate](**_wide(surrogate)))
+    layer = layer_of(64, beta=0.9, spike_grad=ops.SURROGATES[surrogate](**_wide(surrogate)))
     gpu.run(current, layer)[0].sum().backward()
     assert current.grad is not None
     assert current.grad.count_nonzero() > 20
@@ -108,16 +99,6 @@ def _wide(surrogate: str) -> dict[str, float]:
     return {"cutoff": -1.0} if surrogate == "sparse_fast_sigmoid" else {}
 
 
-def test_a_constant_current_is_read_once_a_timestep() -> None:
-    once = torch.randn(3, 40, generator=torch.Generator().manual_seed(0))
-    constant, repeated = once.expand(9, 3, 40), once.expand(9, 3, 40).contiguous()
-    layer = layer_of(40)
-    for result, expected in zip(gpu.run(constant, layer), gpu.run(repeated, layer), strict=True):
-        assert result is not None
-        assert expected is not None
-        assert torch.equal(result, expected)
-
-
 def test_membranes_on_demand() -> None:
     current = torch.randn(4, 2, 30)
     spikes, membrane, last = gpu.run(current, layer_of(30), membrane=False)
@@ -126,23 +107,6 @@ def test_membranes_on_demand() -> None:
     assert membranes is not None
     assert torch.equal(spikes, all_spikes)
     assert torch.equal(last, membranes[-1])
-
-
-def test_a_second_derivative_is_refused() -> None:
-    current = torch.randn(4, 2, 30).requires_grad_()
-    spikes, _, last = gpu.run(current, layer_of(30))
-    loss = spikes.sum() + last.square().sum()
-    (first,) = torch.autograd.grad(loss, current, create_graph=True)
-    with pytest.raises(RuntimeError, match=r"second derivatives .* backend='snntorch'"):
-        torch.autograd.grad(first.sum(), current)
-
-
-def test_membranes_that_are_not_a_number_stay_so() -> None:
-    current = torch.full((3, 1, 2), torch.nan)
-    spikes, membrane, _ = gpu.run(current, layer_of(2))
-    assert membrane is not None
-    assert membrane.isnan().all()
-    assert not spikes.any()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.blocks import blocks_of
-from tests.engine.stacks import spikes
+from tests.laws.stacks import spikes
 from tests.strategies import SEEDS
 
 if TYPE_CHECKING:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import snntorch
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from snntorch import surrogate
 from torch import nn
 from torch.nn import functional
@@ -23,7 +21,6 @@ from spikemnist.engine.slopes import FORMULAS
 from spikemnist.models import READOUTS, LeakyMLP, accelerate
 from tests.models.stepped_network import (
     BACKENDS,
-    ENGINE,
     assert_close,
     conv,
     gradients,
@@ -35,7 +32,6 @@ from tests.models.stepped_network import (
     stepped,
 )
 from tests.pairs import Case, named, pairs
-from tests.strategies import ODD_SIZES, SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +90,23 @@ def own_surrogate(x: Tensor) -> Tensor:
     return (x > 0).to(x.dtype) + (bump - bump.detach())
 
 
+class Softened(ops.Surrogate):
+    """A surrogate without code in the engine."""
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        return x.abs_().add_(1).reciprocal_()
+
+
+class Steeper(ops.ATan):
+    """Another derivative than that of the class whose code is in the engine."""
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        return super().derivative_(x).mul_(3)
+
+
+OWN = {"own": own_surrogate, "softened": Softened(), "steeper": Steeper()}
+
+
 def is_possible(case: Case) -> bool:
     """torch's adaptive pooling takes no empty batch, and the kernels know their own surrogates."""
     known = ops.SURROGATES.get(case["spike_grad"]) in FORMULAS
@@ -105,7 +118,7 @@ DESIGN = pairs(
     is_possible,
     network=list(NETWORKS),
     reset_mechanism=ops.RESET_MECHANISMS,
-    spike_grad=[*ops.SURROGATES, "own"],
+    spike_grad=[*ops.SURROGATES, *OWN],
     size=[(7, 3), (1, 1), (1, 3), (5, 1), (5, 0)],
     constant=[False, True],
     learn_beta=[False, True],
@@ -120,7 +133,7 @@ DESIGN = pairs(
 def test_every_pair_of_settings(case: Case) -> None:
     """With stride 0 along time the first currents are computed once; the numbers are the same."""
     name = case["spike_grad"]
-    surrogate = own_surrogate if name == "own" else ops.get_surrogate(name)
+    surrogate = OWN.get(name) or ops.get_surrogate(name)
     flags = ("reset_mechanism", "learn_beta", "learn_threshold", "init_hidden", "output")
     network = NETWORKS[case["network"]](
         spike_grad=surrogate, **{flag: case[flag] for flag in flags}
@@ -139,11 +152,14 @@ PER_NEURON = {
 }
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("readout", READOUTS)
-@pytest.mark.parametrize("options", [{}, PER_NEURON], ids=["scalar", "neuron"])
-def test_a_perceptron_and_its_readout(options: dict[str, Any], readout: Any, backend: Any) -> None:
-    model = LeakyMLP(196, (9, 7), 4, readout=readout, backend=backend, **LEARN, **options)
+PERCEPTRONS = pairs(readout=list(READOUTS), per_neuron=[False, True], backend=BACKENDS)
+
+
+@pytest.mark.parametrize("case", PERCEPTRONS, ids=named)
+def test_a_perceptron_and_its_readout(case: Case) -> None:
+    readout, options = case["readout"], PER_NEURON if case["per_neuron"] else {}
+    chosen = {"readout": readout, "backend": case["backend"]}
+    model = LeakyMLP(196, (9, 7), 4, **chosen, **LEARN, **options)
     twin = copy.deepcopy(lively(model).double())
     modules = [module for layer in twin.layers for module in (layer.linear, layer.leaky)]
     network, labels = nn.Sequential(nn.Flatten(), *modules), torch.tensor([0, 1, 2])
@@ -250,18 +266,6 @@ def test_spikes_of_any_dtype(dtype: torch.dtype, backend: str) -> None:
             for kind in (dtype, torch.float64)
         )
         assert torch.equal(result.membrane, expected.membrane)
-
-
-@pytest.mark.parametrize("backend", ENGINE)
-@given(
-    st.lists(st.sampled_from(ODD_SIZES), min_size=1, max_size=3),
-    st.integers(1, 9),
-    st.integers(0, 3),
-    SEEDS,
-)
-def test_odd_sizes(backend: str, sizes: list[int], steps: int, batch: int, seed: int) -> None:
-    spikes = images(steps, batch, side=3, seed=seed % 1000)
-    assert_equals_the_loop(mlp(9, *sizes, **LEARN), spikes, backend)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
