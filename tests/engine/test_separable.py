@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.laws.stacks import Stack
 
 LEARNT = ("weight", "bias")
+SINGLE = {"dtype": torch.float32}
 
 
 def learn(given: Stack, *, expanded: bool) -> Answer:
@@ -87,17 +88,14 @@ def test_the_same_gradient_written_out(
     reset_mechanism: str, beta: float, classes: int, counted: list[int]
 ) -> None:
     """A wide layer's adjoint goes through the matrix product, and betas are clamped."""
-    given = stack((70, 130, classes), beta=beta, reset_mechanism=reset_mechanism)
+    given = stack((70, 130, classes), beta=beta, reset_mechanism=reset_mechanism, **SINGLE)
     assert_written_out_is_the_same(given)
     assert counted == [7]
 
 
 @pytest.mark.parametrize("sizes", [(70, 3), (70, 130, 66, 3)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_with_any_number_of_layers(
-    sizes: tuple[int, ...], dtype: torch.dtype, counted: list[int]
-) -> None:
-    given = stack(sizes, beta=0.8, dtype=dtype, density=0.1)
+def test_with_any_number_of_layers(sizes: tuple[int, ...], counted: list[int]) -> None:
+    given = stack(sizes, beta=0.8, density=0.1, **SINGLE)
     assert_written_out_is_the_same(given)
     assert counted == [7]
 
@@ -124,9 +122,11 @@ def test_any_number_of_threads_makes_the_same_bits(counted: list[int]) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        pytest.param(stack((70, 66, 3), beta=0.8, reset_mechanism="zero"), id="reset to zero"),
-        pytest.param(stack((70, 66, 3)), id="a beta for each neuron"),
-        pytest.param(stack((70, 66, 3), beta=0.8, steps=1), id="one timestep"),
+        pytest.param(
+            stack((70, 66, 3), beta=0.8, reset_mechanism="zero", **SINGLE), id="reset to zero"
+        ),
+        pytest.param(stack((70, 66, 3), **SINGLE), id="a beta for each neuron"),
+        pytest.param(stack((70, 66, 3), beta=0.8, steps=1, **SINGLE), id="one timestep"),
     ],
 )
 def test_other_networks_take_the_long_way(given: Stack, counted: list[int]) -> None:
@@ -135,10 +135,10 @@ def test_other_networks_take_the_long_way(given: Stack, counted: list[int]) -> N
 
 
 def test_learnt_parameters_and_other_losses_take_the_long_way(counted: list[int]) -> None:
-    given = stack((70, 66, 3), beta=0.8)
+    given = stack((70, 66, 3), beta=0.8, **SINGLE)
     constant = towards(given).expand(7, -1, -1)
     learnt = answer(by_engine, given, [{}, {"membrane": constant}])
     assert learnt.gradients["beta 1"] is not None
-    spikes = {"membrane": constant, "spikes": torch.randn(7, 3, 3, dtype=torch.float64)}
+    spikes = {"membrane": constant, "spikes": torch.randn(7, 3, 3)}
     answer(by_engine, given, [{}, spikes])
     assert counted == []

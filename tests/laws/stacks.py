@@ -230,7 +230,11 @@ def any_neurons(draw: st.DrawFn) -> Stack:
 def any_stack(
     draw: st.DrawFn, numbers: Sequence[str], surrogates: Sequence[ops.Surrogate] = SURROGATES
 ) -> Stack:
-    """Draw one to three layers, each with a reset, a surrogate and parameters of its own."""
+    """Draw one to three layers, each with a reset, a surrogate and parameters of its own.
+
+    Those of any numbers, which run in float64, all have a membrane to start from: the engine
+    compiles its kernels once for what is absent, in float32, and once for everything in float64.
+    """
     kind = draw(st.sampled_from(numbers))
     steps = draw(st.integers(1, 9) | st.sampled_from([63, 64, 65, 70]))
     batch = draw(st.integers(0, 5))
@@ -246,7 +250,7 @@ def any_stack(
             numbers=kind,
             density=density if index == 0 else 0.3,
             seed=seed + index,
-            batch=batch if draw(st.booleans()) else None,
+            batch=batch if kind == "any" or draw(st.booleans()) else None,
             bias=draw(st.booleans()),
             beta=draw(st.sampled_from([None, 0.0, 1.0] + [0.5, 0.95, 1.5] * (kind != "whole"))),
             threshold=draw(st.sampled_from([None, 1.0])),

@@ -143,7 +143,7 @@ def test_the_gradients_of_outputs_add_up(runner: str, given: Stack) -> None:
 @RUNNER
 @pytest.mark.parametrize("layout", ["expanded", "transposed"])
 def test_gradients_of_any_layout(runner: str, layout: str) -> None:
-    own, leaves = leaves_of(stack((70, 66, 5)))
+    own, leaves = leaves_of(stack((70, 66, 5), initial=True))
     membrane = run(runner, own)[-1].membrane
     towards = torch.ones((), dtype=torch.float64).expand_as(membrane)
     if layout == "transposed":
