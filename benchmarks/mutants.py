@@ -5,9 +5,9 @@
 A mutant is a copy of the checkout with one change of ``src``: another comparison or operator, a
 constant one higher, a condition without its ``not``, a call or an addition in place left out, a
 message with other words. Mutants are drawn from all such places with a seed, as many in each room
-as its share of the code. The tests of the room come first; the whole suite runs only where these
-pass. What no test notices survives, or means the same as before: read it. Some two minutes for
-each on two idle cores; results are written after each.
+as its share of the code. The tests of the room come first, before them the file that noticed the
+same mutant in ``--earlier`` results; the whole suite runs only where these pass. What no test
+notices survives, or means the same as before: read it. Results are written after each.
 """
 
 from __future__ import annotations
@@ -130,14 +130,18 @@ def room_of(file: Path) -> str:
 
 
 def tests_of(room: str) -> list[str]:
-    """Return the tests of a room, its docstrings among them."""
+    """Return the tests of a room, its docstrings and the laws that it obeys among them."""
     if room:
-        return [f"tests/{room}", f"{PACKAGE}/{room}"]
+        laws = ["tests/laws"] if room in ("ops", "engine", "gpu", "models") else []
+        return [f"tests/{room}", f"{PACKAGE}/{room}", *laws]
     return [f"tests/{path.name}" for path in sorted((ROOT / "tests").glob("test_*.py"))]
 
 
-def run(copy: Path, mutant: Mutant) -> dict[str, Any]:
-    """Return which test noticed a mutant, and whether it is one of its room."""
+def run(copy: Path, mutant: Mutant, earlier: str) -> dict[str, Any]:
+    """Return which test noticed a mutant, and whether it is one of its room.
+
+    ``earlier`` is the test that noticed it before, if one did.
+    """
     file = copy / mutant.file
     original = file.read_text(encoding="utf-8")
     lines = original.splitlines(keepends=True)
@@ -148,14 +152,12 @@ def run(copy: Path, mutant: Mutant) -> dict[str, Any]:
     text = "".join(lines[:first]) + head + changed + tail + "".join(lines[bottom:])
     file.write_text(text, encoding="utf-8")
     try:
-        noticed = notice(copy, tests_of(room_of(Path(mutant.file))))
-        by_room = noticed != ""
-        return {
-            **mutant._asdict(),
-            "line": top,
-            "noticed": noticed or notice(copy, []),
-            "by_room": by_room,
-        }
+        own, before, noticed = tests_of(room_of(Path(mutant.file))), earlier.split("::")[0], ""
+        if before.endswith(".py") and (copy / before).exists():
+            noticed = notice(copy, [before])
+        noticed = noticed or notice(copy, own) or notice(copy, [])
+        by_room = noticed != "" and noticed.startswith(tuple(own))
+        return {**mutant._asdict(), "line": top, "noticed": noticed, "by_room": by_room}
     finally:
         file.write_text(original, encoding="utf-8")
 
@@ -182,13 +184,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path("mutants.json"))
+    parser.add_argument("--earlier", type=Path, help="results of another checkout")
     options = parser.parse_args()
+    before = json.loads(options.earlier.read_text("utf-8")) if options.earlier else []
+    earlier = {(one["file"], one["before"], one["after"]): one["noticed"] for one in before}
     results = []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "checkout")
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
         for mutant in draw(options.seed, options.count):
-            results.append(run(copy, mutant))
+            change = (mutant.file, mutant.before, mutant.after)
+            results.append(run(copy, mutant, earlier.get(change, "")))
             options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
             print(f"{mutant.file}:{mutant.place[0]}: {mutant.before} -> {mutant.after}: ", end="")
             print(results[-1]["noticed"] or "SURVIVED", flush=True)

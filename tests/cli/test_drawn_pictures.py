@@ -101,6 +101,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_digits_in_all_styles_are_recognised(pictures: Path) -> None:
     results = answers("predict", "mnist-conv", ".", "--out", "drawings", cwd=pictures)
-    found = {result["picture"].removesuffix(".png"): result["prediction"] for result in results}
-    assert found == {name: digit for name, (digit, _) in STYLES.items()}
+    actual = {result["picture"].removesuffix(".png"): result["prediction"] for result in results}
+    assert actual == {name: digit for name, (digit, _) in STYLES.items()}
     assert sum(result["strokes"] == "dark on light" for result in results) == 4

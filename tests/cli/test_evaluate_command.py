@@ -86,9 +86,9 @@ def test_several_runs_and_their_robustness(run: Path, tmp_path: Path) -> None:
     assert f"robustness        {table.title}" in first
     for name, levels in table.rows:
         assert re.search(rf"^{name} +{re.escape(levels)}$", first, re.MULTILINE)
-    found = answers(*words, "--out", "again.png", cwd=tmp_path)
-    assert [answer["picture"] for answer in found] == ["again.png"] * 2
-    assert list(found[0]["robustness"]["accuracy"]["shift"].values()) == list(
+    actual = answers(*words, "--out", "again.png", cwd=tmp_path)
+    assert [answer["picture"] for answer in actual] == ["again.png"] * 2
+    assert list(actual[0]["robustness"]["accuracy"]["shift"].values()) == list(
         result.accuracy["shift"].values()
     )
 

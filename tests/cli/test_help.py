@@ -35,8 +35,8 @@ def printed(words: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 def entries(page: str) -> dict[str, str]:
     """Return the text of each option on a page of help."""
-    found = re.findall(r"^  --([\w-]+)(.*\n(?:   .*\n)*)", page, re.MULTILINE)
-    return {option: " ".join(text.split()) for option, text in found}
+    actual = re.findall(r"^  --([\w-]+)(.*\n(?:   .*\n)*)", page, re.MULTILINE)
+    return {option: " ".join(text.split()) for option, text in actual}
 
 
 def parse(*words: str) -> parser.Command:

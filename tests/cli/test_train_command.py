@@ -119,25 +119,25 @@ def test_every_option_arrives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "model"), [key for key in recipes if key[0] in train.RECIPES])
 def test_options_override_a_recipe(name: str, model: str) -> None:
     words, recipe = ["--recipe", name, "--model", model], recipes[name, model]
-    found = train.recipe_of(parse(*words))
-    assert recipe.options.items() <= found.options.items()
-    assert replace(found, options=recipe.options) == recipe
+    actual = train.recipe_of(parse(*words))
+    assert recipe.options.items() <= actual.options.items()
+    assert replace(actual, options=recipe.options) == recipe
     command = parse(*words, "--epochs", "2", "--augment", "erase", "--data", "mnist")
     config = replace(recipe.config, epochs=2, augment=("erase",))
-    assert train.recipe_of(command) == replace(found, config=config)
+    assert train.recipe_of(command) == replace(actual, config=config)
     command = parse(*words, "--augment", "none", "--no-batch-norm", "--batch-size", "64")
-    found = train.recipe_of(command)
-    assert found.config == replace(recipe.config, augment=(), batch_size=64)
-    assert not found.options["batch_norm"]
+    actual = train.recipe_of(command)
+    assert actual.config == replace(recipe.config, augment=(), batch_size=64)
+    assert not actual.options["batch_norm"]
 
 
 @pytest.mark.parametrize("model", ["mlp", "conv"])
 def test_the_most_accurate_recipe_for_fashion(model: str) -> None:
     words, recipe = ["--recipe", "accurate", "--model", model], recipes["fashion", model]
-    found = train.recipe_of(parse(*words, "--data", "fashion_mnist"))
-    assert recipe.options.items() <= found.options.items()
-    assert replace(found, options=recipe.options) == recipe
-    assert train.recipe_of(parse(*words)) != found
+    actual = train.recipe_of(parse(*words, "--data", "fashion_mnist"))
+    assert recipe.options.items() <= actual.options.items()
+    assert replace(actual, options=recipe.options) == recipe
+    assert train.recipe_of(parse(*words)) != actual
 
 
 def test_a_convolutional_network(tmp_path: Path) -> None:

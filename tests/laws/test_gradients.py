@@ -125,14 +125,14 @@ def test_the_gradients_of_outputs_add_up(runner: str, given: Stack) -> None:
     """The gradient is linear in the loss."""
     own, leaves = leaves_of(replace(given, spikes=given.spikes.double()))
     outputs, towards = run(runner, own), loss_weights(given)
-    wanted = list(leaves.values())
-    together = torch.autograd.grad(loss_of(outputs, towards), wanted, retain_graph=True)
+    inputs = list(leaves.values())
+    together = torch.autograd.grad(loss_of(outputs, towards), inputs, retain_graph=True)
     total = [torch.zeros_like(gradient) for gradient in together]
     for output, weights in zip(outputs, towards, strict=True):
         for name in OUTPUTS:
             one = getattr(output, name)
             options = {"retain_graph": True, "materialize_grads": True}
-            part = torch.autograd.grad(one, wanted, weights[name], **options)
+            part = torch.autograd.grad(one, inputs, weights[name], **options)
             for summed, gradient in zip(total, part, strict=True):
                 summed += gradient
     for summed, gradient in zip(total, together, strict=True):
@@ -149,9 +149,9 @@ def test_gradients_of_any_layout(runner: str, layout: str) -> None:
     if layout == "transposed":
         towards = torch.randn_like(membrane).transpose(0, 2).contiguous().transpose(0, 2)
     assert not towards.is_contiguous()
-    wanted = list(leaves.values())
-    actual = torch.autograd.grad(membrane, wanted, towards, retain_graph=True)
-    expected = torch.autograd.grad(membrane, wanted, towards.contiguous())
+    inputs = list(leaves.values())
+    actual = torch.autograd.grad(membrane, inputs, towards, retain_graph=True)
+    expected = torch.autograd.grad(membrane, inputs, towards.contiguous())
     assert all(map(torch.equal, actual, expected))
 
 

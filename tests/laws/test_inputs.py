@@ -89,9 +89,9 @@ def test_an_input_constant_in_time(runner: str, kind: str, differentiated: bool)
         leaf = image.clone().requires_grad_(differentiated)
         options = {"record": given.record, "final": given.final}
         outputs = one(leaf.expand(7, 3, 70), own.layers, **options)
-        wanted = [value for name, value in leaves.items() if name != "input"]
-        wanted += [leaf] if differentiated else []
-        gradients = torch.autograd.grad(loss_of(outputs, loss_weights(given)), wanted)
+        learned = [value for name, value in leaves.items() if name != "input"]
+        learned += [leaf] if differentiated else []
+        gradients = torch.autograd.grad(loss_of(outputs, loss_weights(given)), learned)
         answers.append([outputs[-1].membrane, *gradients])
     for actual, expected in zip(*answers, strict=True):
         scale = float(expected.detach().abs().max())
@@ -107,8 +107,8 @@ def test_dtypes_and_layouts_give_the_same_bits(runner: str, dtype: torch.dtype) 
         fed = fed.requires_grad_(fed.is_floating_point())
         own, leaves = leaves_of(given)
         outputs = run(runner, replace(own, spikes=fed))
-        wanted = [leaves["weight 0"], *([fed] if fed.requires_grad else [])]
-        gradients = torch.autograd.grad(loss_of(outputs, loss_weights(given)), wanted)
+        learned = [leaves["weight 0"], *([fed] if fed.requires_grad else [])]
+        gradients = torch.autograd.grad(loss_of(outputs, loss_weights(given)), learned)
         return [outputs[-1].membrane, *gradients]
 
     membrane, of_weight, of_input = answer(given.spikes.clone())

@@ -299,8 +299,8 @@ def test_neurons_of_each_pixel_start_where_their_state_is() -> None:
         record = accelerate(network, backend=backend)(given, record="all", state=leaves)
         membranes = [item.membrane for item in record.layers]
         total = loss(record.spikes, record.membrane) + membranes[0].square().sum()
-        wanted = [*network.parameters(), *leaves]
-        result.append([*membranes, *record.state, *torch.autograd.grad(total, wanted)])
+        expected = [*network.parameters(), *leaves]
+        result.append([*membranes, *record.state, *torch.autograd.grad(total, expected)])
     for one, other in zip(*result, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 

@@ -193,7 +193,7 @@ def test_an_image_is_presented_until_it_causes_enough_spikes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_rate", "rate_step", "timestep", "wanted"),
+    ("max_rate", "rate_step", "timestep", "expected"),
     [
         (200.0, 200.0, 1.0, 5),
         (200.0, 300.0, 1.0, 4),  # 200, 500, 800, 1100 Hz: there certain
@@ -203,11 +203,11 @@ def test_an_image_is_presented_until_it_causes_enough_spikes() -> None:
     ],
 )
 def test_attempts_end_at_the_highest_rate(
-    max_rate: float, rate_step: float, timestep: float, wanted: int
+    max_rate: float, rate_step: float, timestep: float, expected: int
 ) -> None:
     rates = {"max_rate": max_rate, "rate_step": rate_step, "timestep": timestep}
     layer, _ = begin(small(16, min_spikes=10**6, threshold=1000.0, **rates), 16)
-    assert layer.attempts == wanted
+    assert layer.attempts == expected
     image = torch.full((1, 16), 255, dtype=torch.uint8)
     assert not layer.learn(image, 0, 7).any()
     assert not layer.respond(image, 0).any()

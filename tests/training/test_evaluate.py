@@ -112,38 +112,38 @@ def test_every_metric_is_that_of_a_slow_computation(readout, case):
     data = digits(37)
     encoder, threshold = CASES[case]
     classifier = Classifier(network(readout=readout, threshold=threshold), encoder)
-    wanted = by_hand(classifier, data)
+    expected = by_hand(classifier, data)
     if readout == "first_spike":
-        assert 0 < wanted["tied" if case == "ties" else "silent"] < 1
+        assert 0 < expected["tied" if case == "ties" else "silent"] < 1
     evaluation = evaluate(classifier, data, batch_size=8)
     assert evaluation.samples == 37
     assert evaluation.backend == "reference"
     assert evaluation.seconds > 0
     assert evaluation.confusion.dtype == torch.int64
-    assert evaluation.confusion.tolist() == wanted["confusion"]
-    assert evaluation.accuracy == wanted["accuracy"]
-    assert evaluation.silent == wanted["silent"]
-    assert evaluation.tied == wanted["tied"]
-    assert evaluation.spikes_per_sample == pytest.approx(wanted["spikes_per_sample"], rel=1e-12)
+    assert evaluation.confusion.tolist() == expected["confusion"]
+    assert evaluation.accuracy == expected["accuracy"]
+    assert evaluation.silent == expected["silent"]
+    assert evaluation.tied == expected["tied"]
+    assert evaluation.spikes_per_sample == pytest.approx(expected["spikes_per_sample"], rel=1e-12)
     received = ["input"] if case == "ties" else []
     assert list(evaluation.spikes_per_sample) == [*received, "hidden 1", "hidden 2", "output"]
-    assert evaluation.loss == pytest.approx(wanted["loss"], rel=1e-12)
+    assert evaluation.loss == pytest.approx(expected["loss"], rel=1e-12)
     curve = evaluation.accuracy_per_step.tolist()
-    assert curve == pytest.approx(wanted["accuracy_per_step"], abs=1e-7)
+    assert curve == pytest.approx(expected["accuracy_per_step"], abs=1e-7)
     assert curve[-1] == pytest.approx(evaluation.accuracy, abs=1e-7)
 
 
 @pytest.mark.parametrize("readout", READOUTS)
 def test_the_batch_size_changes_nothing(readout):
     classifier = latency(readout=readout)
-    wanted = evaluate(classifier, digits(60), batch_size=60)
+    expected = evaluate(classifier, digits(60), batch_size=60)
     for batch_size in (7, 59):
         evaluation = evaluate(classifier, digits(60), batch_size=batch_size)
-        assert torch.equal(evaluation.confusion, wanted.confusion)
-        assert torch.equal(evaluation.accuracy_per_step, wanted.accuracy_per_step)
-        assert evaluation.spikes_per_sample == wanted.spikes_per_sample
-        assert (evaluation.silent, evaluation.tied) == (wanted.silent, wanted.tied)
-        assert evaluation.loss == pytest.approx(wanted.loss, rel=1e-12)
+        assert torch.equal(evaluation.confusion, expected.confusion)
+        assert torch.equal(evaluation.accuracy_per_step, expected.accuracy_per_step)
+        assert evaluation.spikes_per_sample == expected.spikes_per_sample
+        assert (evaluation.silent, evaluation.tied) == (expected.silent, expected.tied)
+        assert evaluation.loss == pytest.approx(expected.loss, rel=1e-12)
 
 
 def test_a_batch_size_below_one():

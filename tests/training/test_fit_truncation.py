@@ -62,12 +62,12 @@ def by_hand(model, spikes, labels, truncate):
 def test_the_gradient_is_that_of_a_loop_over_chunks(truncate, readout):
     spikes, labels = batch()
     model = network(readout=readout)
-    wanted = by_hand(network(readout=readout), spikes, labels, truncate)
+    expected = by_hand(network(readout=readout), spikes, labels, truncate)
     backpropagate_truncated(model, spikes, labels, cross_entropy, truncate=truncate)
     result = gradients(model)
-    assert result.keys() == wanted.keys()
+    assert result.keys() == expected.keys()
     for name, gradient in result.items():
-        torch.testing.assert_close(gradient, wanted[name], rtol=1e-10, atol=1e-13, msg=name)
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-10, atol=1e-13, msg=name)
     assert any(bool(gradient.any()) for gradient in result.values())
 
 
@@ -75,10 +75,10 @@ def test_the_gradient_is_that_of_a_loop_over_chunks(truncate, readout):
 def test_a_chunk_resets_after_the_spikes_of_the_chunk_before(reset_mechanism):
     spikes, labels = batch()
     model, other = (network(reset_mechanism=reset_mechanism) for _ in range(2))
-    wanted = by_hand(other, spikes, labels, 2)
+    expected = by_hand(other, spikes, labels, 2)
     backpropagate_truncated(model, spikes, labels, cross_entropy, truncate=2)
     for name, gradient in gradients(model).items():
-        torch.testing.assert_close(gradient, wanted[name], rtol=1e-10, atol=1e-13, msg=name)
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-10, atol=1e-13, msg=name)
 
 
 @pytest.mark.parametrize("truncate", [STEPS, STEPS + 1, 1000])
@@ -102,14 +102,14 @@ def test_one_chunk_is_no_truncation_bit_for_bit(truncate, readout):
 def test_the_record_is_that_of_the_full_window(truncate, readout):
     spikes, labels = batch()
     model = network(readout=readout)
-    wanted = model(spikes)
+    expected = model(spikes)
     record, loss = backpropagate_truncated(model, spikes, labels, cross_entropy, truncate=truncate)
-    assert torch.equal(record.spikes, wanted.spikes)
-    torch.testing.assert_close(record.membrane, wanted.membrane)
-    torch.testing.assert_close(record.scores, wanted.scores)
-    assert torch.equal(record.spike_counts, wanted.spike_counts)
-    assert record.sizes == wanted.sizes
-    assert loss == pytest.approx(float(cross_entropy(wanted, labels).detach()))
+    assert torch.equal(record.spikes, expected.spikes)
+    torch.testing.assert_close(record.membrane, expected.membrane)
+    torch.testing.assert_close(record.scores, expected.scores)
+    assert torch.equal(record.spike_counts, expected.spike_counts)
+    assert record.sizes == expected.sizes
+    assert loss == pytest.approx(float(cross_entropy(expected, labels).detach()))
     tensors = (record.spikes, record.membrane, record.scores)
     assert not any(tensor.requires_grad for tensor in tensors)
     assert not hasattr(record, "state")

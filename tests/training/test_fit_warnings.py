@@ -222,9 +222,9 @@ def test_images_are_dark_by_their_brightest_pixel(pixels):
         return ImageDataset(values, torch.zeros(len(pixels)).long())
 
     highest = max(pixels, default=0)
-    found = [*of_images(images())]
-    assert len(found) == (0 < highest < 64)
-    for text in found:
+    actual = [*of_images(images())]
+    assert len(actual) == (0 < highest < 64)
+    for text in actual:
         factor = int(re.search(rf"up to {highest} of 255: multiply them by (\d+)$", text)[1])
         assert highest * factor <= 255 < highest * (factor + 1)
         assert not [*of_images(images(factor))]

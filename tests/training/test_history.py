@@ -61,8 +61,8 @@ def test_a_column_has_one_number_for_each_epoch(rows):
         column = history.column(name)
         assert all(type(value) is float for value in column)
         for value, row in zip(column, rows, strict=True):
-            wanted = getattr(row, name)
-            assert math.isnan(value) if wanted is None else value == wanted
+            expected = getattr(row, name)
+            assert math.isnan(value) if expected is None else value == expected
 
 
 def test_the_file_is_the_table_on_every_system(tmp_path):

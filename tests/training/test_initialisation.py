@@ -155,8 +155,8 @@ def test_second_call_of_a_layer_that_jumps():
         classifier = new_classifier(DIRECT, seed=seed, hidden=(1,), threshold=5.0)
         with torch.no_grad():
             classifier.network.layers[0].linear.weight.abs_()
-        found = initialize(classifier, IMAGES[:1], rate=0.2)
-        assert found["hidden 1"] == 0.25
+        actual = initialize(classifier, IMAGES[:1], rate=0.2)
+        assert actual["hidden 1"] == 0.25
         before = weights(classifier)
         initialize(classifier, IMAGES[:1], rate=0.2)
         for name, value in weights(classifier).items():

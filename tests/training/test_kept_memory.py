@@ -43,36 +43,36 @@ def left_behind_by_several() -> list[float]:
 
     The second may not fit into the gap of the first, where something else has been put beside it.
     """
-    found = [left_behind() for _ in range(5)]
-    return [found[0], found[-1]]
+    actual = [left_behind() for _ in range(5)]
+    return [actual[0], actual[-1]]
 
 
 def in_the_context() -> list[float]:
     """Return what the first and the last tensor leave behind, and what is left afterwards."""
     before = resident_mebibytes()
     with kept_memory():
-        found = left_behind_by_several()
-    return [*found, resident_mebibytes() - before]
+        actual = left_behind_by_several()
+    return [*actual, resident_mebibytes() - before]
 
 
 def in_a_context_that_fails() -> list[float]:
-    before, found = resident_mebibytes(), []
+    before, actual = resident_mebibytes(), []
     with contextlib.suppress(RuntimeError), kept_memory():
-        found = left_behind_by_several()
+        actual = left_behind_by_several()
         raise RuntimeError
-    return [*found, resident_mebibytes() - before]
+    return [*actual, resident_mebibytes() - before]
 
 
 def in_fit() -> list[float]:
-    found: list[float] = []
+    actual: list[float] = []
 
     def measure(*_: object) -> None:
-        found.extend(left_behind_by_several())
+        actual.extend(left_behind_by_several())
 
     fit(new_classifier(), digits(), TrainConfig(epochs=1))  # which loads the kernels
     before = resident_mebibytes()
     fit(new_classifier(), digits(), TrainConfig(epochs=1), callbacks=[measure])
-    return [*found, resident_mebibytes() - before]
+    return [*actual, resident_mebibytes() - before]
 
 
 @pytest.mark.skipif(memory._glibc() is None, reason="only glibc has such a setting")

@@ -207,9 +207,9 @@ def test_penalties_do_what_they_are_for() -> None:
 
     freely = spikes_with(cross_entropy)
     assert spikes_with(Regularized(cross_entropy, [L1Spikes(5e-3)])) < 0.7 * freely
-    wanted = 0.02 * 32 * RANDOM.num_steps
+    expected = 0.02 * 32 * RANDOM.num_steps
     driven = spikes_with(Regularized(cross_entropy, [TargetRate(0.02, 50.0)]))
-    assert abs(driven - wanted) < 0.3 * abs(freely - wanted)
+    assert abs(driven - expected) < 0.3 * abs(freely - expected)
 
 
 @pytest.mark.parametrize(
