@@ -27,6 +27,7 @@ from benchmarks import (
     exports,
     gpu,
     networks,
+    readme,
     report,
     stdp,
 )
@@ -37,7 +38,7 @@ from spikemnist._atomic import write_atomically
 from spikemnist.models import available_pretrained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 SECTIONS = ("networks", "convolution", "stdp", "export")
 COMMANDS, GPU = "commands", "gpu"
@@ -47,7 +48,10 @@ JSON, PAGE, ACCURACIES, EXPORT = "results.json", "results.md", "accuracies.md", 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure the requested sections, write the results, and print the file names."""
+    """Measure the requested sections, write the results, and print the file names.
+
+    The results in the README are written with those of the docs.
+    """
     options = parse(arguments)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -62,16 +66,25 @@ def main(arguments: list[str] | None = None) -> None:
     from benchmarks import pictures  # importing matplotlib takes time and memory
 
     drawn = pictures.draw(results, options.out)
-    pages = {PAGE: report.page(results, drawn)}
-    if results[COMMANDS]:
-        pages[ACCURACIES] = "\n\n".join(accuracies.lines(results[COMMANDS])) + "\n"
-    if results["export"]:
-        pages[EXPORT] = "\n\n".join(exports.lines(results["export"])) + "\n"
-    if results.get(GPU):
-        pages[f"{GPU}.md"] = "\n\n".join(gpu.lines(results[GPU])) + "\n"
-    for name, text in pages.items():
+    written = pages(results, drawn)
+    for name, text in written.items():
         (options.out / name).write_text(text, encoding="utf-8")
-    print(*(options.out / name for name in (JSON, *pages, *drawn)), sep="\n")
+    if options.out.resolve() == readme.PUBLISHED:
+        text = readme.written(readme.README.read_text(encoding="utf-8"), results)
+        readme.README.write_text(text, encoding="utf-8")
+    print(*(options.out / name for name in (JSON, *written, *drawn)), sep="\n")
+
+
+def pages(results: dict[str, Any], drawn: Sequence[str]) -> dict[str, str]:
+    """Return the pages of these results by the names of their files."""
+    parts = {PAGE: [report.page(results, drawn).rstrip("\n")]}
+    if results[COMMANDS]:
+        parts[ACCURACIES] = [*accuracies.lines(results[COMMANDS])]
+    if results["export"]:
+        parts[EXPORT] = [*exports.lines(results["export"])]
+    if results.get(GPU):
+        parts[f"{GPU}.md"] = [*gpu.lines(results[GPU])]
+    return {name: "\n\n".join(lines) + "\n" for name, lines in parts.items()}
 
 
 def run(

@@ -47,7 +47,7 @@ NUMBER = re.compile(r"(?<![\w.,])[\d,]+(?:\.\d+)?(?=$| cells)")
 UNBROKEN = "\u00a0"
 """A space at which no line ends."""
 ASSIGNED, _ = VOTINGS
-REFERENCE = "BindsNET"
+REFERENCE, PAPER = "BindsNET", "Diehl and Cook"
 AGAINST = "spikemnist stdp --data mnist --neurons 100"
 """Our command of the size that BindsNET's maintainers report."""
 
@@ -90,6 +90,7 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield groups(row for row in rows if row.data == "mnist" and row.task in BY_BACKPROPAGATION)
     yield "## MNIST, without backpropagation"
     yield groups(row for row in rows if row.data == "mnist" and row.task in WITHOUT)
+    yield from votes(by_command, others)
     if AGAINST in by_command:
         yield reference(by_command[AGAINST], others)
     yield "## Fashion-MNIST"
@@ -201,7 +202,7 @@ def ours(line: str, here: Sequence[dict[str, Any]], number: int = 1) -> Row:
     quiet = [one["seconds"] for one in here if not one.get("busy")]
     setup = described(line)
     cells = (
-        f"**Ours ({number})**: {setup.network}{by_assigned_vote(here)}",
+        f"**Ours ({number})**: {setup.network}",
         f"{mean:.2f}{error}{between(each)}",
         *(NOTHING, NOTHING),
         runs(str(len(here)), next(iter(EPOCHS.findall(printed)), setup.epochs)),
@@ -212,13 +213,10 @@ def ours(line: str, here: Sequence[dict[str, Any]], number: int = 1) -> Row:
     return Row(data=setup.data, task=setup.task, figure=mean, cells=cells)
 
 
-def by_assigned_vote(here: Sequence[dict[str, Any]]) -> str:
-    """Return the accuracy by the vote of the paper, in brackets; empty where no neurons vote."""
-    votes = [dict(VOTES.findall(one["printed"])) for one in here]
-    if not all(votes):
-        return ""
-    mean = statistics.mean(float(vote[ASSIGNED]) for vote in votes)
-    return f" ({mean:.2f} by the vote of Diehl and Cook)"
+def summary(line: str, here: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    """Return the accuracy and the time of a command, as in its row."""
+    last, time = (ours(line, here).cells[HEADER.index(name)] for name in ("Last, %", "Time"))
+    return last.replace(UNBROKEN, " "), time
 
 
 def between(figures: Sequence[float]) -> str:
@@ -328,6 +326,25 @@ def reference(here: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) 
         "the constants are others. {doc}`results` has both on one machine, image by image, and "
         "{doc}`../guide/local-learning` explains the network."
     )
+
+
+def votes(
+    by_command: dict[str, list[dict[str, Any]]], others: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    """Yield the accuracies of neurons by each vote, beside those of the paper."""
+    paper = {one["network"].split()[0]: one["best"] for one in others if one["name"] == PAPER}
+    rows = []
+    for line, here in by_command.items():
+        printed = [dict(VOTES.findall(one["printed"])) for one in here]
+        if all(printed):
+            neurons, passes = described(line).network.split()[0], described(line).epochs
+            each = ([float(one[vote]) for one in printed] for vote in VOTINGS)
+            cells = (f"{statistics.mean(figures):.2f}{between(figures)}" for figures in each)
+            time = summary(line, here)[1]
+            rows.append((neurons, passes, paper.get(neurons, NOTHING), *cells, time))
+    if rows:
+        yield "Neurons that vote, in percent: the mean, in brackets the lowest and highest seed."
+        yield table(("Neurons", "Passes", PAPER, *VOTINGS, "Time"), rows)
 
 
 def commands_of(by_command: dict[str, list[dict[str, Any]]]) -> Iterator[str]:

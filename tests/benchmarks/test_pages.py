@@ -1,0 +1,23 @@
+"""The pages of results, and the results in the README, are written from ``results.json``.
+
+After a failure: ``python -m benchmarks --draw --out docs/benchmarks``.
+"""
+
+from __future__ import annotations
+
+import json
+
+from benchmarks import __main__, readme, report
+
+RESULTS = json.loads((readme.PUBLISHED / "results.json").read_text("utf-8"))
+
+
+def test_written_pages() -> None:
+    for name, expected in __main__.pages(RESULTS, [*report.PICTURES]).items():
+        assert (readme.PUBLISHED / name).read_text("utf-8") == expected, name
+
+
+def test_written_results_of_the_readme() -> None:
+    actual = readme.README.read_text("utf-8")
+    assert actual == readme.written(actual, RESULTS)
+    assert readme.BEGIN in actual
