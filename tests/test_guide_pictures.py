@@ -26,18 +26,6 @@ def test_each_picture_has_a_name_and_a_text_of_its_own() -> None:
     assert len({picture.text for picture in PICTURES}) == len(PICTURES)
 
 
-def test_a_cell_that_ends_in_a_figure_has_a_text() -> None:
-    """By the lines that end such cells; a cell that is missed here fails when the site is built."""
-    drawn = "encoding|codes|training_curves|robustness"
-    ends = re.compile(rf"^figure$|\.get_figure\(\)$|^viz\.({drawn})\(.*\)$")
-    described = {picture.cells for picture in PICTURES}
-    for page in SCRIPT["GUIDE"].glob("*.md"):
-        cells: tuple[str, ...] = ()
-        for cell in SCRIPT["CELL"].findall(page.read_text("utf-8")):
-            cells = (*cells, SCRIPT["NO_PYTHON"].sub("", cell))
-            assert cells in described or not ends.search(cell.rstrip().split("\n")[-1]), page
-
-
 def test_the_command_draws_a_picture_as_svg(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
