@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from spikemnist import (
     load,
 )
 from spikemnist.export import to_html
-from spikemnist.models import available_pretrained
+from spikemnist.models import READOUTS, available_pretrained
+from spikemnist.ops import RESET_MECHANISMS
 from tests.export.replay import DIGITS, samples_that_differ, watch
+from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,24 +80,27 @@ def test_digits_are_replayed(browser: Browser, pages: dict[str, Path], name: str
     assert (np.array(decisions) != record.predictions.numpy()).sum() <= 1
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
-@pytest.mark.parametrize("readout", ["mean_membrane", "max_membrane", "spike_count", "first_spike"])
-def test_every_reset_and_readout(
-    browser: Browser, tmp_path: Path, reset: str, readout: str
-) -> None:
+NETWORKS = {
+    "30-20-10": partial(LeakyMLP, hidden=(30, 20)),
+    **{text: partial(LeakyConvNet, text) for text in ("4C5s2p1-AP2-6C3-10", "4C5-P2-8-10")},
+}
+
+
+@pytest.mark.parametrize(
+    "case",
+    pairs(network=[*NETWORKS], reset=RESET_MECHANISMS, readout=[*READOUTS]),
+    ids=named,
+)
+def test_networks_with_each_reset_and_readout(browser: Browser, tmp_path: Path, case: Case) -> None:
     torch.manual_seed(0)
-    options: dict[str, Any] = {"reset_mechanism": reset, "readout": readout, "threshold": 0.3}
-    for network in (
-        LeakyMLP(hidden=(30, 20), **options),
-        LeakyConvNet("4C5s2p1-AP2-6C3-10", **options),
-        LeakyConvNet("4C5-P2-8-10", **options),
-    ):
-        classifier = Classifier(network, LatencyEncoder(num_steps=6))
-        record = watch(classifier)
-        file = to_html(classifier, tmp_path / "page.html")
-        with opened(browser, file) as page:
-            decisions = np.array([did["decision"] for did in replay(page, record)])
-        assert (decisions != record.predictions.numpy()).sum() <= 1
+    build, reset, readout = NETWORKS[case["network"]], case["reset"], case["readout"]
+    network = build(reset_mechanism=reset, readout=readout, threshold=0.3)
+    classifier = Classifier(network, LatencyEncoder(num_steps=6))
+    record = watch(classifier)
+    file = to_html(classifier, tmp_path / "page.html")
+    with opened(browser, file) as page:
+        decisions = np.array([did["decision"] for did in replay(page, record)])
+    assert (decisions != record.predictions.numpy()).sum() <= 1
 
 
 def test_codes_are_those_of_python(browser: Browser, pages: dict[str, Path]) -> None:
