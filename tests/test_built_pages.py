@@ -45,5 +45,5 @@ RUN = run_at_build()
 
 
 @pytest.mark.parametrize("name", sorted(RUN))
-def test_no_page_shows_a_time_measured_when_it_was_built(name: str) -> None:
+def test_no_clock_in_code_of_the_pages(name: str) -> None:
     assert CLOCK.findall(RUN[name]) == []

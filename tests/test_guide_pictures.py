@@ -21,12 +21,12 @@ def draw(monkeypatch: pytest.MonkeyPatch, *words: Any) -> None:
     SCRIPT["main"]()
 
 
-def test_each_picture_has_a_name_and_a_text_of_its_own() -> None:
+def test_names_and_texts_of_pictures() -> None:
     assert len({picture.name for picture in PICTURES}) == len(PICTURES) > 30
     assert len({picture.text for picture in PICTURES}) == len(PICTURES)
 
 
-def test_the_command_draws_a_picture_as_svg(
+def test_pictures_as_svg(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder in ("a", "b"):
@@ -40,7 +40,7 @@ def test_the_command_draws_a_picture_as_svg(
         assert picture == (tmp_path / "b" / name).read_bytes()
 
 
-def test_an_unknown_name_is_refused_with_the_others(
+def test_unknown_picture(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -48,7 +48,7 @@ def test_an_unknown_name_is_refused_with_the_others(
     assert "'nuron-1'; choose from encodings, encodings-1" in capsys.readouterr().err
 
 
-def test_commands_for_the_pictures_of_the_guide() -> None:
+def test_committed_pictures_of_the_guide() -> None:
     """Also of those that are files in the repository."""
     teachers = (ROOT / "docs/teachers.md").read_text("utf-8")
     for page in SCRIPT["GUIDE"].glob("*.md"):

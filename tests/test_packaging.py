@@ -32,7 +32,7 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_version_is_the_installed_one() -> None:
+def test_installed_version() -> None:
     assert importlib.metadata.version("spikemnist") == VERSION
 
 
@@ -61,7 +61,7 @@ def test_the_program_of_the_readme(
     assert all(f"example/{name}" in read("README.md") for name in pictures)
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
+def test_links_of_the_readme() -> None:
     links = re.findall(r"\]\((?!https?://)([^)]+)\)", read("README.md"))
     assert len(links) > 10
     assert [path for path in links if not (ROOT / path).exists()] == []
@@ -87,7 +87,7 @@ def test_link_of_the_notebook_to_colab(project: str, badge: str | None) -> None:
     assert cell["source"][0] == "# Title\n"
 
 
-def test_every_address_of_the_repository_is_that_of_the_project() -> None:
+def test_addresses_of_the_repository() -> None:
     address = ADDRESSES["repository"](read("pyproject.toml"))
     cited = re.findall(r'^repository-code: "?([^"\n]+)', read("CITATION.cff"), re.MULTILINE)
     assert cited == [address] * bool(address)
@@ -104,7 +104,7 @@ def requirements() -> dict[str, str]:
     return dict(re.findall(r'^  "([\w-]+)([<>=.,\d]+)', listed, re.MULTILINE))
 
 
-def test_tested_versions_are_in_range() -> None:
+def test_range_of_tested_versions() -> None:
     """In pyproject.toml, the docs, and the workflow with the oldest."""
     ranges, page = requirements(), read("docs/installation.md")
     workflow, conda = read(".github/workflows/tests.yml"), read("environment.yml")
@@ -143,7 +143,7 @@ def test_pins_of_the_course() -> None:
         ("Unreleased]", "", "v1.2.0", "a release needs its day"),
     ],
 )
-def test_a_release_is_the_same_everywhere(
+def test_disagreements_of_a_release(
     changelog: str, citation: str, tag: str | None, problem: str | None
 ) -> None:
     texts = {
@@ -164,7 +164,7 @@ def test_a_release_is_the_same_everywhere(
         ("encoding, energy, models, training", [*HEAVY, "torch", "numpy"]),
     ],
 )
-def test_import_is_light(names: str, unwanted: list[str]) -> None:
+def test_light_import(names: str, unwanted: list[str]) -> None:
     code = (
         f"import sys; from spikemnist import {names}; "
         f"print([name for name in {unwanted} if name in sys.modules])"
@@ -176,7 +176,7 @@ def test_import_is_light(names: str, unwanted: list[str]) -> None:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_every_public_name_is_on_its_api_page(room: str) -> None:
+def test_public_names_on_the_api_pages(room: str) -> None:
     """Each name is in one table, or is a constant with a line of its own.
 
     A new code or surrogate works without its line in the documentation.

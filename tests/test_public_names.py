@@ -79,7 +79,7 @@ def test_public_names(room: str) -> None:
         _ = module.Nonsense
 
 
-def test_a_package_says_whether_its_modules_are_public() -> None:
+def test_packages_with_internal_modules() -> None:
     root = Path(spikemnist.__file__).parent
     packages = {file.parent.name for file in root.glob("*/__init__.py")}
     assert len(packages) > len(NAMES)
@@ -92,7 +92,7 @@ def test_a_package_says_whether_its_modules_are_public() -> None:
         assert ("Internal" in docstring) == (name not in NAMES)
 
 
-def test_pages_use_public_packages() -> None:
+def test_public_packages_of_the_pages() -> None:
     public = (DOCS / "api" / "public.md").read_text(encoding="utf-8")
     (names,) = re.findall(r"subpackages (.*?), with", public, re.DOTALL)
     assert sorted(re.findall(r"`(\w+)`", names)) == sorted(NAMES)
@@ -103,7 +103,7 @@ def test_pages_use_public_packages() -> None:
         assert {*used} <= {*NAMES}, page
 
 
-def test_the_first_names_are_those_of_the_rooms() -> None:
+def test_first_names() -> None:
     assert sorted(spikemnist.__all__) == sorted([*FIRST.split(), *NAMES, "__version__"])
     assert dir(spikemnist) == sorted(spikemnist.__all__)
     for name in FIRST.split():
@@ -113,7 +113,7 @@ def test_the_first_names_are_those_of_the_rooms() -> None:
         assert getattr(spikemnist, name) is getattr(module, name)
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_unknown_name() -> None:
     with pytest.raises(AttributeError, match="'spikemnist' has no attribute 'LeakyConvolution'"):
         _ = spikemnist.LeakyConvolution
     with pytest.raises(ImportError, match="LeakyConvolution"):

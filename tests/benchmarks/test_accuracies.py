@@ -34,7 +34,7 @@ def entry(**more: Any) -> dict[str, Any]:
     }
 
 
-def test_every_command_of_the_plan_has_a_task_and_parameters() -> None:
+def test_tasks_and_parameters_of_the_commands_of_the_plan() -> None:
     for line in Plan().commands:
         setup = accuracies.described(line)
         assert setup.data in accuracies.SETS
@@ -53,11 +53,11 @@ def test_every_command_of_the_plan_has_a_task_and_parameters() -> None:
         ("--model conv --augment affine", "Convolutions, augmented images"),
     ],
 )
-def test_a_task_follows_from_the_options(options: str, task: str) -> None:
+def test_task_of_a_command(options: str, task: str) -> None:
     assert accuracies.described(f"spikemnist train --data mnist {options}").task == task
 
 
-def test_a_row_of_ours_has_what_the_command_printed() -> None:
+def test_row_of_a_training() -> None:
     line = "spikemnist train --data mnist --hidden 30 20"
     quieter = TRAIN.replace("97.50", "97.70").replace("301", "299")
     row = accuracies.ours(line, [run(TRAIN), run(quieter), run(TRAIN, 900.0, busy="others")], 7)
@@ -69,7 +69,7 @@ def test_a_row_of_ours_has_what_the_command_printed() -> None:
     assert row.cells[COLUMN["Parameters"]] == f"{weights / 1000:.1f} k"
 
 
-def test_spikes_of_stdp_are_those_of_neurons_or_features() -> None:
+def test_spikes_of_neurons_and_of_features() -> None:
     neurons = run("spikes per image  12.3; silent for 0.0% of the images\n")
     assert accuracies.spikes([neurons]) == "12"
     assert accuracies.spikes([run("spikes per sample neurons 1,012.3\n")]) == "1012"
@@ -77,12 +77,12 @@ def test_spikes_of_stdp_are_those_of_neurons_or_features() -> None:
     assert accuracies.spikes([run("nothing of the kind\n")]) == "–"
 
 
-def test_a_row_of_a_command_of_another_program() -> None:
+def test_row_of_another_program() -> None:
     row = accuracies.ours("train", [run("test accuracy 97.00% of 1,000 images\n")])
     assert row.cells[1:5] == ("97.00 ±\u00a00.54", "–", "–", "1\u00a0x\u00a0–")
 
 
-def test_others_are_sorted_by_the_most_honest_figure() -> None:
+def test_order_of_published_results() -> None:
     known = accuracies.published(entry(network="3-2", tail="98.1", last="98.4", best="99.0"))
     unsaid = accuracies.published(entry(network="3-2", best="98.2"))
     assert (known.figure, unsaid.figure) == (98.1, 98.2)
@@ -91,7 +91,7 @@ def test_others_are_sorted_by_the_most_honest_figure() -> None:
     assert ["99.0" in row for row in rows[3:]] == [False, True]
 
 
-def test_the_page_says_where_others_are_ahead() -> None:
+def test_tasks_in_which_others_are_ahead() -> None:
     theirs = accuracies.published(entry(network="3-2", best="98.2"))
     line = "spikemnist train --data mnist"
     below = accuracies.ours(line, [run(TRAIN)])
@@ -105,7 +105,7 @@ def test_the_page_says_where_others_are_ahead() -> None:
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=lambda one: f"{one['name']} {one['task']}")
-def test_a_published_result_has_a_source_and_a_figure_of_a_kind(other: dict[str, Any]) -> None:
+def test_source_and_figure_of_a_published_result(other: dict[str, Any]) -> None:
     assert other["url"].startswith("https://")
     assert other["task"] in accuracies.TASKS[:-1]
     assert other["data"] in accuracies.SETS

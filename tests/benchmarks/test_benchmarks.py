@@ -17,7 +17,7 @@ from benchmarks.workload import Workload
 from spikemnist.models import LeakyMLP
 
 
-def test_a_wrong_candidate_and_a_busy_machine_have_no_ratio() -> None:
+def test_no_ratio_of_a_wrong_candidate_or_a_busy_machine() -> None:
     stored = json.loads((PUBLISHED / "results.json").read_text("utf-8"))
     network = next(one for one in stored["networks"] if Workload().sizes[1] == one["hidden"])
     peer = network["candidates"]["SpikingJelly"]
@@ -34,12 +34,12 @@ def test_a_wrong_candidate_and_a_busy_machine_have_no_ratio() -> None:
 
 
 @pytest.mark.slow
-def test_a_command_that_fails_ends_the_benchmark() -> None:
+def test_failing_command() -> None:
     with pytest.raises(RuntimeError, match="ended with 3"):
         commands.measure((f'{sys.executable} -c "raise SystemExit(3)"', 0))
 
 
-def test_candidates_on_a_gpu_have_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_of_candidates_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda function: function)
     torch.manual_seed(0)
     weights = LeakyMLP(gpu.PIXELS, (20,), beta=gpu.BETA)
@@ -53,7 +53,7 @@ def test_candidates_on_a_gpu_have_the_same_scores(monkeypatch: pytest.MonkeyPatc
             torch.testing.assert_close(scores(spikes), others.get(name, expected), msg=name)
 
 
-def test_a_table_of_gpu_results(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_of_gpu_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda function: function)
     monkeypatch.setattr(timing, "processor_share", lambda: 1.0)  # no round is repeated
     found: dict[str, Any] = gpu.measure((16, 3, 8), on=torch.device("cpu"), repeats=6)
@@ -62,7 +62,7 @@ def test_a_table_of_gpu_results(monkeypatch: pytest.MonkeyPatch) -> None:
         assert word in page
 
 
-def test_the_table_of_two_checkouts() -> None:
+def test_table_of_two_checkouts() -> None:
     pairs = [(2.0, 1.0), (2.0, 3.0), (4.0, 4.0)]
     assert checkouts.table({"a row, inference": pairs}).splitlines()[2:] == [
         "| a row, inference | 2.000 | 3.000 | 1.000 | 0.500 to 1.500 |"

@@ -25,13 +25,13 @@ NEAR = MEMBRANE / 2
 @pytest.fixture(scope="module")
 def layers() -> list[nn.Linear]:
     """Return weights with which both layers fire."""
-    found = first_weights(WORKLOAD.sizes)
-    for layer in found:
+    layers = first_weights(WORKLOAD.sizes)
+    for layer in layers:
         layer.weight.data.mul_(4)
-    return found
+    return layers
 
 
-def test_every_candidate_agrees_with_the_oracle_of_its_dynamics(layers: list[nn.Linear]) -> None:
+def test_candidates_against_the_oracle_of_their_dynamics(layers: list[nn.Linear]) -> None:
     built = [candidates.build(name, layers, WORKLOAD) for name in candidates.names()]
     assert [candidate.name for candidate in built] == candidates.names()
     checks = check_all(built, layers, BATCH.spikes, BATCH.labels)
@@ -46,14 +46,14 @@ def test_every_candidate_agrees_with_the_oracle_of_its_dynamics(layers: list[nn.
         Dynamics(derivative=lambda x: 0.5 * atan(x), surrogate="half as high"),
     ],
 )
-def test_other_dynamics_fail(layers: list[nn.Linear], other: Dynamics) -> None:
+def test_oracle_against_other_dynamics(layers: list[nn.Linear], other: Dynamics) -> None:
     oracle = Oracle(SnnTorchLoop(layers), BATCH.spikes, BATCH.labels)
     assert oracle.check(ExplicitLoop(layers, Dynamics())).passed
     assert not oracle.check(ExplicitLoop(layers, other)).passed
     assert other.deviation
 
 
-def test_another_surrogate_fails_by_its_gradient(layers: list[nn.Linear]) -> None:
+def test_oracle_against_another_surrogate(layers: list[nn.Linear]) -> None:
     wrong = SnnTorchLoop(layers, WORKLOAD)
     wrong._neurons[0].spike_grad = lambda x: plain_leaky().spike_grad(2 * x)
     oracle = Oracle(SnnTorchLoop(layers), BATCH.spikes, BATCH.labels)
@@ -75,9 +75,7 @@ def run(membranes: list[list[float]]) -> tuple[Tensor, Tensor]:
         ([0.5, float("nan")], [0.5, 0.7], "a membrane differs by"),
     ],
 )
-def test_a_flip_must_be_explained_by_rounding(
-    right: list[float], other: list[float], why: str
-) -> None:
-    found, _ = compare_runs([run([other])], [run([right])])
-    assert found.why.startswith(why)
-    assert found.passed == (not why)
+def test_flips_within_rounding(right: list[float], other: list[float], why: str) -> None:
+    check, _ = compare_runs([run([other])], [run([right])])
+    assert check.why.startswith(why)
+    assert check.passed == (not why)

@@ -40,9 +40,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_each_turn_begins_with_an_untimed_call(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_untimed_call_of_each_turn(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "processor_share", lambda: 1.0)
     first = clock.job("a", 50.0, 40.0, 1.0, 2.0, 3.0, 30.0, 4.0, 5.0, 6.0)
     timings = time_in_turn({"a": first, "b": clock.job("b", 7.0)}, repeats=6)
@@ -51,7 +49,7 @@ def test_each_turn_begins_with_an_untimed_call(
     assert (timings["b"]["median"], timings["b"]["calls"]) == (7, 6)
 
 
-def test_a_disturbed_round_is_repeated(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_round_after_a_disturbance(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     shares = iter([1.0, 0.3, 0.95, 0.95])
     monkeypatch.setattr(timing, "processor_share", lambda: next(shares))
     seconds = [1.0, *4 * [1.0], *4 * [50.0], 1.0]
@@ -59,7 +57,7 @@ def test_a_disturbed_round_is_repeated(clock: Clock, monkeypatch: pytest.MonkeyP
     assert (timed["calls"], timed["quartiles"], timed["busy"]) == (9, [1, 1], "")
 
 
-def test_a_busy_machine_is_named() -> None:
+def test_reason_of_a_busy_machine() -> None:
     assert summarize((1.0, 1.0, 1.1, 1.1, 1.2, 1.2))["busy"] == ""
     busy = summarize((1.0, 1.0, 1.0, 2.0, 2.0, 2.0))["busy"]
     assert busy == "half of the calls took from 1000 to 2000 ms"
