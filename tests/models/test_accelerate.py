@@ -151,24 +151,6 @@ def test_sizes_are_read_without_a_draw() -> None:
     assert accelerate(mlp(196, 9, 4)).sizes == {"hidden 1": 9, "output": 4}
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # likewise
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_compiled_model_is_the_same(backend: Any) -> None:
-    network = mlp(196, 9, 4, spike_grad=ops.ATan())  # torch pickles what it compiles
-    model = accelerate(network, backend=backend)
-    spikes = images(2)
-    expected = gradients(network, lambda: model(spikes).scores.square().sum())
-    torch.compiler.reset()
-    compiled = torch.compile(lambda: model(spikes).scores.square().sum(), backend="aot_eager")
-    if backend == "event_driven":
-        with pytest.raises(ValueError, match="cannot trace its kernels"):
-            compiled()
-        return
-    assert_close(gradients(network, compiled), expected, 1e-6)
-    torch.compiler.reset()
-
-
 @pytest.mark.filterwarnings("ignore:.*will hold no model")
 def test_a_full_training_run(tmp_path: Path) -> None:
     """`fit` with validation, run folder, resumption and truncation, and `evaluate`."""

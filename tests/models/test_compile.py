@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from spikemnist import ops
-from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP
+from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, accelerate
+from tests.models.stepped_network import assert_close, gradients, images, lively, neuron
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from spikemnist.models import SpikingNetwork
+
 # Dynamo and Inductor call what Python and torch themselves have deprecated.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"),
+]
 
 COMPILERS = ["cl"] if sys.platform == "win32" else ["g++", "clang++"]
 needs_compiler = pytest.mark.skipif(
@@ -40,60 +46,57 @@ def nothing_compiled_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     torch.compiler.reset()
 
 
-def train(
-    model: LeakyMLP, spikes: Tensor, labels: Tensor, backend: str | None
-) -> tuple[list[float], dict[str, Tensor]]:
-    """Take three steps; return the losses and what the model learned."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+def learning(*resets: str, **options: Any) -> LeakyMLP:
+    """Return a network with a layer for each reset, whose every parameter learns."""
+    # torch pickles the surrogate of what it compiles.
+    learn: dict[str, Any] = {"learn_beta": True, "learn_threshold": True, "spike_grad": ops.ATan()}
+    model = LeakyMLP(9, (4,) * (len(resets) - 1), 3, **options)
+    for stage, mechanism in zip(model.network, resets, strict=True):
+        stage.leaky = neuron(reset_mechanism=mechanism, **learn)
+    return lively(model)
+
+
+def assert_compiled_equals_eager(compiler: str, model: SpikingNetwork) -> None:
+    """Compare the loss and every gradient in two steps of training."""
+    spikes, labels = images(2, side=3), torch.tensor([0, 1, 2])
+    assert all(layer.spikes.any() for layer in model(spikes, record="all").layers)
 
     def loss() -> Tensor:
         return functional.cross_entropy(model(spikes).scores, labels)
 
-    run: Any = loss
-    if backend is not None:
-        run = torch.compile(loss, backend=backend, options=OPTIONS.get(backend))
-    losses = []
-    for _ in range(3):
-        optimizer.zero_grad()
-        value = run()
-        value.backward()
-        optimizer.step()
-        losses.append(value.item())
-    return losses, {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    compiled: Any = torch.compile(loss, backend=compiler, options=OPTIONS.get(compiler))
+    for _ in range(2):
+        expected = gradients(model, loss)
+        assert all(gradient.any() for gradient in expected.values())
+        torch.testing.assert_close(compiled(), loss())
+        assert_close(gradients(model, compiled), expected, 1e-5)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter -= 0.1 * expected[name]
 
 
-def assert_compiled_equals_eager(backend: str, steps: int, **options: Any) -> None:
-    random = torch.Generator().manual_seed(0)
-    spikes = (torch.rand(steps, 5, 6, generator=random) < 0.5).float()
-    labels = torch.tensor([0, 1, 2, 0, 1])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = LeakyMLP(6, (4,), 3, learn_beta=True, learn_threshold=True, **options)
-    for layer in model.layers:  # strong enough that the output fires
-        layer.linear.weight.data.mul_(3)
-        layer.linear.bias.data.abs_().add_(0.3)
-    start = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    losses, learned = train(model, spikes, labels, None)
-    model.load_state_dict(start)
-    compiled_losses, compiled = train(model, spikes, labels, backend)
-    assert len(set(losses)) == 3
-    assert not any(torch.equal(learned[name], start[name]) for name, _ in model.named_parameters())
-    assert compiled_losses == pytest.approx(losses, rel=1e-5)
-    for key, tensor in learned.items():
-        torch.testing.assert_close(compiled[key], tensor, rtol=1e-5, atol=1e-6)
+def every_readout(spikes: Tensor, membrane: Tensor) -> Tensor:
+    return sum(readout(spikes, membrane) for readout in READOUTS.values())
 
 
-@pytest.mark.parametrize(
-    ("readout", "reset_mechanism"),
-    list(zip(READOUTS, ["subtract", *ops.RESET_MECHANISMS, *["subtract"] * 9], strict=False)),
-)
-def test_a_training_step_is_captured(readout: str, reset_mechanism: str) -> None:
-    assert_compiled_equals_eager("aot_eager", 3, readout=readout, reset_mechanism=reset_mechanism)
+def test_captured_training_step() -> None:
+    model = learning(*ops.RESET_MECHANISMS, readout=every_readout, backend="reference")
+    assert_compiled_equals_eager("aot_eager", model)
 
 
+def test_captured_training_step_of_snntorch() -> None:
+    network = learning("subtract").network
+    assert_compiled_equals_eager(
+        "aot_eager", accelerate(network, backend="snntorch", readout="spike_count")
+    )
+
+
+@pytest.mark.slow
 @needs_compiler
-def test_a_training_step_is_compiled() -> None:
-    assert_compiled_equals_eager("inductor", 2)
+def test_compiled_training_step() -> None:
+    assert_compiled_equals_eager(
+        "inductor", learning("subtract", readout="spike_count", backend="reference")
+    )
 
 
 class Scores(nn.Module):
@@ -105,16 +108,23 @@ class Scores(nn.Module):
         return self.model(spikes).scores
 
 
-@pytest.mark.parametrize("network", ["dense", "convolutional"])
-def test_an_export_holds_the_reference(network: str) -> None:
-    if network == "dense":
-        model, shape = LeakyMLP(60, (50,), 5), (14, 40, 60)
-    else:
-        model, shape = LeakyConvNet("4C3-P2-5", (1, 10, 10)), (14, 40, 1, 10, 10)
-    spikes = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+@pytest.mark.parametrize(
+    "model",
+    [LeakyMLP(196, (50,), 5), LeakyConvNet("4C3-P2-5", (1, 14, 14))],
+    ids=["dense", "convolutional"],
+)
+def test_export_holds_the_reference(model: SpikingNetwork) -> None:
+    """The batch is so large that the engine would run it, could its kernels be traced."""
+    spikes = images(14, 40)
     program = torch.export.export(Scores(model), (spikes,), strict=False)
     model.backend = "reference"
     torch.testing.assert_close(program.module()(spikes), model(spikes).scores)
-    model.backend = "event_driven"
-    with pytest.raises(ValueError, match=r"torch\.export cannot trace its kernels"):
+
+
+def test_kernels_of_the_engine_cannot_be_traced() -> None:
+    model, spikes = LeakyMLP(9, (4,), 3, backend="event_driven"), images(side=3)
+    message = r"torch\.compile and torch\.export cannot trace its kernels"
+    with pytest.raises(ValueError, match=message):
+        torch.compile(lambda: model(spikes).scores, backend="aot_eager")()
+    with pytest.raises(ValueError, match=message):
         torch.export.export(Scores(model), (spikes,), strict=False)
