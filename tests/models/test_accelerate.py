@@ -1,4 +1,4 @@
-"""What `accelerate` returns, as a module: parameters, state, records, training.
+"""What `accelerate` returns, as a module: parameters, state, records, training, own modules.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
@@ -6,14 +6,17 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import snntorch
 import torch
 from snntorch import surrogate
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import parametrizations
 
 from spikemnist import (
     Classifier,
@@ -149,6 +152,60 @@ def test_sizes_are_read_without_a_draw() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert sizes == {"hidden 1": 32, "output": 4}
     assert accelerate(mlp(196, 9, 4)).sizes == {"hidden 1": 9, "output": 4}
+
+
+def test_an_snntorch_that_has_renamed_its_resets_is_no_obstacle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, spikes = conv(), images()
+    expected = accelerate(network)(spikes)
+    for name in ("_base_sub", "_base_zero", "_base_int"):
+        monkeypatch.delattr(snntorch.Leaky, name)
+    assert same(accelerate(network)(spikes), expected)
+
+
+@pytest.mark.filterwarnings("ignore:.* of the neurons of .* fire")
+def test_truncation_where_sizes_depend_on_the_input() -> None:
+    data = torch.rand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3])
+    classifier = Classifier(accelerate(conv()), "latency")
+    history = fit(classifier, data, TrainConfig(epochs=1, truncate=4), progress=False)
+    assert len(history.epochs) == 1
+
+
+def test_a_subclass_that_computes_the_same_is_taken() -> None:
+    class Initialised(nn.Linear):
+        def reset_parameters(self) -> None:
+            nn.init.constant_(self.weight, 0.1)
+            nn.init.zeros_(self.bias)
+
+    made = nn.Sequential(Initialised(196, 4), neuron())
+    parametrizations.orthogonal(made[0])
+    spikes = images().flatten(2)
+    records = [accelerate(made, backend=backend)(spikes) for backend in ("reference", "snntorch")]
+    assert same(*records)
+
+
+class OwnConv2d(nn.Conv2d):
+    """Weights without their mean, as weight standardisation has them."""
+
+    def _conv_forward(self, x: torch.Tensor, weight: torch.Tensor, bias: Any) -> torch.Tensor:
+        centred = weight - weight.mean((1, 2, 3), keepdim=True)
+        return super()._conv_forward(x, centred, bias)
+
+
+def test_a_convolution_of_its_own_is_run_as_it_is() -> None:
+    own = nn.Sequential(OwnConv2d(1, 4, 5), neuron(), nn.Flatten(), nn.Linear(400, 3), neuron())
+    by_instance = copy.deepcopy(own)
+    by_instance[0].__class__ = nn.Conv2d
+    by_instance[0]._conv_forward = functools.partial(OwnConv2d._conv_forward, own[0])
+    spikes = images(batch=64)
+    expected = accelerate(own, backend="snntorch")(spikes)
+    with pytest.warns(UserWarning, match=r"network\[0\] is OwnConv2d"):
+        networks = [accelerate(own), accelerate(by_instance)]
+    for network in networks:
+        record = network(spikes)
+        assert record.backend != "event_driven"
+        torch.testing.assert_close(record.membrane, expected.membrane)
 
 
 @pytest.mark.filterwarnings("ignore:.*will hold no model")

@@ -6,7 +6,6 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,16 +20,12 @@ from spikemnist import (
     fit,
     load,
     load_digits,
-    measure_energy,
 )
 from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder, RateEncoder
-from spikemnist.export import to_html
-from spikemnist.training import measure_robustness
 from tests.event_recordings import MovingBars
 from tests.models.stepped_network import same
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from spikemnist.encoding import Encoder
@@ -109,66 +104,14 @@ def test_a_seed_gives_the_same_classes() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("shape", [(20, 8, 784), (5, 20, 784), (8, 19, 784)])
-def test_spikes_of_another_shape(shape: tuple[int, ...]) -> None:
-    class Wrong:
-        num_steps = 8
-
-        def __call__(self, images: Tensor, *, generator: Any = None) -> Tensor:
-            return torch.zeros(shape)
-
-    message = "Wrong must return spikes [T, B, ...], here [8, 20, ...], with T = num_steps first"
-    with pytest.raises(ValueError, match=re.escape(f"{message}; got shape {shape}")):
-        make(Wrong())(DIGITS.images)
-
-
-class Learned(nn.Module):
-    """An encoder with a parameter."""
-
-    num_steps = 8
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(()))
-
-    def forward(self, images: Tensor, *, generator: Any = None) -> Tensor:
-        return (self.gain * images).expand(self.num_steps, *images.shape)
-
-
-@pytest.mark.parametrize(
-    ("encoder", "error", "message"),
-    [
-        (Learned(), ValueError, "Learned has parameters.* take DirectEncoder as the encoder"),
-        (LatencyEncoder, TypeError, "encoder must be a name .*, or an Encoder"),
-        (None, TypeError, "encoder must be a name .*; got None"),
-        ("morse", ValueError, "unknown encoder 'morse'"),
-    ],
-)
-def test_what_is_no_encoder(encoder: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        make(encoder)
-
-
 def test_another_encoder_is_another_classifier() -> None:
     classifier = make()
     with pytest.raises(AttributeError, match="encoder"):
         classifier.encoder = DIRECT  # type: ignore[misc]
 
 
-def test_what_is_no_network() -> None:
-    with pytest.raises(TypeError, match=r"network must be a torch.nn.Module, .*; got function"):
-        Classifier(lambda spikes: spikes, "latency")  # type: ignore[arg-type]
-
-
 def test_a_name_stands_for_eight_timesteps() -> None:
     assert make("latency").encoder == LatencyEncoder(num_steps=8)
-
-
-@pytest.mark.parametrize("function", [fit, evaluate, measure_energy, measure_robustness, to_html])
-def test_a_network_without_its_encoder(function: Callable[..., Any]) -> None:
-    message = f"{function.__name__} takes a Classifier, .*'latency'.*; got LeakyMLP"
-    with pytest.raises(TypeError, match=message):
-        function(LeakyMLP(hidden=5), DIGITS)
 
 
 def test_classes_come_back_from_a_file(tmp_path: Path) -> None:
@@ -178,11 +121,6 @@ def test_classes_come_back_from_a_file(tmp_path: Path) -> None:
     assert load(classifier.save(tmp_path / "digits.safetensors")).classes == classes
     assert classifier(DIGITS.images).classes == classes
     assert evaluate(classifier, DIGITS, device="cpu").classes == classes
-
-
-def test_names_for_other_outputs() -> None:
-    with pytest.raises(ValueError, match="classes has 2 names, but the network has 10 outputs"):
-        make(classes=["shoe", "shirt"])(DIGITS.images)
 
 
 class Own(nn.Module):

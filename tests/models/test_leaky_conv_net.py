@@ -231,36 +231,3 @@ def test_it_learns_digits(encoder: Any, backend: str) -> None:
     assert evaluation.accuracy > 0.85
     names = ["input"] * isinstance(encoder, LatencyEncoder) + ["hidden 1", "hidden 2", "output"]
     assert list(evaluation.spikes_per_sample) == names
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("12C5-M2-10",), r"'M2' in layers='12C5-M2-10' is none of 12C5 \(a convolution\), P2"),
-        (("0C5-10",), r"'0C5' in"),
-        (("12C0-10",), "has kernel or stride 0"),
-        (("12C5-P2",), "must end in a dense layer"),
-        (("P2-10",), "must begin with weights, not with pooling"),
-        (("10-P2-10",), "'P2' in layers='10-P2-10' comes after a dense layer"),
-        (("12C29-10",), "'12C29' in .* leaves no pixel of 28 x 28: use smaller kernels"),
-        (("4C3-P2-10", (28, 28)), r"in_shape must be \(channels, height, width\)"),
-        (("4C3-P2-10", (1, 28.0, 28)), "positive integers"),
-    ],
-)
-def test_layers_that_make_no_network(arguments: tuple[Any, ...], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        LeakyConvNet(*arguments)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"beta": [0.5, 0.5]}, "one entry for each of the 3 layers"),
-        ({"beta": [[0.5, 0.5], 0.5, 0.5]}, r"beta of a layer of 12 .* must be a number or have"),
-    ],
-)
-def test_parameters_for_another_number_of_layers_or_channels(
-    options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        LeakyConvNet(**options)

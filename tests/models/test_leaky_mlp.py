@@ -6,8 +6,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``C`` classes.
 from __future__ import annotations
 
 import copy
-import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,14 +17,11 @@ from spikemnist.models import LeakyMLP
 from tests.models.stepped_network import BACKENDS, perceptron, same, spikes
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_one_timestep_and_no_hidden_layer(backend: str) -> None:
-    model = LeakyMLP(5, (), 3, backend=backend)
-    assert model.sizes == {"output": 3}
-    inputs = torch.rand(1, 2, 5)
-    record = model(inputs, record="all", state=None)
-    torch.testing.assert_close(record.membrane[0], model.layers[0].linear(inputs[0]))
-    assert len(record.layers) == len(record.state) == 1
+def test_hidden_layers() -> None:
+    assert LeakyMLP(5, (), 3).sizes == {"output": 3}
+    model = LeakyMLP(hidden=100)
+    assert model.sizes == {"hidden 1": 100, "output": 10}
+    assert model.config["hidden"] == LeakyMLP(hidden=(100,)).config["hidden"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -37,53 +32,6 @@ def test_any_dtype_and_shape_of_spikes(backend: str) -> None:
         assert same(model(spikes().to(dtype)), expected)
     assert same(model(spikes().flatten(2)), expected)
     assert same(model(spikes().unsqueeze(2)), expected)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        ({"spikes": torch.zeros(6, 3, 13)}, r"12 values \(in_features\).*got shape \(6, 3, 13\)"),
-        ({"spikes": torch.zeros(3, 12)}, r"expected spikes \[T, B, ...\].*got shape \(3, 12\)"),
-        ({"spikes": torch.zeros(0, 3, 12)}, r"with T >= 1.*got shape \(0, 3, 12\)"),
-        ({"record": "hidden"}, "record must be 'output' or 'all'; got 'hidden'"),
-        ({"state": (torch.zeros(3, 9),) * 2}, "the membranes of 3 layers; got 2"),
-        (
-            {"state": (torch.zeros(2, 9), torch.zeros(2, 7), torch.zeros(2, 4))},
-            r"the state of network\[0\].leaky must have the shape \(3, 9\); got \(2, 9\)",
-        ),
-    ],
-)
-def test_a_call_that_does_not_fit_is_named(call: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        perceptron()(**{"spikes": torch.zeros(6, 3, 12), **call})
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"in_features": 0}, r"positive integers; got 0, \(1000,\), 10"),
-        ({"hidden": (5, -1)}, r"positive integers; got 784, \(5, -1\), 10"),
-        ({"hidden": (5.5,)}, r"positive integers; got 784, \(5.5,\), 10"),
-        ({"hidden": np.int64(5)}, r"positive integers; got 784, \(np.int64\(5\),\), 10"),
-        ({"reset_mechanism": "soft"}, "subtract, zero, none; got 'soft'"),
-        ({"spike_grad": "relu"}, "spike_grad must be one of atan, .*; got 'relu'"),
-        ({"dropout": 1.0}, r"dropout must lie in \[0, 1\); got 1.0"),
-        ({"input_dropout": 1.0}, r"input_dropout must lie in \[0, 1\); got 1.0"),
-        ({"dropout": math.nan}, r"dropout must lie in \[0, 1\); got nan"),
-        ({"readout": "softmax"}, "mean_membrane, .*first_spike.* or a function .*; got 'so"),
-        ({"backend": "numba"}, "one of auto, .*, reference, snntorch; got 'numba'"),
-        ({"beta": 1.1}, r"beta must lie in \[0, 1\]; got 1.1"),
-        ({"beta": math.nan}, r"beta must lie in \[0, 1\]; got nan"),
-        ({"beta": [0.9]}, "one entry for each of the 2 layers; got 1 entries"),
-        ({"beta": [0.9, [0.5] * 9]}, r"10 neurons must be a number or have shape \(10,\).*\(9,\)"),
-        ({"beta": [0.9, torch.full((2, 5), 0.5)]}, r"got shape \(2, 5\)"),
-        ({"threshold": 0.0}, r"threshold must lie in \(0, inf\); got 0.0"),
-        ({"threshold": [1.0, -1.0]}, r"threshold must lie in \(0, inf\); got -1.0"),
-    ],
-)
-def test_an_argument_out_of_its_range_is_named(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        LeakyMLP(**options)
 
 
 def test_betas_and_thresholds_of_layers_and_neurons() -> None:

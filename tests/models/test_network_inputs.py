@@ -1,94 +1,48 @@
-"""What people pass to a network in place of spikes ``[T, B, ...]``, and the error."""
+"""Spikes and states that do not fit a network, and the words of their errors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-import snntorch
 import torch
 from torch import nn
 
-from spikemnist import ops
-from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate, decide
+from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
+from tests.models.stepped_network import BACKENDS, conv, mlp, neuron, perceptron
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-def accelerated() -> Any:
-    return accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 3), snntorch.Leaky(beta=0.9)))
-
-
-ARRAYS: dict[str, Callable[[Any], object]] = {
-    "LeakyMLP": lambda x: LeakyMLP(hidden=(5,))(x),
-    "LeakyConvNet": lambda x: LeakyConvNet("2C5-P4-3")(x),
-    "accelerate": lambda x: accelerated()(x),
-    "leaky": lambda x: ops.leaky(x, 0.9),
-    "decide scores": lambda x: decide(x, torch.zeros(3)),
-    "decide membrane": lambda x: decide(torch.zeros(3), x),
-}
-
-
-@pytest.mark.parametrize("call", ARRAYS)
-@pytest.mark.parametrize(
-    ("kind", "hint"),
-    [
-        (np.asarray, "must be a torch.Tensor .*; got a ndarray; convert it with torch.from_numpy"),
-        (
-            np.ndarray.tolist,
-            "must be a torch.Tensor .*; got a list; convert numbers with torch.tensor",
-        ),
-    ],
+BOTH = pytest.mark.parametrize(
+    "model", [LeakyMLP(hidden=(5,)), LeakyConvNet("2C5-P4-3")], ids=["dense", "convolutional"]
 )
-def test_arrays_and_lists_in_place_of_a_tensor(
-    call: str, kind: Callable[[Any], Any], hint: str
-) -> None:
-    with pytest.raises(TypeError, match=hint):
-        ARRAYS[call](kind(np.zeros((4, 2, 784), np.float32)))
 
 
-@pytest.mark.parametrize("model", [LeakyMLP(hidden=(5,)), LeakyConvNet("2C5-P4-3")])
+@BOTH
 def test_one_image_without_a_batch(model: Any) -> None:
     with pytest.raises(ValueError, match=r"got shape \(8, 28, 28\)\. Encode .*image\[None\]"):
         model(torch.zeros(8, 28, 28))
     assert model(torch.zeros(8, 28, 28)[:, None]).spikes.shape[:2] == (8, 1)
 
 
-@pytest.mark.parametrize("model", [LeakyMLP(hidden=(5,)), LeakyConvNet("2C5-P4-3")])
+@BOTH
 @pytest.mark.parametrize("shape", [(8, 1, 280, 280), (8, 3, 1, 32, 30)])
-def test_an_image_of_another_size(model: Any, shape: tuple[int, ...]) -> None:
+def test_image_of_another_size(model: Any, shape: tuple[int, ...]) -> None:
     pixels = f"{shape[-2]} x {shape[-1]} pixels to 28 x 28"
     with pytest.raises(ValueError, match=rf"Resize images of {pixels} .*resize\(images, \[28, 28"):
         model(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("model", [LeakyMLP(hidden=(5,)), LeakyConvNet("2C5-P4-3")])
+@BOTH
 @pytest.mark.parametrize("shape", [(8,), (8, 2, 5), (0, 2, 784), (0, 2, 28, 28), (8, 2, 3, 28, 28)])
 def test_no_hint_where_none_would_help(model: Any, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected spikes \[T, B, ...\].*got shape \([\d, ]*\)$"):
+    message = r"expected spikes \[T, B, ...\] with T >= 1 and .*got shape \([\d, ]*\)$"
+    with pytest.raises(ValueError, match=message):
         model(torch.zeros(shape))
 
 
-COLOURED = LeakyConvNet("2C5-P4-3", in_shape=(3, 28, 20))
-
-
-@pytest.mark.parametrize(
-    ("shape", "remedy"),
-    [
-        ((8, 2, 28, 20, 3), r"permute\(0, 1, 4, 2, 3\), or images.permute\(0, 3, 1, 2\) before"),
-        ((8, 2, 28 * 20 * 3), r"spikes.reshape\(8, 2, 3, 28, 20\)"),
-        ((8, 2, 28, 60), r"spikes.reshape\(8, 2, 3, 28, 20\)"),
-        ((8, 2, 3, 20, 28), r"spikes.reshape\(8, 2, 3, 28, 20\)"),
-    ],
-)
-def test_values_in_another_order_are_refused(shape: tuple[int, ...], remedy: str) -> None:
-    with pytest.raises(ValueError, match=remedy):
-        COLOURED(torch.zeros(shape))
-
-
-def test_a_channel_axis_may_be_left_out_if_there_is_one_channel() -> None:
+def test_channel_axis_may_be_left_out_if_there_is_one_channel() -> None:
     spikes = (torch.rand(4, 2, 28, 28) < 0.3).float()
     model = LeakyConvNet("2C5-P4-3")
     assert torch.equal(model(spikes).scores, model(spikes.unsqueeze(2)).scores)
@@ -96,9 +50,79 @@ def test_a_channel_axis_may_be_left_out_if_there_is_one_channel() -> None:
         model(spikes.flatten(2))
 
 
-def test_a_number_of_hidden_neurons_is_one_layer() -> None:
-    model = LeakyMLP(hidden=100)
-    assert model.sizes == {"hidden 1": 100, "output": 10}
-    assert model.config["hidden"] == LeakyMLP(hidden=(100,)).config["hidden"]
-    with pytest.raises(ValueError, match=r"positive integers; got 784, \(0,\), 10"):
-        LeakyMLP(hidden=0)
+def run(network: nn.Sequential, *shape: int) -> object:
+    return accelerate(network, backend="reference")(torch.zeros(shape))
+
+
+COLOURED = LeakyConvNet("2C5-P4-3", in_shape=(3, 28, 20))
+IN_ORDER = r"spikes.reshape\(8, 2, 3, 28, 20\)"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: perceptron()(torch.zeros(6, 3, 13)),
+            r"12 values \(in_features\).*got shape \(6, 3, 13\)",
+        ),
+        (
+            lambda: perceptron()(torch.zeros(6, 3, 12), record="hidden"),
+            "record must be 'output' or 'all'; got 'hidden'",
+        ),
+        (
+            lambda: perceptron()(torch.zeros(6, 3, 12), state=(torch.zeros(3, 9),) * 2),
+            "the membranes of 3 layers; got 2",
+        ),
+        (
+            lambda: COLOURED(torch.zeros(8, 2, 28, 20, 3)),
+            r"permute\(0, 1, 4, 2, 3\), or images.permute\(0, 3, 1, 2\) before",
+        ),
+        (lambda: COLOURED(torch.zeros(8, 2, 28 * 20 * 3)), IN_ORDER),
+        (lambda: COLOURED(torch.zeros(8, 2, 28, 60)), IN_ORDER),
+        (lambda: COLOURED(torch.zeros(8, 2, 3, 20, 28)), IN_ORDER),
+        (lambda: run(mlp(6, 4), 0, 3, 6), r"with T >= 1; got shape \(0, 3, 6\)"),
+        (lambda: run(mlp(6, 4), 5, 6), r"expected spikes \[T, B, ...\].*\(5, 6\)"),
+        (
+            lambda: run(mlp(6, 4), 5, 3, 7),
+            r"network\[1\] takes 6 features of each sample at each timestep; got shape \(7,\)$",
+        ),
+        (
+            lambda: run(nn.Sequential(nn.Linear(6, 4), neuron()), 5, 3, 2, 6),
+            r"network\[0\] takes 6 features.*; got shape \(2, 6\): put nn.Flatten\(\) before it",
+        ),
+        (
+            lambda: run(
+                nn.Sequential(nn.Linear(6, 5), neuron(), nn.Linear(4, 4), neuron()), 5, 3, 6
+            ),
+            r"network\[2\] takes 4 features of each sample at each timestep; got shape \(5,\)$",
+        ),
+        (
+            lambda: run(conv(), 5, 3, 14, 14),
+            r"network\[0\] takes spikes \[T, B, C, H, W\]; a timestep of a sample has the shape "
+            r"\(14, 14\) instead of \[C, H, W\]",
+        ),
+        (
+            lambda: run(nn.Sequential(nn.Conv2d(1, 2, 3), neuron()), 5, 3, 1, 4, 4),
+            r"the last neurons, network\[1\], have the shape \(2, 2, 2\).*"
+            r"put nn.Flatten\(\) before",
+        ),
+        (
+            lambda: run(
+                nn.Sequential(nn.Linear(6, 4), neuron(beta=torch.full((5,), 0.5))), 5, 3, 6
+            ),
+            r"beta of network\[1\] must be a number or broadcast against its neurons, \(4,\); got "
+            r"shape \(5,\)",
+        ),
+    ],
+)
+def test_call_that_does_not_fit(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_state_that_does_not_fit(backend: Any) -> None:
+    model = accelerate(mlp(6, 5, 4), backend=backend)
+    message = r"the state of network\[4\] must have the shape \(3, 4\).*; got \(3, 5\)"
+    with pytest.raises(ValueError, match=message):
+        model(torch.zeros(5, 3, 6), state=[torch.zeros(3, 5), torch.zeros(3, 5)])
