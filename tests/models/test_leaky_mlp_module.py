@@ -90,14 +90,15 @@ def test_batch_normalisation_of_the_same_modules(backend: str) -> None:
     images, labels = spikes().double(), torch.tensor([0, 1, 2])
     optimizers = [torch.optim.SGD(network.parameters(), lr=0.5) for network in (model, row)]
     for _ in range(3):
-        scores = []
+        records = []
         for network, optimizer in zip((model, row), optimizers, strict=True):
             torch.manual_seed(3)
             optimizer.zero_grad()
-            scores.append(network(images).scores)
-            functional.cross_entropy(scores[-1], labels).backward()
+            records.append(network(images))
+            functional.cross_entropy(records[-1].scores, labels).backward()
             optimizer.step()
-        torch.testing.assert_close(*scores)
+        torch.testing.assert_close(*(record.scores for record in records))
+    assert records[0].sizes == records[1].sizes == row.sizes == model.sizes
     torch.testing.assert_close(model.network[0].norm.running_var, twin.network[0].norm.running_var)
     assert same(model.eval()(images), row.eval()(images))
     kinds = [type(module) for module in modules]
