@@ -57,6 +57,7 @@ from spikemnist.training import (
     fit,
 )
 from tests.event_recordings import random_events
+from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,22 +158,19 @@ def test_events(by: str) -> None:
     train(LeakyMLP(32, (8,), 3, backend="reference"), encoder, events)
 
 
-@pytest.mark.parametrize("readout", READOUTS)
-@pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
-@pytest.mark.parametrize("learn", [False, True])
-def test_every_readout_and_reset(readout: str, reset_mechanism: str, learn: bool) -> None:
-    model = LeakyMLP(
-        16,
-        (8, 5),
-        3,
-        readout=readout,
-        reset_mechanism=reset_mechanism,
-        learn_beta=learn,
-        learn_threshold=learn,
-        beta=[0.5, [0.1 * i for i in range(5)], 0.9],
-        dropout=0.25,
-        backend="reference",
-    )
+@pytest.mark.parametrize(
+    "case",
+    pairs(
+        readout=list(READOUTS),
+        reset_mechanism=ops.RESET_MECHANISMS,
+        learn_beta=[False, True],
+        learn_threshold=[False, True],
+    ),
+    ids=named,
+)
+def test_every_readout_and_reset(case: Case) -> None:
+    beta = [0.5, [0.1 * i for i in range(5)], 0.9]
+    model = LeakyMLP(16, (8, 5), 3, beta=beta, dropout=0.25, backend="reference", **case)
     train(model, RateEncoder(num_steps=4), images(torch.uint8))
 
 
