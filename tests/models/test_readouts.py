@@ -123,15 +123,6 @@ def test_first_spikes_gradient_is_the_effect_of_flipping_a_spike(
         assert torch.equal(leaf.grad[t], effect)
 
 
-def test_a_silent_neuron_learns_to_fire_early() -> None:
-    silent = torch.zeros(4, 1, 1, requires_grad=True)
-    score = first_spike(silent, silent)
-    assert score.item() == -4
-    score.sum().backward()
-    # A spike at t would move the first spike from 4 to t.
-    assert silent.grad.flatten().tolist() == [4, 3, 2, 1]
-
-
 @given(OUTPUTS, st.sampled_from([*READOUTS]))
 def test_the_decision_is_for_one_of_the_leaders(out: tuple[Tensor, Tensor], readout: str) -> None:
     spikes, membrane = out
@@ -141,12 +132,6 @@ def test_the_decision_is_for_one_of_the_leaders(out: tuple[Tensor, Tensor], read
     for row, close, choice in zip(score.tolist(), mean.tolist(), decided.tolist(), strict=True):
         leaders = [c for c, value in enumerate(row) if value == max(row)]
         assert choice == max(leaders, key=lambda c: close[c])
-
-
-def test_ties_and_silence_go_to_the_class_that_came_closest() -> None:
-    tied = torch.tensor([[3.0, 3.0, 1.0], [0.0, 0.0, 0.0], [-5.0, -5.0, -5.0]])
-    mean = torch.tensor([[0.2, 0.4, 9.0], [-3.0, -2.0, -1.0], [-1.0, -1.0, -1.0]])
-    assert decide(tied, mean).tolist() == [1, 2, 0]
 
 
 @given(OUTPUTS, st.sampled_from([*READOUTS]))
