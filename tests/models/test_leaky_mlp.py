@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from spikemnist.models import LeakyMLP
 from tests.models.stepped_network import BACKENDS, perceptron, same, spikes
@@ -44,21 +43,6 @@ def test_betas_and_thresholds_of_layers_and_neurons() -> None:
     assert betas[2][0] == pytest.approx(0.1)
     assert [float(layer.leaky.threshold) for layer in model.layers] == [0.5] * 3
     assert "network.0.leaky.beta" in dict(model.named_buffers())
-
-
-def test_learned_parameters_of_one_layer() -> None:
-    value = torch.tensor(0.9)
-    model = perceptron(beta=value, learn_beta=True, learn_threshold=True)
-    names = [name for name, _ in model.named_parameters()]
-    assert len(names) == 12
-    assert len({p.data_ptr() for p in model.parameters()} | {value.data_ptr()}) == 13
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    before = [layer.leaky.beta.item() for layer in model.layers]
-    functional.cross_entropy(model(spikes()).scores, torch.tensor([0, 1, 2])).backward()
-    optimizer.step()
-    assert all(
-        layer.leaky.beta.item() != old for layer, old in zip(model.layers, before, strict=True)
-    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

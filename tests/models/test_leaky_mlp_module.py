@@ -66,18 +66,24 @@ def test_autocast_runs_the_products_in_half_precision() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_step_of_training_lowers_the_loss(backend: str) -> None:
-    model = perceptron(backend=backend)
-    labels = torch.tensor([0, 1, 2])
+def test_training_of_every_parameter(backend: str) -> None:
+    """Layers share no parameter, and a beta is no view of the tensor that was given."""
+    given = torch.tensor(0.9)
+    model = perceptron(beta=given, learn_beta=True, learn_threshold=True, backend=backend)
+    before = copy.deepcopy(model.state_dict())
+    assert len({tensor.data_ptr() for tensor in (*model.parameters(), given)}) == 13
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     losses = []
     for _ in range(15):
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(spikes()).scores, labels)
+        loss = functional.cross_entropy(model(spikes()).scores, torch.tensor([0, 1, 2]))
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+    assert not any(
+        torch.equal(parameter, before[name]) for name, parameter in model.named_parameters()
+    )
 
 
 @pytest.mark.parametrize("backend", ["reference", "event_driven"])
