@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_parameters_are_those_of_the_network() -> None:
+def test_shared_parameters() -> None:
     network = mlp(196, 9, 4, learn_beta=True, learn_threshold=True)
     keys = list(network.state_dict())
     model = accelerate(network)
@@ -63,7 +63,7 @@ def test_the_parameters_are_those_of_the_network() -> None:
 
 
 @pytest.mark.parametrize("factory", [surrogate.atan, surrogate.fast_sigmoid, surrogate.sigmoid])
-def test_the_loop_of_the_user_keeps_its_gradients(factory: Any) -> None:
+def test_gradients_of_the_users_own_loop(factory: Any) -> None:
     """Pickling gives the neurons our surrogate, which is snnTorch's within rounding."""
     network = conv(spike_grad=factory()).double()
     twin = copy.deepcopy(network)
@@ -90,7 +90,7 @@ def contents(network: nn.Module) -> dict[str, Any]:
     pairs(backend=BACKENDS, init_hidden=[False, True], mode=["enable_grad", "inference_mode"]),
     ids=named,
 )
-def test_a_call_changes_nothing_in_the_network(case: Case) -> None:
+def test_calls_leave_the_network_unchanged(case: Case) -> None:
     backend, init_hidden, mode = case.values()
     network = conv(init_hidden=init_hidden)
     expected = stepped(network, images(), torch.float32)
@@ -118,7 +118,7 @@ def test_a_call_changes_nothing_in_the_network(case: Case) -> None:
         assert all(map(torch.equal, one, other))
 
 
-def test_the_network_is_read_anew_in_each_call() -> None:
+def test_changes_of_the_network_between_calls() -> None:
     network = mlp(196, 9, 4)
     model = accelerate(network)
     assert model.sizes == {"hidden 1": 9, "output": 4}
@@ -131,7 +131,7 @@ def test_the_network_is_read_anew_in_each_call() -> None:
         model(images())
 
 
-def test_sizes_are_read_without_a_draw() -> None:
+def test_sizes_without_a_random_draw() -> None:
     network = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(1, 2, 3), neuron(), nn.Flatten())
     network.extend([nn.Dropout(0.5), nn.Linear(32, 4), neuron()])
     torch.manual_seed(0)
@@ -142,7 +142,7 @@ def test_sizes_are_read_without_a_draw() -> None:
     assert accelerate(mlp(196, 9, 4)).sizes == {"hidden 1": 9, "output": 4}
 
 
-def test_an_snntorch_that_has_renamed_its_resets_is_no_obstacle(
+def test_snntorch_with_renamed_resets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network, spikes = conv(), images()
@@ -153,14 +153,14 @@ def test_an_snntorch_that_has_renamed_its_resets_is_no_obstacle(
 
 
 @pytest.mark.filterwarnings("ignore:.* of the neurons of .* fire")
-def test_truncation_where_sizes_depend_on_the_input() -> None:
+def test_truncation_with_sizes_by_input() -> None:
     data = torch.rand(4, 1, 14, 14), torch.tensor([0, 1, 2, 3])
     classifier = Classifier(accelerate(conv()), "latency")
     history = fit(classifier, data, TrainConfig(epochs=1, truncate=4), progress=False)
     assert len(history.epochs) == 1
 
 
-def test_a_subclass_that_computes_the_same_is_taken() -> None:
+def test_subclass_with_the_same_forward() -> None:
     class Initialised(nn.Linear):
         def reset_parameters(self) -> None:
             nn.init.constant_(self.weight, 0.1)
@@ -181,7 +181,7 @@ class OwnConv2d(nn.Conv2d):
         return super()._conv_forward(x, centred, bias)
 
 
-def test_a_convolution_of_its_own_is_run_as_it_is() -> None:
+def test_own_convolution() -> None:
     own = nn.Sequential(OwnConv2d(1, 4, 5), neuron(), nn.Flatten(), nn.Linear(400, 3), neuron())
     by_instance = copy.deepcopy(own)
     by_instance[0].__class__ = nn.Conv2d
@@ -197,7 +197,7 @@ def test_a_convolution_of_its_own_is_run_as_it_is() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*will hold no model")
-def test_a_full_training_run(tmp_path: Path) -> None:
+def test_full_training_run(tmp_path: Path) -> None:
     """`fit` with validation, run folder and resumption, and `evaluate`."""
     train, test = load_digits()
     train = train[:600]

@@ -52,7 +52,7 @@ def seeded() -> torch.Generator:
 
 
 @pytest.mark.parametrize("encoder", [*BINARY, DIRECT], ids=repr)
-def test_the_record_is_that_of_the_network_on_encoded_images(encoder: Encoder) -> None:
+def test_record_of_encoded_images(encoder: Encoder) -> None:
     classifier = make(encoder).eval()
     expected = classifier.network(encoder(DIGITS.images, generator=seeded()), record="all")
     record = classifier(DIGITS.images, generator=seeded(), record="all")
@@ -65,7 +65,7 @@ def test_the_record_is_that_of_the_network_on_encoded_images(encoder: Encoder) -
 
 
 @pytest.mark.parametrize("encoder", [*BINARY, DIRECT, "latency"], ids=repr)
-def test_spikes_of_binary_codes_are_integers(encoder: Encoder | str) -> None:
+def test_dtype_of_binary_codes(encoder: Encoder | str) -> None:
     classifier = make(encoder)
     spikes = classifier.encode(DIGITS.images, generator=seeded())
     floats = classifier.encoder(DIGITS.images, generator=seeded())
@@ -84,7 +84,7 @@ def test_spikes_of_binary_codes_are_integers(encoder: Encoder | str) -> None:
     ],
     ids=["images", "ImageDataset", "EventBatch", "EventDataset"],
 )
-def test_predictions_are_the_highest_scores_in_evaluation(data: Any, samples: Any) -> None:
+def test_predictions_are_the_highest_scores(data: Any, samples: Any) -> None:
     of_events = samples is RECORDINGS
     classifier = make(EventEncoder(num_steps=4), 128) if of_events else make()
     classifier.network.network[1].eval()  # one module in another mode than the others
@@ -95,7 +95,7 @@ def test_predictions_are_the_highest_scores_in_evaluation(data: Any, samples: An
     assert not torch.equal(classifier(samples).scores, classifier(samples).scores)
 
 
-def test_a_seed_gives_the_same_classes() -> None:
+def test_seed_of_predictions() -> None:
     classifier = make(RateEncoder(num_steps=2))
     before = torch.get_rng_state()
     first, second, other = (classifier.predict(DIGITS, seed=seed) for seed in (3, 3, 4))
@@ -104,17 +104,17 @@ def test_a_seed_gives_the_same_classes() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_another_encoder_is_another_classifier() -> None:
+def test_read_only_encoder() -> None:
     classifier = make()
     with pytest.raises(AttributeError, match="encoder"):
         classifier.encoder = DIRECT  # type: ignore[misc]
 
 
-def test_a_name_stands_for_eight_timesteps() -> None:
+def test_encoder_by_name() -> None:
     assert make("latency").encoder == LatencyEncoder(num_steps=8)
 
 
-def test_classes_come_back_from_a_file(tmp_path: Path) -> None:
+def test_class_names(tmp_path: Path) -> None:
     classes = ("zero", "one", "größer", *"3456789")
     classifier = make(classes=list(classes))
     assert classifier.classes == classes
@@ -136,7 +136,7 @@ class Own(nn.Module):
         return record
 
 
-def test_a_network_of_another_kind_receives_floats() -> None:
+def test_floats_for_another_kind_of_network() -> None:
     classifier = Classifier(Own(), "latency")
     before = copy.deepcopy(classifier.state_dict())
     fit(classifier, DIGITS, TrainConfig(epochs=1), device="cpu", progress=False)

@@ -36,7 +36,7 @@ IMAGES = torch.rand(5, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("encoder", [RateEncoder(num_steps=4), DirectEncoder(num_steps=4)])
-def test_an_input_follows_the_weights(model: str, encoder: Encoder) -> None:
+def test_input_follows_the_weights(model: str, encoder: Encoder) -> None:
     network = MODELS[model]()
     record = network.to("meta")(encoder(IMAGES), record="all", state=None)
     assert record.input is not None
@@ -44,7 +44,7 @@ def test_an_input_follows_the_weights(model: str, encoder: Encoder) -> None:
     assert {tensor.device.type for tensor in tensors} == {"meta"}
 
 
-def test_a_constant_input_stays_one_timestep() -> None:
+def test_constant_input_stays_one_timestep() -> None:
     images = DirectEncoder(num_steps=4)(IMAGES.double())
     moved = on_device_of(torch.empty(1, device="meta"), images)
     assert moved.shape == images.shape
@@ -52,6 +52,6 @@ def test_a_constant_input_stays_one_timestep() -> None:
     assert moved.dtype == torch.float32  # the GPU of a Mac has no float64
 
 
-def test_an_input_in_place_is_not_copied() -> None:
+def test_no_copy_of_an_input_in_place() -> None:
     weight, images = torch.empty(1), IMAGES.double()
     assert on_device_of(weight, images) is images

@@ -33,7 +33,7 @@ def test_frames_before_the_first_kernel(train: bool) -> None:
     assert len(frames) + 1 <= 6, frames
 
 
-def test_a_surrogate_without_a_name_runs_on_the_reference() -> None:
+def test_surrogate_without_a_name() -> None:
     model = LeakyMLP(30, (20,), 5, spike_grad=torch.sigmoid)
     spikes = torch.ones(20, 200, 30)
     assert model(spikes).backend == "reference"

@@ -26,7 +26,7 @@ CHANGES: dict[str, Callable[[nn.Module], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_linear_whose_weights_a_hook_computes(change: str) -> None:
+def test_weights_that_a_hook_computes(change: str) -> None:
     network = mlp(196, 9, 4).eval()
     CHANGES[change](network[3])
     expected = stepped(network, images(), torch.float32)[-1][1]
@@ -39,7 +39,7 @@ def test_a_linear_whose_weights_a_hook_computes(change: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_parametrised_weight_needs_no_hook(backend: Any) -> None:
+def test_parametrised_weight(backend: Any) -> None:
     network = mlp(196, 9, 4).eval()
     parametrizations.spectral_norm(network[1])
     expected = stepped(network, images(), torch.float32)[-1][1]
@@ -49,7 +49,7 @@ def test_a_parametrised_weight_needs_no_hook(backend: Any) -> None:
 
 
 @pytest.mark.parametrize(("place", "backend"), [("linear", "reference"), ("leaky", "snntorch")])
-def test_forward_hooks_fire(place: str, backend: str) -> None:
+def test_forward_hooks(place: str, backend: str) -> None:
     """Once for all timesteps on a linear map, at each timestep on neurons."""
     model, seen = LeakyMLP(196, (9,), 4), []
     expected = model(images())
@@ -68,7 +68,7 @@ def test_forward_hooks_fire(place: str, backend: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["network", "network.0", "network.1", "network.2"])
-def test_hooks_on_modules_that_the_reference_does_not_call(place: str) -> None:
+def test_hooks_that_only_snntorch_calls(place: str) -> None:
     model, seen = accelerate(nn.Sequential(nn.Flatten(), nn.Dropout(), mlp(196, 4))).eval(), []
     expected = model(images())
     model.get_submodule(place).register_forward_hook(lambda *_: seen.append(0))

@@ -49,7 +49,7 @@ def spikes(steps: int = 6, batch: int = 3, seed: int = 1, shape: Any = IN_SHAPE)
     return (torch.rand(steps, batch, *shape, generator=random) < 0.4).float()
 
 
-def test_the_default_is_the_network_of_the_tutorial() -> None:
+def test_default_layers() -> None:
     modules = [
         nn.Conv2d(1, 12, 5),
         nn.MaxPool2d(2),
@@ -80,7 +80,7 @@ def test_the_default_is_the_network_of_the_tutorial() -> None:
         ("10", (1, 1, 1), [10]),
     ],
 )
-def test_the_notation(layers: str, in_shape: tuple[int, ...], sizes: list[int]) -> None:
+def test_sizes_by_the_notation(layers: str, in_shape: tuple[int, ...], sizes: list[int]) -> None:
     model = LeakyConvNet(layers, in_shape)
     assert list(model.sizes.values()) == sizes
     record = model(spikes(2, 2, shape=in_shape), record="all")
@@ -108,7 +108,7 @@ def loss(fired: Tensor, membrane: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("backend", TOGETHER)
 @pytest.mark.parametrize("name", OPTIONS)
-def test_all_timesteps_at_once_are_the_loop(name: str, backend: str) -> None:
+def test_all_timesteps_at_once_equal_the_loop(name: str, backend: str) -> None:
     """Every layer, and every gradient, that of the input included, in float64."""
     model, images = make(**OPTIONS[name], backend=backend).double(), spikes().double()
     record, layers = model(images, record="all"), stepped(model.network, images)
@@ -127,7 +127,7 @@ def test_all_timesteps_at_once_are_the_loop(name: str, backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", TOGETHER)
-def test_the_first_convolution_sees_a_constant_input_once(backend: str) -> None:
+def test_first_convolution_of_a_constant_input(backend: str) -> None:
     model, images = make(backend=backend), torch.rand(3, *IN_SHAPE)
     real, batches = functional.conv2d, []
 
@@ -143,7 +143,7 @@ def test_the_first_convolution_sees_a_constant_input_once(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", TOGETHER)
-def test_batch_normalisation_folds_time_into_the_batch(backend: str) -> None:
+def test_batch_normalisation_over_time_and_batch(backend: str) -> None:
     model = make("3C3-P2-4", batch_norm=True, backend=backend).double()
     convolution, norm = model.network[0].conv, model.network[0].norm
     norm.weight.data.copy_(torch.tensor([0.5, 1.0, 1.5]))
@@ -161,7 +161,7 @@ def test_batch_normalisation_folds_time_into_the_batch(backend: str) -> None:
     assert torch.equal(record.layers[0].spikes, fired)
 
 
-def test_a_normalised_network_is_stepped_once_it_is_trained() -> None:
+def test_stepping_a_normalised_network() -> None:
     model, images = make(batch_norm=True).double(), spikes().double()
     for _ in range(3):
         model(images)  # moves the running statistics
@@ -178,7 +178,7 @@ def test_a_normalised_network_is_stepped_once_it_is_trained() -> None:
 
 
 @pytest.mark.parametrize("name", ["dropout", "input_dropout"])
-def test_dropout_drops_spikes_while_training_alone(name: str) -> None:
+def test_dropout_in_training_alone(name: str) -> None:
     model, images = make(**{name: 0.5}), spikes()
     first, second = model(images), model(images)
     assert not torch.equal(first.membrane, second.membrane)
@@ -189,7 +189,7 @@ def test_dropout_drops_spikes_while_training_alone(name: str) -> None:
     assert torch.equal(one, model(images).membrane)
 
 
-def test_it_comes_back_from_a_file(tmp_path: Path) -> None:
+def test_file_of_a_convolutional_network(tmp_path: Path) -> None:
     model = make(**BY_CHANNEL, batch_norm=True, dropout=0.25, input_dropout=0.1)
     images = spikes()
     model(images)  # moves the running statistics
@@ -199,7 +199,7 @@ def test_it_comes_back_from_a_file(tmp_path: Path) -> None:
     assert torch.equal(loaded.eval()(images).membrane, model.eval()(images).membrane)
 
 
-def test_it_learns_digits() -> None:
+def test_learning_digits() -> None:
     train, test = load_digits()
     torch.manual_seed(0)
     network = LeakyConvNet("6C5-P2-12C5-P2-10", batch_norm=True)

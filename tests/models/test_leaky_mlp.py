@@ -24,7 +24,7 @@ def test_hidden_layers() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_any_dtype_and_shape_of_spikes(backend: str) -> None:
+def test_dtype_and_shape_of_spikes(backend: str) -> None:
     model = perceptron(backend=backend)
     expected = model(spikes())
     for dtype in (torch.uint8, torch.bool, torch.int64, torch.float64, torch.bfloat16):
@@ -46,7 +46,7 @@ def test_betas_and_thresholds_of_layers_and_neurons() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_dropout_drops_hidden_spikes_while_training(backend: str) -> None:
+def test_dropout_of_hidden_spikes(backend: str) -> None:
     model = perceptron(backend=backend, dropout=0.5)
     plain = perceptron(backend=backend)
     with torch.random.fork_rng(devices=[]):
@@ -63,7 +63,7 @@ def test_dropout_drops_hidden_spikes_while_training(backend: str) -> None:
     assert same(model.eval()(spikes()), expected)
 
 
-def test_dropout_of_the_input_is_that_of_its_spikes() -> None:
+def test_dropout_of_input_spikes() -> None:
     results = []
     for backend in ("reference", "event_driven"):
         model = perceptron(backend=backend, input_dropout=0.5).double()

@@ -20,7 +20,7 @@ from spikemnist.models import LeakyMLP
 from tests.models.stepped_network import BACKENDS, perceptron, same, spikes
 
 
-def test_a_state_dict_moves_everything_that_was_learned() -> None:
+def test_state_dict_holds_all_that_was_learned() -> None:
     model = perceptron(learn_beta=True, beta=[0.3, 0.4, [0.5] * 4])
     other = perceptron(seed=7, learn_beta=True, beta=[0.9, 0.9, [0.9] * 4])
     assert not torch.equal(model(spikes()).scores, other(spikes()).scores)
@@ -30,7 +30,7 @@ def test_a_state_dict_moves_everything_that_was_learned() -> None:
     assert same(model(spikes()), other(spikes()))
 
 
-def test_the_configuration_builds_a_model_like_this_one() -> None:
+def test_configuration() -> None:
     model = perceptron(
         beta=[0.3, 0.4, [0.5] * 4],
         threshold=0.25,
@@ -49,7 +49,7 @@ def test_the_configuration_builds_a_model_like_this_one() -> None:
     assert twin.state_dict().keys() == model.state_dict().keys()
 
 
-def test_autocast_runs_the_products_in_half_precision() -> None:
+def test_autocast_to_half_precision() -> None:
     model = perceptron(learn_beta=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         record = model(spikes(), record="all")

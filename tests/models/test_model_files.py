@@ -66,7 +66,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
-def test_every_dtype_comes_back(path: Path, dtype: torch.dtype) -> None:
+def test_round_trip_of_every_dtype(path: Path, dtype: torch.dtype) -> None:
     classifier = make(beta=[0.1, [0.3] * 7, 0.7], learn_beta=True).to(dtype)
     loaded = assert_comes_back(classifier, path)
     assert loaded.network.layers[0].linear.weight.dtype == dtype
@@ -86,24 +86,24 @@ def test_every_dtype_comes_back(path: Path, dtype: torch.dtype) -> None:
         *({"readout": readout} for readout in READOUTS),
     ],
 )
-def test_every_option_comes_back(path: Path, options: dict[str, Any]) -> None:
+def test_round_trip_of_every_option(path: Path, options: dict[str, Any]) -> None:
     assert_comes_back(make(**options), path)
 
 
-def test_layers_of_different_dtypes_come_back(path: Path) -> None:
+def test_round_trip_of_mixed_dtypes(path: Path) -> None:
     classifier = make()
     classifier.network.network[1].double()
     assert_comes_back(classifier, path)
 
 
-def test_a_network_of_one_layer_comes_back(tmp_path: Path) -> None:
+def test_round_trip_of_one_layer(tmp_path: Path) -> None:
     classifier = Classifier(LeakyMLP(12, (), 4), "latency")
     assert_comes_back(classifier, tmp_path / "new" / "folder" / "größe 1.safetensors")
 
 
 @pytest.mark.parametrize("beta", [0.9, [0.9, [0.9] * 7, 0.9]])
 @pytest.mark.parametrize(("learned", "value"), [("beta", 1.25), ("beta", -0.1), ("threshold", -2)])
-def test_learned_values_outside_the_initial_range_come_back(
+def test_round_trip_of_values_outside_the_initial_range(
     path: Path, beta: Any, learned: str, value: float
 ) -> None:
     """A start value lies in a range; the optimiser knows of none."""
@@ -115,7 +115,7 @@ def test_learned_values_outside_the_initial_range_come_back(
     assert all(bool((getattr(layer.leaky, learned) == value).all()) for layer in layers)
 
 
-def test_a_loaded_model_leaves_no_neuron_with_snntorch(path: Path, neurons: list[object]) -> None:
+def test_loading_lists_no_neuron(path: Path, neurons: list[object]) -> None:
     make().save(path)
     count = len(neurons)
     load(path)
@@ -134,7 +134,7 @@ def test_metadata(path: Path) -> None:
     assert metadata["classes"] == ["a", "b", "c", "d"]
 
 
-def test_other_tools_can_read_the_tensors(path: Path) -> None:
+def test_tensors_read_by_another_tool(path: Path) -> None:
     classifier, other = make(beta=0.9), make(beta=0.5)
     classifier.save(path)
     other.network.load_state_dict(safetensors.torch.load_file(path))
@@ -150,7 +150,7 @@ class Cosine(ops.Surrogate):
 
 
 @pytest.mark.parametrize("backend", ["auto", "snntorch"])
-def test_a_surrogate_of_ones_own_is_a_name_in_the_file(path: Path, backend: str) -> None:
+def test_file_of_an_own_surrogate(path: Path, backend: str) -> None:
     """The network predicts the same, and learns again with the surrogate that its error names."""
     classifier = make(spike_grad=Cosine(2.0), backend=backend)
     expected = classifier.eval()(IMAGES)
@@ -175,7 +175,7 @@ def test_a_surrogate_of_ones_own_is_a_name_in_the_file(path: Path, backend: str)
 @pytest.mark.parametrize(
     "own", [surrogate.custom_surrogate(lambda x, grad, spikes: grad), torch.sigmoid]
 )
-def test_a_function_as_surrogate_cannot_be_stored(path: Path, own: Any) -> None:
+def test_function_as_surrogate_is_refused(path: Path, own: Any) -> None:
     with pytest.raises(
         ValueError, match=r"cannot be stored; derive it from spikemnist.ops.Surrogate.* one of atan"
     ):
@@ -183,7 +183,7 @@ def test_a_function_as_surrogate_cannot_be_stored(path: Path, own: Any) -> None:
     assert not path.exists()
 
 
-def test_a_network_of_another_class_is_refused(path: Path) -> None:
+def test_network_of_another_class_is_refused(path: Path) -> None:
     class Mine(LeakyMLP):
         pass
 
@@ -257,7 +257,7 @@ def test_contents_that_do_not_fit(path: Path, change: Any, message: str) -> None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"LeakyMLP"', "{}", "[" * 200_000])
-def test_damaged_metadata_is_named(path: Path, text: str) -> None:
+def test_damaged_metadata(path: Path, text: str) -> None:
     safetensors.torch.save_file({"a": torch.zeros(2)}, path, {"spikemnist": text})
     with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist") as caught:
         load(path)
@@ -265,7 +265,7 @@ def test_damaged_metadata_is_named(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("content", FOREIGN)
-def test_a_foreign_file_is_named(path: Path, content: bytes) -> None:
+def test_foreign_file(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist"):
         load(path)
@@ -273,20 +273,20 @@ def test_a_foreign_file_is_named(path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
-def test_a_foreign_safetensors_file_is_named(path: Path, metadata: dict[str, str] | None) -> None:
+def test_foreign_safetensors_file(path: Path, metadata: dict[str, str] | None) -> None:
     safetensors.torch.save_file({"weight": torch.zeros(2)}, path, metadata)
     with pytest.raises(ValueError, match="is damaged, or not a file of spikemnist"):
         load(path)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     for missing in (tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(FileNotFoundError, match="no model at") as caught:
             load(missing)
         assert str(missing) in str(caught.value)
 
 
-def test_every_flipped_byte_is_noticed(path: Path) -> None:
+def test_flipped_bytes(path: Path) -> None:
     """Of a network so small that each of its bytes can be tried."""
     sound = Classifier(LeakyMLP(3, (), 2), "latency").save(path).read_bytes()
     for place in range(len(sound)):
@@ -301,7 +301,7 @@ def test_every_flipped_byte_is_noticed(path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["linear.weight", "linear.bias", "leaky.beta", "leaky.threshold"])
-def test_nan_and_infinity_are_neither_saved_nor_loaded(path: Path, name: str, bad: float) -> None:
+def test_nan_and_infinity(path: Path, name: str, bad: float) -> None:
     classifier = make(learn_beta=True, learn_threshold=True)
     sound = classifier.save(path).read_bytes()
     with torch.no_grad():
@@ -317,7 +317,7 @@ def test_nan_and_infinity_are_neither_saved_nor_loaded(path: Path, name: str, ba
         load(path)
 
 
-def test_reading_needs_no_right_to_write(path: Path) -> None:
+def test_reading_without_the_right_to_write(path: Path) -> None:
     make().save(path)
     path.chmod(stat.S_IREAD)
     try:

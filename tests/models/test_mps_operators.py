@@ -237,7 +237,7 @@ def test_measure_code(encoder: Encoder) -> None:
         measure_code(encoder, images(torch.uint8))
 
 
-def test_a_state_between_chunks() -> None:
+def test_state_between_chunks() -> None:
     model = LeakyMLP(16, (8,), 3, backend="reference")
     spikes = LatencyEncoder(num_steps=4)(images(torch.uint8))
     with MPSRules():
@@ -248,7 +248,7 @@ def test_a_state_between_chunks() -> None:
             state = tuple(membrane.detach() for membrane in record.state)
 
 
-def test_the_gate_is_shut() -> None:
+def test_operators_that_mps_lacks_are_refused() -> None:
     with MPSRules(), pytest.raises(TypeError, match="float64, which MPS does not have"):
         torch.zeros(3).double()
     with MPSRules(), pytest.raises(TypeError, match="float64, which MPS does not have"):
@@ -260,7 +260,7 @@ def test_the_gate_is_shut() -> None:
         train(model, ENCODERS[0], images(torch.uint8))
 
 
-def test_the_list_is_sorted_and_exists() -> None:
+def test_list_of_operators() -> None:
     """Each line names an operator of the installed PyTorch, so that a slip of the pen shows."""
     lines = [line for line in FILE.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
     assert lines == sorted(set(lines))

@@ -38,15 +38,13 @@ def cards(script: ModuleType) -> dict[str, dict[str, Any]]:
     return {card["name"]: card for card in script.read_cards()}
 
 
-def test_each_has_a_card_and_a_command(
-    cards: dict[str, dict[str, Any]], script: ModuleType
-) -> None:
+def test_cards_and_commands(cards: dict[str, dict[str, Any]], script: ModuleType) -> None:
     assert set(NAMES) == set(cards) == set(script.COMMANDS) == set(script.SUMMARIES)
     assert {"mnist-mlp", "mnist-conv", "mnist-sparse"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_card_is_that_of_the_file(name: str, cards: dict[str, dict[str, Any]]) -> None:
+def test_card_of_a_file(name: str, cards: dict[str, dict[str, Any]]) -> None:
     card, classifier, file = cards[name], load(name), WEIGHTS / f"{name}.safetensors"
     assert card["encoder"] == describe_encoder(classifier.encoder)
     assert card["bytes"] == file.stat().st_size
@@ -57,10 +55,10 @@ def test_the_card_is_that_of_the_file(name: str, cards: dict[str, dict[str, Any]
     # The digits are drawn from the 10,000 of the card: four standard errors of such a draw.
     error = math.sqrt(card["accuracy"] * (1 - card["accuracy"]) / len(digits))
     assert abs(evaluation.accuracy - card["accuracy"]) < 4 * error
-    wanted = {layer: spikes for layer, spikes in card["spikes"].items() if spikes is not None}
-    assert evaluation.spikes_per_sample == pytest.approx(wanted, rel=0.05)
+    expected = {layer: spikes for layer, spikes in card["spikes"].items() if spikes is not None}
+    assert evaluation.spikes_per_sample == pytest.approx(expected, rel=0.05)
 
 
-def test_the_page_is_made_of_the_cards(script: ModuleType) -> None:
+def test_page_of_the_cards(script: ModuleType) -> None:
     page = (ROOT / "docs" / "pretrained.md").read_text(encoding="utf-8")
     assert page == script.page(script.read_cards())

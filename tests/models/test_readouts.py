@@ -56,7 +56,7 @@ DEFINITIONS: dict[str, Callable[[list[float], list[float]], float]] = {
 
 @pytest.mark.parametrize("readout", READOUTS)
 @given(OUTPUTS)
-def test_scores_equal_their_definitions(readout: str, out: tuple[Tensor, Tensor]) -> None:
+def test_scores_by_definition(readout: str, out: tuple[Tensor, Tensor]) -> None:
     spikes, membrane = (tensor.flatten(1).t().tolist() for tensor in out)
     scores = [DEFINITIONS[readout](*of_neuron) for of_neuron in zip(spikes, membrane, strict=True)]
     expected = torch.tensor(scores, dtype=torch.float64).view(out[0].shape[1:])
@@ -64,9 +64,7 @@ def test_scores_equal_their_definitions(readout: str, out: tuple[Tensor, Tensor]
 
 
 @given(OUTPUTS, st.sampled_from([*READOUTS]))
-def test_running_scores_are_the_scores_of_every_window(
-    out: tuple[Tensor, Tensor], readout: str
-) -> None:
+def test_running_scores(out: tuple[Tensor, Tensor], readout: str) -> None:
     spikes, membrane = out
     running = running_scores(readout, spikes, membrane)
     assert running.shape == membrane.shape
@@ -77,7 +75,7 @@ def test_running_scores_are_the_scores_of_every_window(
 
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_scores_have_the_membranes_dtype(readout: str, dtype: torch.dtype) -> None:
+def test_dtype_of_scores(readout: str, dtype: torch.dtype) -> None:
     spikes, membrane = (tensor.to(dtype) for tensor in output(0))
     assert READOUTS[readout](spikes, membrane).dtype == dtype
     assert running_scores(readout, spikes, membrane).dtype == dtype
@@ -87,7 +85,7 @@ def last_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:
     return membrane[-1]
 
 
-def test_a_function_of_ones_own() -> None:
+def test_own_readout() -> None:
     spikes, membrane = output(3)
     assert torch.equal(running_scores(last_membrane, spikes, membrane), membrane)
     network = LeakyMLP(20, (), 4, readout=last_membrane)
@@ -100,7 +98,7 @@ def test_a_function_of_ones_own() -> None:
 
 @pytest.mark.parametrize("readout", READOUTS)
 @given(SEEDS)
-def test_gradients_are_finite_differences_of_relaxed_spikes(readout: str, seed: int) -> None:
+def test_gradients_are_finite_differences(readout: str, seed: int) -> None:
     """``first_spike`` is multilinear in the spikes: its gradient holds between 0 and 1 too."""
     random = torch.Generator().manual_seed(seed)
     relaxed = torch.rand(5, 2, 3, generator=random, dtype=torch.float64).requires_grad_()
@@ -109,7 +107,7 @@ def test_gradients_are_finite_differences_of_relaxed_spikes(readout: str, seed: 
 
 
 @given(OUTPUTS)
-def test_first_spikes_gradient_is_the_effect_of_flipping_a_spike(
+def test_gradient_of_first_spike(
     out: tuple[Tensor, Tensor],
 ) -> None:
     """In a multilinear function the derivative is the difference between 1 and 0, exactly."""
@@ -124,7 +122,7 @@ def test_first_spikes_gradient_is_the_effect_of_flipping_a_spike(
 
 
 @given(OUTPUTS, st.sampled_from([*READOUTS]))
-def test_the_decision_is_for_one_of_the_leaders(out: tuple[Tensor, Tensor], readout: str) -> None:
+def test_decision_among_the_leaders(out: tuple[Tensor, Tensor], readout: str) -> None:
     spikes, membrane = out
     score, mean = READOUTS[readout](spikes, membrane), membrane.mean(0)
     decided = decide(score, mean)

@@ -45,7 +45,7 @@ def tensors(part: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_detached_record_has_no_graph_and_can_be_copied(network: Any) -> None:
+def test_detached_record(network: Any) -> None:
     record = record_of(network)
     assert record.scores.requires_grad
     with pytest.raises(RuntimeError, match="deepcopy"):
@@ -65,7 +65,7 @@ def test_a_detached_record_has_no_graph_and_can_be_copied(network: Any) -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_all_of_a_record_moves(network: Any) -> None:
+def test_device_of_a_record(network: Any) -> None:
     record = record_of(network)
     moved = record.to("meta")
     assert [place for place, _ in tensors(moved)] == [place for place, _ in tensors(record)]
@@ -77,7 +77,7 @@ def test_all_of_a_record_moves(network: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_a_dtype_is_that_of_floats_alone(dtype: torch.dtype) -> None:
+def test_dtype_of_floats_alone(dtype: torch.dtype) -> None:
     record = record_of(NETWORKS[0])
     for (place, before), (_, after) in zip(tensors(record), tensors(record.to(dtype)), strict=True):
         assert after.dtype == (dtype if before.is_floating_point() else before.dtype), place

@@ -35,14 +35,13 @@ def listed_neurons_are_taken_away(neurons: list[object]) -> None:
     """snnTorch lists the neurons that these tests make."""
 
 
-def current(seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(T, B, F, generator=generator) < 0.5).to(dtype)
+def current() -> torch.Tensor:
+    return (torch.rand(T, B, F, generator=torch.Generator().manual_seed(0)) < 0.5).float()
 
 
-def lively(network: nn.Module, seed: int = 0) -> nn.Module:
+def lively(network: nn.Module) -> nn.Module:
     """Return a network whose neurons fire often and not always."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(torch.rand(parameter.shape, generator=generator) * 1.4 - 0.6)
@@ -126,7 +125,7 @@ class Loop(nn.Module):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_accelerated_network_equals_a_loop_by_hand(kind: str) -> None:
+def test_stepping_equals_a_loop_by_hand(kind: str) -> None:
     loop = lively(Loop(kind))
     by_hand = copy.deepcopy(loop)
     fired, membranes = by_hand.run(current())
@@ -146,7 +145,7 @@ def test_accelerated_network_equals_a_loop_by_hand(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_call_changes_nothing_and_a_state_continues_it(kind: str) -> None:
+def test_state_of_stepped_neurons(kind: str) -> None:
     model = accelerate(lively(Loop(kind)).modules_in_order())
     whole = model(current(), state=None)
     assert same(whole, model(current()))
@@ -177,7 +176,7 @@ class Residual(nn.Module):
         return self.fc3(first + second)
 
 
-def test_a_last_linear_is_a_membrane_that_never_fires() -> None:
+def test_last_linear_is_a_silent_membrane() -> None:
     network = lively(Residual())
     record = accelerate(network)(current(), record="all")
     assert list(record.sizes) == ["hidden 1", "hidden 2", "output"]
@@ -188,7 +187,7 @@ def test_a_last_linear_is_a_membrane_that_never_fires() -> None:
     assert first.any()
 
 
-def test_a_last_linear_by_the_kernels_as_the_message_says() -> None:
+def test_last_linear_by_the_kernels() -> None:
     body = lively(nn.Sequential(nn.Linear(F, H), neuron(), nn.Linear(H, C)))
     with pytest.warns(
         UserWarning, match=r"network\[2\] is Linear, after the last .*beta=0"
@@ -224,7 +223,7 @@ class Head(nn.Module):
         return spikes, self.head(membrane)
 
 
-def test_a_membrane_that_forward_returns_is_that_of_the_output() -> None:
+def test_membrane_that_forward_returns() -> None:
     network, alone = lively(Head()), lively(Pair(lambda *both: both))
     record, before = accelerate(network)(current()), accelerate(alone)(current())
     assert list(record.sizes) == ["output"]
@@ -248,7 +247,7 @@ class Doubled(nn.Module):
         return spikes.mul_(0.5), membrane
 
 
-def test_spikes_changed_in_place_are_recorded_as_they_were_fired() -> None:
+def test_record_of_spikes_changed_in_place() -> None:
     record = accelerate(lively(Doubled()))(current(), record="all")
     hidden, output = record.layers
     assert set(hidden.spikes.unique().tolist()) == {0, 1}
@@ -258,7 +257,7 @@ def test_spikes_changed_in_place_are_recorded_as_they_were_fired() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.5, 3, -1])
-def test_spikes_are_counted_whatever_their_height(factor: float) -> None:
+def test_counts_of_graded_spikes(factor: float) -> None:
     def make(factor: float) -> nn.Sequential:
         last = snntorch.Leaky(beta=0.8, graded_spikes_factor=factor)
         return lively(nn.Sequential(nn.Linear(F, C), last))
@@ -283,7 +282,7 @@ REFUSED = {
 }
 
 
-def test_each_class_of_snntorch_is_stepped_or_refused() -> None:
+def test_every_class_of_snntorch() -> None:
     assert CLASSES.keys() - PARTS == NEURONS | REFUSED.keys()
     assert {name.split(",")[0] for name in KINDS} >= NEURONS - {"Leaky"}
     page = Path(__file__).parents[2] / "docs/howto/snntorch-network.md"
@@ -305,7 +304,7 @@ Delay.__module__ = "snntorch._layers.delay"
 
 @pytest.mark.parametrize("backend", ["auto", "snntorch", "reference"])
 @pytest.mark.parametrize("kind", [*REFUSED, "Derived", "Delay"])
-def test_what_snntorch_cannot_step_is_refused_by_name(kind: str, backend: Any) -> None:
+def test_neurons_that_cannot_be_stepped(kind: str, backend: Any) -> None:
     makers = {**REFUSED, "Derived": lambda: Derived(F, C), "Delay": Delay}
     name = {"Derived": "LeakyParallel"}.get(kind, kind)
     network = nn.Sequential(nn.Linear(F, F), makers[kind](), neuron())
@@ -329,12 +328,12 @@ class Skipping(nn.Module):
 
 
 @pytest.mark.parametrize("first", [1, 2])
-def test_a_neuron_that_is_skipped_is_named(first: int) -> None:
+def test_skipped_neuron(first: int) -> None:
     with pytest.raises(ValueError, match=r"^network.lif1 must be called at each timestep, or at n"):
         accelerate(Skipping(first))(current())
 
 
-def test_spikes_alone_or_with_their_membrane_are_one_output() -> None:
+def test_spikes_with_and_without_membrane() -> None:
     records = []
     for pick in (lambda spikes, membrane: spikes, lambda *both: both):
         records.append(accelerate(lively(Pair(pick)))(current()))
@@ -347,7 +346,7 @@ def test_spikes_alone_or_with_their_membrane_are_one_output() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"init_hidden": True}, {"output": True}])
-def test_init_hidden_and_output_make_no_difference_in_a_sequence(options: dict[str, bool]) -> None:
+def test_init_hidden_and_output(options: dict[str, bool]) -> None:
     def make(**options: bool) -> nn.Sequential:
         lifs = [snntorch.Synaptic(alpha=0.7, beta=0.8, **options) for _ in range(2)]
         first = nn.Sequential(nn.Linear(F, H), lifs[0])
@@ -385,7 +384,7 @@ def test_training_evaluation_robustness_and_pictures() -> None:
         assert not x.requires_grad, name
 
 
-def test_energy_files_and_exports_refuse_it_with_the_reason(tmp_path: Any) -> None:
+def test_energy_files_and_exports_refuse_stepping(tmp_path: Any) -> None:
     classifier = Classifier(accelerate(OnImages()), "latency")
     with pytest.raises(TypeError, match=r"the layers cannot be read: OnImages has a forward of"):
         measure_energy(classifier, DATA)
@@ -399,7 +398,7 @@ def test_energy_files_and_exports_refuse_it_with_the_reason(tmp_path: Any) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_a_warning_says_why_unless_asked_for() -> None:
+def test_warning_of_stepping() -> None:
     with pytest.warns(UserWarning, match=r"one timestep after the other: Residual has a forward"):
         accelerate(Residual())
     with pytest.raises(ValueError, match=r"^Residual has a forward of its own"):
@@ -411,7 +410,7 @@ def test_a_warning_says_why_unless_asked_for() -> None:
 
 
 @pytest.mark.filterwarnings("error:snnTorch steps this network")
-def test_no_warning_for_the_backend_snntorch() -> None:
+def test_no_warning_when_stepping_is_asked_for() -> None:
     model = accelerate(Residual(), backend="snntorch")
     assert "stepped: Residual has a forward of its own" in repr(model)
     assert "network.lif1  RLeaky" in repr(model)
