@@ -67,86 +67,70 @@ NETWORK = "a torch.nn.Module with neurons of snnTorch"
 SIZES_BY_INPUT = r"the network begins with network\[{}\] \({}\).*pass in_shape to accelerate"
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: LeakyMLP(in_features=0), r"positive integers; got 0, \(1000,\), 10"),
-        (lambda: LeakyMLP(hidden=(5, -1)), r"positive integers; got 784, \(5, -1\), 10"),
-        (lambda: LeakyMLP(hidden=(5.5,)), r"positive integers; got 784, \(5.5,\), 10"),
-        (
-            lambda: LeakyMLP(hidden=np.int64(5)),
-            r"positive integers; got 784, \(np.int64\(5\),\), 10",
-        ),
-        (lambda: LeakyMLP(reset_mechanism="soft"), "subtract, zero, none; got 'soft'"),
-        (lambda: LeakyMLP(spike_grad="relu"), "spike_grad must be one of atan, .*; got 'relu'"),
-        (lambda: LeakyMLP(dropout=1.0), r"dropout must lie in \[0, 1\); got 1.0"),
-        (lambda: LeakyMLP(input_dropout=1.0), r"input_dropout must lie in \[0, 1\); got 1.0"),
-        (lambda: LeakyMLP(dropout=math.nan), r"dropout must lie in \[0, 1\); got nan"),
-        (lambda: LeakyMLP(beta=1.1), r"beta must lie in \[0, 1\]; got 1.1"),
-        (lambda: LeakyMLP(beta=math.nan), r"beta must lie in \[0, 1\]; got nan"),
-        (lambda: LeakyMLP(beta=[0.9]), "one entry for each of the 2 layers; got 1 entries"),
-        (
-            lambda: LeakyMLP(beta=[0.9, [0.5] * 9]),
-            r"beta of a layer of 10 neurons must be a number or have shape \(10,\).*\(9,\)",
-        ),
-        (lambda: LeakyMLP(beta=[0.9, torch.full((2, 5), 0.5)]), r"got shape \(2, 5\)"),
-        (lambda: LeakyConvNet(beta=[[0.5] * 2, 0.5, 0.5]), "beta of a layer of 12 neurons must"),
-        (lambda: LeakyMLP(threshold=0.0), r"threshold must lie in \(0, inf\); got 0.0"),
-        (lambda: LeakyMLP(threshold=[1.0, -1.0]), r"threshold must lie in \(0, inf\); got -1.0"),
-        (
-            lambda: LeakyConvNet("12C5-M2-10"),
-            r"'M2' in layers='12C5-M2-10' is none of 12C5 \(a convolution\), P2",
-        ),
-        (lambda: LeakyConvNet("0C5-10"), r"'0C5' in"),
-        (lambda: LeakyConvNet("12C0-10"), "has kernel or stride 0"),
-        (lambda: LeakyConvNet("12C5-P2"), "must end in a dense layer"),
-        (lambda: LeakyConvNet("P2-10"), "must begin with weights, not with pooling"),
-        (lambda: LeakyConvNet("10-P2-10"), "'P2' in layers='10-P2-10' comes after a dense layer"),
-        (
-            lambda: LeakyConvNet("12C29-10"),
-            "'12C29' in .* leaves no pixel of 28 x 28: use smaller kernels",
-        ),
-        (
-            lambda: LeakyConvNet("4C3-P2-10", (28, 28)),
-            r"in_shape must be \(channels, height, width\)",
-        ),
-        (lambda: LeakyConvNet("4C3-P2-10", (1, 28.0, 28)), "positive integers"),
-        (
-            lambda: accelerate(network(), readout="soft"),
-            "readout must be one of mean_membrane, max_membrane, .*first_spike, or a function .*; "
-            "got 'soft'",
-        ),
-        (
-            lambda: accelerate(network(), backend="fast"),
-            "backend must be one of auto, .*, reference, snntorch; got 'fast'",
-        ),
-        (
-            lambda: accelerate(altered("reset_mechanism", "zero")),
-            r"network\[1\] has reset_mechanism='zero', but was made",
-        ),
-        (lambda: accelerate(conv()).sizes, SIZES_BY_INPUT.format(0, "Conv2d")),
-        (
-            lambda: accelerate(nn.Sequential(nn.Flatten(), neuron())).sizes,
-            SIZES_BY_INPUT.format(1, "Leaky"),
-        ),
-        (lambda: Classifier(network(), "morse"), "unknown encoder 'morse'"),
-        (
-            lambda: Classifier(network(), Learned()),
-            "Learned has parameters.* take DirectEncoder as the encoder",
-        ),
-        (
-            lambda: Classifier(LeakyMLP(hidden=5), "latency", ["shoe", "shirt"])(IMAGES),
-            "classes has 2 names, but the network has 10 outputs",
-        ),
-        (
-            lambda: LeakyMLP(20, (), 4, readout=lambda spikes, _: spikes)(torch.zeros(5, 3, 20)),
-            r"readout <lambda> must return scores .*3, 4.*; got shape",
-        ),
-    ],
-)
-def test_wrong_value(call: Callable[[], object], message: str) -> None:
+# The calls by the words of their errors.
+VALUES: dict[str, Callable[[], Any]] = {
+    r"positive integers; got 0, \(1000,\), 10": lambda: LeakyMLP(in_features=0),
+    r"positive integers; got 784, \(5, -1\), 10": lambda: LeakyMLP(hidden=(5, -1)),
+    r"positive integers; got 784, \(5.5,\), 10": lambda: LeakyMLP(hidden=(5.5,)),
+    r"positive integers; got 784, \(np.int64\(5\),\), 10": lambda: LeakyMLP(hidden=np.int64(5)),
+    "subtract, zero, none; got 'soft'": lambda: LeakyMLP(reset_mechanism="soft"),
+    "spike_grad must be one of atan, .*; got 'relu'": lambda: LeakyMLP(spike_grad="relu"),
+    r"dropout must lie in \[0, 1\); got 1.0": lambda: LeakyMLP(dropout=1.0),
+    r"input_dropout must lie in \[0, 1\); got 1.0": lambda: LeakyMLP(input_dropout=1.0),
+    r"dropout must lie in \[0, 1\); got nan": lambda: LeakyMLP(dropout=math.nan),
+    r"beta must lie in \[0, 1\]; got 1.1": lambda: LeakyMLP(beta=1.1),
+    r"beta must lie in \[0, 1\]; got nan": lambda: LeakyMLP(beta=math.nan),
+    "one entry for each of the 2 layers; got 1 entries": lambda: LeakyMLP(beta=[0.9]),
+    r"beta of a layer of 10 neurons must be a number or have shape \(10,\).*\(9,\)": lambda: (
+        LeakyMLP(beta=[0.9, [0.5] * 9])
+    ),
+    r"got shape \(2, 5\)": lambda: LeakyMLP(beta=[0.9, torch.full((2, 5), 0.5)]),
+    "beta of a layer of 12 neurons must": lambda: LeakyConvNet(beta=[[0.5] * 2, 0.5, 0.5]),
+    r"threshold must lie in \(0, inf\); got 0.0": lambda: LeakyMLP(threshold=0.0),
+    r"threshold must lie in \(0, inf\); got -1.0": lambda: LeakyMLP(threshold=[1.0, -1.0]),
+    r"'M2' in layers='12C5-M2-10' is none of 12C5 \(a convolution\), P2": lambda: LeakyConvNet(
+        "12C5-M2-10"
+    ),
+    r"'0C5' in": lambda: LeakyConvNet("0C5-10"),
+    "has kernel or stride 0": lambda: LeakyConvNet("12C0-10"),
+    "must end in a dense layer": lambda: LeakyConvNet("12C5-P2"),
+    "must begin with weights, not with pooling": lambda: LeakyConvNet("P2-10"),
+    "'P2' in layers='10-P2-10' comes after a dense layer": lambda: LeakyConvNet("10-P2-10"),
+    "'12C29' in .* leaves no pixel of 28 x 28: use smaller kernels": lambda: LeakyConvNet(
+        "12C29-10"
+    ),
+    r"in_shape must be \(channels, height, width\)": lambda: LeakyConvNet("4C3-P2-10", (28, 28)),
+    "positive integers": lambda: LeakyConvNet("4C3-P2-10", (1, 28.0, 28)),
+    (
+        "readout must be one of mean_membrane, max_membrane, .*first_spike, or a function .*; "
+        "got 'soft'"
+    ): lambda: accelerate(network(), readout="soft"),
+    "backend must be one of auto, .*, reference, snntorch; got 'fast'": lambda: accelerate(
+        network(), backend="fast"
+    ),
+    r"network\[1\] has reset_mechanism='zero', but was made": lambda: accelerate(
+        altered("reset_mechanism", "zero")
+    ),
+    SIZES_BY_INPUT.format(0, "Conv2d"): lambda: accelerate(conv()).sizes,
+    SIZES_BY_INPUT.format(1, "Leaky"): lambda: (
+        accelerate(nn.Sequential(nn.Flatten(), neuron())).sizes
+    ),
+    "Learned has parameters.* take DirectEncoder as the encoder": lambda: Classifier(
+        network(), Learned()
+    ),
+    "classes has 2 names, but the network has 10 outputs": lambda: Classifier(
+        LeakyMLP(hidden=5), "latency", ["shoe", "shirt"]
+    )(IMAGES),
+    r"readout <lambda> must return scores .*3, 4.*; got shape": lambda: LeakyMLP(
+        20, (), 4, readout=lambda spikes, _: spikes
+    )(torch.zeros(5, 3, 20)),
+}
+
+
+@pytest.mark.parametrize("message", VALUES)
+def test_wrong_value(message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        call()
+        VALUES[message]()
 
 
 @pytest.mark.parametrize("shape", [(20, 8, 784), (5, 20, 784), (8, 19, 784)])
@@ -162,45 +146,31 @@ def test_shape_of_encoded_spikes(shape: tuple[int, ...]) -> None:
         Classifier(LeakyMLP(hidden=5), Wrong())(IMAGES)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            lambda: LeakyMLP(hidden=5)(ARRAY),
-            "must be a torch.Tensor .*; got a ndarray; convert it with torch.from_numpy",
-        ),
-        (lambda: LeakyConvNet("2C5-P4-3")(ARRAY), "spikes must be a torch.Tensor .*ndarray"),
-        (lambda: accelerate(network())(ARRAY), "spikes must be a torch.Tensor .*ndarray"),
-        (lambda: ops.leaky(ARRAY, 0.9), "must be a torch.Tensor .*ndarray"),
-        (lambda: decide(ARRAY, torch.zeros(3)), "scores must be a torch.Tensor .*ndarray"),
-        (lambda: decide(torch.zeros(3), ARRAY), "membrane must be a torch.Tensor .*ndarray"),
-        (
-            lambda: LeakyMLP(hidden=5)(ARRAY.tolist()),
-            "must be a torch.Tensor .*; got a list; convert numbers with torch.tensor",
-        ),
-        (lambda: get_readout(3), "readout must be a name or a function; got int"),
-        (
-            lambda: Classifier(lambda spikes: spikes, "latency"),
-            r"network must be a torch.nn.Module, .*; got function",
-        ),
-        (
-            lambda: Classifier(network(), LatencyEncoder),
-            "encoder must be a name .*, or an Encoder",
-        ),
-        (lambda: Classifier(network(), None), "encoder must be a name .*; got None"),
-        *(
-            (lambda taken=taken: accelerate(taken), f"takes {NETWORK}; got {kind}$")
-            for taken, kind in [
-                (torch.relu, "builtin_function_or_method"),
-                ([nn.Linear(6, 4)], "list"),
-                (LeakyMLP(), "LeakyMLP"),
-            ]
-        ),
-    ],
-)
-def test_wrong_type(call: Callable[[], object], message: str) -> None:
+TYPES: dict[str, Callable[[], Any]] = {
+    "spikes must be .*; got a ndarray; convert it with torch.from_numpy": lambda: LeakyMLP()(ARRAY),
+    "spikes must be a torch.Tensor .*ndarray": lambda: accelerate(network())(ARRAY),
+    "must be a torch.Tensor .*ndarray": lambda: ops.leaky(ARRAY, 0.9),
+    "scores must be a torch.Tensor .*ndarray": lambda: decide(ARRAY, torch.zeros(3)),
+    "membrane must be a torch.Tensor .*ndarray": lambda: decide(torch.zeros(3), ARRAY),
+    "spikes must be a torch.Tensor .*; got a list; convert numbers with torch.tensor": lambda: (
+        LeakyMLP()(ARRAY.tolist())
+    ),
+    "readout must be a name or a function; got int": lambda: get_readout(3),
+    r"network must be a torch.nn.Module, .*; got function": lambda: Classifier(
+        lambda spikes: spikes, "latency"
+    ),
+    "encoder must be a name .*, or an Encoder": lambda: Classifier(network(), LatencyEncoder),
+    "encoder must be a name .*; got None": lambda: Classifier(network(), None),
+    f"takes {NETWORK}; got builtin_function_or_method": lambda: accelerate(torch.relu),
+    f"takes {NETWORK}; got list": lambda: accelerate([nn.Linear(6, 4)]),
+    f"takes {NETWORK}; got LeakyMLP": lambda: accelerate(LeakyMLP()),
+}
+
+
+@pytest.mark.parametrize("message", TYPES)
+def test_wrong_type(message: str) -> None:
     with pytest.raises(TypeError, match=message):
-        call()
+        TYPES[message]()
 
 
 @pytest.mark.parametrize("function", [fit, evaluate, measure_energy, measure_robustness, to_html])
@@ -234,70 +204,54 @@ def leaky(**options: Any) -> nn.Sequential:
 SHARED = neuron()
 KNOWN = "and the kernels run Sequential, Flatten, .* and snntorch.Leaky"
 NEURON = "which the kernels do not support"
+NETWORKS: dict[str, Callable[[], Any]] = {
+    "^Net has a forward of its own, and the kernels run its modules in an": Net,
+    "the network has no neurons of snnTorch": nn.Sequential,
+    rf"network\[1\] is ReLU, {KNOWN}": lambda: network(nn.ReLU()),
+    rf"network\[1\] is Synaptic, {KNOWN}": lambda: network(snntorch.Synaptic(alpha=0.5, beta=0.5)),
+    r"network\[1\] is OwnLeaky": lambda: network(OwnLeaky(beta=0.5)),
+    r"network\[1\] is OwnLinear": lambda: network(OwnLinear(4, 4)),
+    r"network\[1\]\[1\]\[1\] is GELU": lambda: network(
+        nn.Sequential(nn.Identity(), nn.Sequential(nn.Identity(), nn.GELU()))
+    ),
+    r"network\.act is Tanh": lambda: nn.Sequential(
+        OrderedDict(fc=nn.Linear(6, 4), act=nn.Tanh(), lif=neuron())
+    ),
+    rf"network\[1\] is an snntorch.Leaky with state_quant, {NEURON}": lambda: leaky(
+        state_quant=lambda x: x
+    ),
+    rf"network\[1\].*with graded_spikes_factor other than 1, {NEURON}": lambda: leaky(
+        graded_spikes_factor=2.0
+    ),
+    rf"network\[1\].*with learn_graded_spikes_factor=True, {NEURON}": lambda: leaky(
+        learn_graded_spikes_factor=True
+    ),
+    rf"network\[1\].*with reset_delay=False, {NEURON}": lambda: leaky(reset_delay=False),
+    rf"network\[1\].*with inhibition=True, {NEURON}": lambda: leaky(inhibition=True),
+    rf"with a custom state_function, {NEURON}": lambda: altered(
+        "state_function", lambda current: current
+    ),
+    r"network\[3\] and network\[1\] are the same snntorch.Leaky, whose membrane": lambda: (
+        nn.Sequential(nn.Linear(6, 6), SHARED, nn.Linear(6, 6), SHARED)
+    ),
+    r"network\[1\] flattens dimensions 2 to -1, and the kernels run nn.Flatten\(1, -1\)": lambda: (
+        network(nn.Flatten(2))
+    ),
+    r"network\[1\] is MaxPool2d with return_indices=True; remove the option": lambda: network(
+        nn.MaxPool2d(2, return_indices=True)
+    ),
+    r"network\[1\] is LazyLinear, which has no weights yet; call the network once first": lambda: (
+        network(nn.LazyLinear(4))
+    ),
+    r"network\[2\] is Flatten, after the last snntorch.Leaky, and the kernels run": lambda: (
+        nn.Sequential(nn.Linear(6, 4), neuron(), nn.Flatten(), nn.Linear(4, 2))
+    ),
+}
 
 
 @pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (Net, "^Net has a forward of its own, and the kernels run its modules in an"),
-        (nn.Sequential, "the network has no neurons of snnTorch"),
-        (lambda: network(nn.ReLU()), rf"network\[1\] is ReLU, {KNOWN}"),
-        (
-            lambda: network(snntorch.Synaptic(alpha=0.5, beta=0.5)),
-            rf"network\[1\] is Synaptic, {KNOWN}",
-        ),
-        (lambda: network(OwnLeaky(beta=0.5)), r"network\[1\] is OwnLeaky"),
-        (lambda: network(OwnLinear(4, 4)), r"network\[1\] is OwnLinear"),
-        (
-            lambda: network(nn.Sequential(nn.Identity(), nn.Sequential(nn.Identity(), nn.GELU()))),
-            r"network\[1\]\[1\]\[1\] is GELU",
-        ),
-        (
-            lambda: nn.Sequential(OrderedDict(fc=nn.Linear(6, 4), act=nn.Tanh(), lif=neuron())),
-            r"network\.act is Tanh",
-        ),
-        (
-            lambda: leaky(state_quant=lambda x: x),
-            rf"network\[1\] is an snntorch.Leaky with state_quant, {NEURON}",
-        ),
-        (
-            lambda: leaky(graded_spikes_factor=2.0),
-            rf"network\[1\].*with graded_spikes_factor other than 1, {NEURON}",
-        ),
-        (
-            lambda: leaky(learn_graded_spikes_factor=True),
-            rf"network\[1\].*with learn_graded_spikes_factor=True, {NEURON}",
-        ),
-        (lambda: leaky(reset_delay=False), rf"network\[1\].*with reset_delay=False, {NEURON}"),
-        (lambda: leaky(inhibition=True), rf"network\[1\].*with inhibition=True, {NEURON}"),
-        (
-            lambda: altered("state_function", lambda current: current),
-            rf"with a custom state_function, {NEURON}",
-        ),
-        (
-            lambda: nn.Sequential(nn.Linear(6, 6), SHARED, nn.Linear(6, 6), SHARED),
-            r"network\[3\] and network\[1\] are the same snntorch.Leaky, whose membrane",
-        ),
-        (
-            lambda: network(nn.Flatten(2)),
-            r"network\[1\] flattens dimensions 2 to -1, and the kernels run nn.Flatten\(1, -1\)",
-        ),
-        (
-            lambda: network(nn.MaxPool2d(2, return_indices=True)),
-            r"network\[1\] is MaxPool2d with return_indices=True; remove the option",
-        ),
-        (
-            lambda: network(nn.LazyLinear(4)),
-            r"network\[1\] is LazyLinear, which has no weights yet; call the network once first",
-        ),
-        (
-            lambda: nn.Sequential(nn.Linear(6, 4), neuron(), nn.Flatten(), nn.Linear(4, 2)),
-            r"network\[2\] is Flatten, after the last snntorch.Leaky, and the kernels run",
-        ),
-    ],
-)
-def test_network_that_kernels_cannot_run(make: Callable[[], nn.Module], message: str) -> None:
+@pytest.mark.parametrize("message", NETWORKS)
+def test_network_that_kernels_cannot_run(message: str) -> None:
     """The message names the place in the network."""
     with pytest.raises(ValueError, match=message):
-        accelerate(make(), backend="reference")
+        accelerate(NETWORKS[message](), backend="reference")
