@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -22,6 +22,30 @@ pytestmark = pytest.mark.slow
 Array = np.ndarray[Any, Any]
 PACKAGE = Path(spikemnist.__file__).parent
 
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not read HOME")
+def test_a_cache_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("file", "__pycache__"):  # nobody can create a folder below them
+        (tmp_path / name).touch()
+    for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path / "file" / "home"))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "file" / "numba"))
+    source = tmp_path / "source.py"
+    source.write_text("def double(queue, units, numbers):\n    numbers *= 2", encoding="utf-8")
+    double, numbers = runpy.run_path(str(source))["double"], np.ones(2)
+    cache.warn.cache_clear()
+    message = r"^compiled kernels cannot be cached \(no folder can"
+    with pytest.warns(RuntimeWarning, match=message) as caught:
+        kernels: list[Any] = [compiler.kernel(double) for _ in range(2)]
+    assert len(caught) == 1
+    for kernel in kernels:
+        kernel(np.zeros(1, np.int64), 1, numbers)
+        assert kernel.stats.cache_path is None
+        assert not kernel.stats.cache_hits
+    assert numbers.tolist() == [4, 4]
+    assert not list(tmp_path.rglob("*.nb*"))
+
+
 # A small kernel with a piece of another file, which needs no torch: a process takes a second.
 SMALL = """
 from spikemnist.kernels.bits import count_bits
@@ -30,42 +54,18 @@ from spikemnist.kernels.compiler import kernel
 def add_bits(queue, units, numbers, word):
     numbers += count_bits(word[0])
 """
-# Prints the result, the number of cache hits, and the folder.
+# Prints the result, the numbers of cache hits and files, and the folder.
 USE = """
+import pathlib
 import numpy as np
 from spikemnist.kernels import small
 for dtype in (np.float32,):
     numbers = np.ones(2, dtype)
     small.add_bits(np.zeros(1, np.int64), 1, numbers, np.array([7], np.uint64))
 stats = small.add_bits.stats
-print(numbers.sum(), sum(stats.cache_hits.values()), stats.cache_path)
+files = list(pathlib.Path(stats.cache_path).glob("*.nbc"))
+print(numbers.sum(), sum(stats.cache_hits.values()), len(files), stats.cache_path)
 """
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """Return the folder of a copy of the package with a kernel that is not cached yet."""
-    ignored = shutil.ignore_patterns("__pycache__", "viz", "cli", "embedded")
-    shutil.copytree(PACKAGE, tmp_path / "copy" / "spikemnist", ignore=ignored)
-    (tmp_path / "copy/spikemnist/kernels/small.py").write_text(SMALL, encoding="utf-8")
-    return tmp_path / "copy"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not read HOME")
-def test_without_a_folder_kernels_work_with_one_warning(copy: Path, tmp_path: Path) -> None:
-    file = tmp_path / "file"  # nobody can create a folder below it
-    file.touch()
-    (copy / "spikemnist/kernels/__pycache__").touch()
-    nowhere = {name: str(file / "home") for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
-    nowhere |= {"NUMBA_CACHE_DIR": str(file / "numba"), "PYTHONPATH": str(copy)}
-    other = "small2 = small.kernel(lambda queue, units: None)\n"
-    process = start("-c", USE.replace("stats =", other + "stats ="), environment=nowhere)
-    printed, warned = process.communicate(timeout=PATIENCE)
-    assert printed.split() == ["8.0", "0", "None"], warned
-    assert warned.count("RuntimeWarning: compiled kernels cannot be cached (no folder can") == 1
-    assert not list(copy.rglob("*.nb*"))
-
-
 # Waits with saving until another process is about to save as well.
 TOGETHER = """
 import itertools, os, pathlib, time
@@ -79,29 +79,37 @@ def save(key, data, save=files.save, folder=pathlib.Path(os.environ["NUMBA_CACHE
     save(key, data)
 files.save = save
 """
+# Changes a piece, but not the time of its file, and reads the sources anew, as a new process does.
+CHANGE = """
+import importlib, os
+from spikemnist.kernels import bits, cache
+piece = pathlib.Path(bits.__file__)
+times = piece.stat()
+piece.write_text(piece.read_text(encoding="utf-8") + "UNUSED = 1\\n", encoding="utf-8")
+os.utime(piece, ns=(times.st_atime_ns, times.st_mtime_ns))
+cache._sources.cache_clear()
+importlib.reload(small)
+"""
 
 
-def test_processes_share_the_cache_until_a_source_changes(copy: Path, tmp_path: Path) -> None:
+def test_a_cache_of_several_processes(tmp_path: Path) -> None:
     """Numba would give two processes the same file, and not notice a change of a piece."""
-    folder = tmp_path / "cache"
+    copy, folder = tmp_path / "copy" / "spikemnist", tmp_path / "cache"
+    ignored = shutil.ignore_patterns("__pycache__", "viz", "cli", "embedded")
+    shutil.copytree(PACKAGE, copy, ignore=ignored)
+    (copy / "kernels" / "small.py").write_text(SMALL, encoding="utf-8")
     folder.mkdir()
-    environment = {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(copy)}
+    environment = {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(copy.parent)}
     first, second, third = (
         USE.replace("np.float32,", types)
         for types in ("np.float32, np.float64", "np.float32, np.int64", "float, int, np.float32")
     )
     at_once = [start("-c", TOGETHER + code, environment=environment) for code in (first, second)]
     assert [line.split()[0] for process in at_once for line in lines(process)] == ["8.0", "8"]
-    (line,) = run(third, environment)
-    assert line.split()[:2] == ["8.0", "3"]
-    assert str(folder) in line
-    assert len(list(folder.rglob("*.nbc"))) == 3
-    piece = copy / "spikemnist/kernels/bits.py"
-    times = piece.stat()
-    piece.write_text(piece.read_text(encoding="utf-8") + "UNUSED = 1\n", encoding="utf-8")
-    os.utime(piece, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert run(USE, environment)[0].split()[:2] == ["8.0", "0"]
-    assert len(list(folder.rglob("*.nbc"))) == 1, "files of the old version are removed"
+    loaded, changed = run(third + CHANGE + USE, environment)
+    assert loaded.split()[:3] == ["8.0", "3", "3"]
+    assert str(folder) in loaded
+    assert changed.split()[:3] == ["8.0", "0", "1"], "files of the old version are removed"
 
 
 def _double(queue: Array, units: int, numbers: Array) -> None:
@@ -128,10 +136,22 @@ def test_a_full_disk_is_a_warning(tmp_path: Path) -> None:
     assert files.load("float32") is None
 
 
-# `unused` takes the place of the first assignment where Numba is to be there.
-WITHOUT_NUMBA = """
-import sys
+# Prints what the import of subpackages imports before it is needed.
+IMPORTS = """
+import sys, spikemnist.training, spikemnist.plasticity
+print([name for name in ("tqdm.auto", "numba") if name in sys.modules])
+"""
+HIDDEN = """
 sys.modules |= {"numba": None, "llvmlite": None}
+"""
+# As after an upgrade of NumPy, which Numba does not know yet.
+BROKEN = """
+from spikemnist.kernels import compiler
+del sys.modules["numba"]
+sys.path.insert(0, sys.argv[1])
+compiler._obstacle_memo.clear()
+"""
+NETWORK = """
 import torch
 from spikemnist import LeakyMLP, RateEncoder
 from spikemnist.ops import select_backend
@@ -149,38 +169,34 @@ for model in (LeakyMLP, lambda **options: LeakyMLP(**options)(spikes)):
 """
 
 
-def test_without_numba_all_but_the_engine_works(capsys: pytest.CaptureFixture[str]) -> None:
-    first, *refusals = run(WITHOUT_NUMBA)
-    running, automatic, fired, total = first.split()
-    assert (running, automatic) == ("reference", "reference")
-    assert len(refusals) == 2
-    for message in refusals:
-        assert "backend='event_driven' cannot run here" in message
-        assert "need Numba, which is not installed (pip install numba)" in message
-    assert compiler.is_available()
-    with torch.random.fork_rng(devices=[]):
-        exec(WITHOUT_NUMBA.replace("sys.modules |=", "unused ="), {})
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.split()[:3] == ["event_driven", "event_driven", fired]
-    # The same spikes, so that the membranes differ by rounding alone.
-    assert float(line.split()[3]) == pytest.approx(float(total), rel=1e-4, abs=1e-3)
-
-
-BROKEN = 'raise ImportError("Numba needs NumPy 2.3 or less.\\nGot NumPy 2.4.")'
-
-
-def test_numba_that_cannot_be_imported(tmp_path: Path) -> None:
-    """As after an upgrade of NumPy, which Numba does not know yet."""
+def test_without_numba(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If it is missing, and if it is there but cannot be imported."""
     (tmp_path / "numba").mkdir()
-    (tmp_path / "numba" / "__init__.py").write_text(BROKEN, encoding="utf-8")
-    path = os.pathsep.join([str(tmp_path), str(PACKAGE.parent)])
-    code = WITHOUT_NUMBA.replace("sys.modules |=", "unused =")
-    process = start("-c", code, environment={"PYTHONPATH": path})
+    (tmp_path / "numba" / "__init__.py").write_text(
+        'raise ImportError("Numba needs NumPy 2.3 or less.\\nGot NumPy 2.4.")', encoding="utf-8"
+    )
+    process = start("-c", IMPORTS + HIDDEN + NETWORK + BROKEN + NETWORK, tmp_path)
     printed, warned = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, warned
-    first, *refusals = printed.splitlines()
-    assert first.split()[:2] == ["reference", "reference"]
+    imported, *results = printed.splitlines()
+    assert imported == "[]", "bars and Numba are imported before they are needed"
+    assert compiler.is_available()
+    with torch.random.fork_rng(devices=[]):
+        exec(NETWORK, {})
+    (line,) = capsys.readouterr().out.splitlines()
+    backend, automatic, fired, total = line.split()
+    assert (backend, automatic) == ("event_driven", "event_driven")
     reason = "(ImportError: Numba needs NumPy 2.3 or less. Got NumPy 2.4.)"
-    for message in refusals:
-        assert f"its kernels need Numba, which cannot be imported here {reason}" in message
+    obstacles = (
+        "need Numba, which is not installed (pip install numba)",
+        f"its kernels need Numba, which cannot be imported here {reason}",
+    )
+    for obstacle, (first, *refusals) in zip(obstacles, (results[:3], results[3:]), strict=True):
+        assert first.split()[:3] == ["reference", "reference", fired]
+        # The same spikes, so that the membranes differ by rounding alone.
+        assert float(first.split()[3]) == pytest.approx(float(total), rel=1e-4, abs=1e-3)
+        assert len(refusals) == 2
+        for message in refusals:
+            assert "backend='event_driven' cannot run here" in message
+            assert obstacle in message
     assert warned.count(f"RuntimeWarning: Numba is installed, but cannot be imported {reason}") == 1
