@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import os
 import re
-import subprocess
 import sys
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+import numba
+import numpy as np
 import pytest
 
 from spikemnist import Classifier, LeakyMLP, evaluate, load_digits
-from spikemnist._progress import progress_bar, silence
+from spikemnist._progress import PURPOSES, compilation_announced, progress_bar, silence
+from spikemnist.kernels import compiler
+from spikemnist.kernels.cache import ROOMS
 from spikemnist.training import evaluation
 
 if TYPE_CHECKING:
@@ -53,43 +56,61 @@ def test_no_bar_without_a_standard_error(monkeypatch: pytest.MonkeyPatch) -> Non
         bar.update()
 
 
-COMPILE = """
-import contextlib, io, sys
-import torch
-from spikemnist import LatencyEncoder
-from spikemnist._progress import compilation_announced, progress_bar
-from spikemnist.kernels import spike_lists
-
-terminal = io.StringIO()
-terminal.isatty = lambda: True
-bar = contextlib.nullcontext()
-if "bar" in sys.argv:
-    bar = progress_bar(progress=True, total=1, file=terminal)
-with compilation_announced(), bar:
-    for dtype in (torch.float32, torch.float64):
-        spike_lists.pack(torch.ones(3, 2, 70, dtype=dtype))
-    LatencyEncoder(num_steps=8)(torch.ones(3, 28, 28))
-print(terminal.getvalue())
-"""
+@pytest.fixture
+def new_listener(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Listen to compilations as a new process does, with an empty cache of kernels."""
+    compiler._listen()
+    monkeypatch.setattr(numba.core.event, "_registered", defaultdict(list))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    compiler._listen.cache_clear()
 
 
-@pytest.mark.slow
+def call(function: Any, room: str, *dtypes: Any) -> None:
+    """Call a function as a kernel of a package, compiled or loaded for each type."""
+    function.__module__ = f"{room}.small"
+    kernel = compiler.kernel(function)
+    for dtype in dtypes:
+        kernel(np.zeros(1, np.int64), 1, np.ones(2, dtype))
+
+
+@pytest.mark.usefixtures("new_listener")
 @pytest.mark.parametrize("place", ["command", "bar"])
-def test_the_first_compilation_for_each_purpose_is_announced(place: str, tmp_path: Path) -> None:
-    """Above the bar, if there is one. A kernel from the cache is not announced."""
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    for is_cached in (False, True)[: 1 + (place == "command")]:
-        done = subprocess.run(
-            [sys.executable, "-c", COMPILE, place],
-            capture_output=True,
-            encoding="utf-8",
-            env=environment,
-        )
-        assert done.returncode == 0, done.stderr
-        shown, other = (done.stdout, done.stderr)[:: 1 if place == "bar" else -1]
-        purposes = re.findall(r"compiling kernels for (\w+); later runs reuse them\n", shown)
-        assert purposes == ([] if is_cached else ["spikes", "codes"])
-        assert "compiling" not in other
+def test_first_compilation_for_each_purpose_is_announced(
+    place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Above the bar, if there is one. Neither pieces nor kernels from the cache are announced."""
+
+    def one(numbers: Any) -> int:
+        return 1
+
+    one.__module__ = "spikemnist.plasticity.small"
+    piece = compiler.routine(one)
+
+    def add(queue: Any, units: int, numbers: Any) -> None:
+        numbers += piece(numbers)
+
+    def double(queue: Any, units: int, numbers: Any) -> None:
+        numbers *= 2
+
+    call(double, "spikemnist.engine", np.float32)
+    terminal = Terminal()
+    bar: Any = contextlib.nullcontext()
+    if place == "bar":
+        bar = progress_bar(progress=True, total=1, file=terminal)
+    with compilation_announced(), bar:
+        call(double, "spikemnist.engine", np.float32)  # from the cache
+        call(add, "tests", np.int8)
+        call(add, "spikemnist.encoding", np.float32, np.float64)
+        call(add, "spikemnist.kernels", np.int64)
+    printed = {"command": capsys.readouterr().err, "bar": terminal.getvalue()}
+    shown = printed.pop(place)
+    purposes = re.findall(r"compiling kernels for (\w+); later runs reuse them\n", shown)
+    assert purposes == ["codes", "spikes"]
+    assert "compiling" not in "".join(printed.values())
+
+
+def test_each_folder_of_kernels_has_a_purpose() -> None:
+    assert set(PURPOSES) == set(ROOMS)
 
 
 def test_without_ipywidgets_the_plain_bar_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,15 +119,6 @@ def test_without_ipywidgets_the_plain_bar_is_imported(monkeypatch: pytest.Monkey
     with progress_bar(progress=True, total=1, file=io.StringIO()):
         pass
     assert "tqdm.auto" not in sys.modules
-
-
-def test_no_room_imports_bars_or_numba_before_they_are_needed() -> None:
-    code = (
-        "import sys, spikemnist.training, spikemnist.plasticity; "
-        "print([name for name in ('tqdm.auto', 'numba') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
-    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_a_long_evaluation_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
