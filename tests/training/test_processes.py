@@ -10,9 +10,9 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +22,7 @@ from torch import distributed
 from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.training import processes
 from spikemnist.training.processes import Processes, joined
-from tests.cli.command import environment, spikemnist
+from tests.cli.command import spikemnist
 from tests.training.small_runs import (
     PROCESSES,
     RANDOM,
@@ -211,7 +211,7 @@ def test_processes_that_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_PORT": port}
     for name, value in {**values, "MASTER_ADDR": "127.0.0.1"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(processes, "PATIENCE", datetime.timedelta(seconds=1))
+    monkeypatch.setattr(processes, "PATIENCE", datetime.timedelta(milliseconds=100))
     with pytest.raises(RuntimeError, match="the processes of WORLD_SIZE=2 did not meet"), joined():
         pass
 
@@ -234,20 +234,33 @@ def test_shares_are_the_full_batch() -> None:
         assert (each.weight(2, 2), each.counts(2)) == (1, each.is_first)
 
 
+def command(folder: Path, *words: str) -> str:
+    """Run a command as one of the processes of torchrun, and return what it prints."""
+    signal.alarm(SECONDS)  # which ends a process that hangs
+    os.environ.update(LOOPBACK)
+    torch.set_num_threads(1)
+    return spikemnist(*words, cwd=folder).stdout
+
+
 def test_torchrun(tmp_path: Path) -> None:
+    """Its launcher starts copies of a process that has imported all."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
     train = ["train", "--epochs", "1", "--hidden", "30", "--batch-size", "600", "--out"]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [sys.executable, *launch, "-m", "spikemnist", *train, "two"],
-        cwd=tmp_path,
-        env={**environment(), **LOOPBACK},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        run_id="two",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method=PROCESSES.get_start_method(),
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("accuracy  ") == 1
+    with ThreadPoolExecutor(1) as pool:  # in the main thread it would handle signals
+        printed = pool.submit(elastic_launch(config, command), tmp_path, *train, "two").result()
+    assert printed[0].count("accuracy  ") == 1
+    assert printed[1] == ""
     assert {file.name for file in (tmp_path / "two").iterdir()} >= {
         "checkpoint.pt",
         "config.json",
@@ -255,9 +268,8 @@ def test_torchrun(tmp_path: Path) -> None:
         "model.safetensors",
         "decision-0.png",
     }
-    alone = spikemnist(*train, "one", cwd=tmp_path)
-    one = re.search(r"accuracy +([\d.]+)%", alone.stdout)
-    two = re.search(r"accuracy +([\d.]+)%", done.stdout)
+    alone = spikemnist(*train, "one", cwd=tmp_path).stdout
+    one, two = (re.search(r"accuracy +([\d.]+)%", text) for text in (alone, printed[0]))
     assert one is not None
     assert two is not None
     # In float32, where a sum that rounds differently moves a membrane over its threshold.
