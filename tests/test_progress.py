@@ -33,20 +33,22 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("progress", "stream", "visible"),
-    [(True, Terminal(), True), (True, io.StringIO(), False), (False, Terminal(), False)],
+    ("progress", "stream", "context", "visible"),
+    [
+        (True, Terminal(), contextlib.nullcontext(), True),
+        (True, io.StringIO(), contextlib.nullcontext(), False),
+        (False, Terminal(), contextlib.nullcontext(), False),
+        (True, Terminal(), silence(), False),
+    ],
+    ids=["terminal", "file", "off", "silence"],
 )
-def test_a_bar_shows_on_a_terminal(progress: bool, stream: io.StringIO, visible: bool) -> None:
-    with progress_bar(progress=progress, total=3, file=stream, unit="image") as bar:
+def test_where_a_bar_shows(
+    progress: bool, stream: io.StringIO, context: Any, visible: bool
+) -> None:
+    with context, progress_bar(progress=progress, total=3, file=stream, unit="image") as bar:
         bar.update(3)
     assert ("3/3" in stream.getvalue()) == visible
-
-
-def test_silence_hides_bars() -> None:
-    terminal = Terminal()
-    with silence(), progress_bar(progress=True, total=3, file=terminal) as bar:
-        bar.update(3)
-    assert terminal.getvalue() == ""
+    assert visible or stream.getvalue() == ""
 
 
 def test_no_bar_without_a_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,9 +77,7 @@ def call(function: Any, room: str, *dtypes: Any) -> None:
 
 @pytest.mark.usefixtures("new_listener")
 @pytest.mark.parametrize("place", ["command", "bar"])
-def test_first_compilation_for_each_purpose_is_announced(
-    place: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_notice_of_a_first_compilation(place: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Above the bar, if there is one. Neither pieces nor kernels from the cache are announced."""
 
     def one(numbers: Any) -> int:
@@ -109,11 +109,11 @@ def test_first_compilation_for_each_purpose_is_announced(
     assert "compiling" not in "".join(printed.values())
 
 
-def test_each_folder_of_kernels_has_a_purpose() -> None:
+def test_purposes_of_kernels() -> None:
     assert set(PURPOSES) == set(ROOMS)
 
 
-def test_without_ipywidgets_the_plain_bar_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_without_ipywidgets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.delitem(sys.modules, "tqdm.auto", raising=False)
     with progress_bar(progress=True, total=1, file=io.StringIO()):
@@ -121,7 +121,7 @@ def test_without_ipywidgets_the_plain_bar_is_imported(monkeypatch: pytest.Monkey
     assert "tqdm.auto" not in sys.modules
 
 
-def test_a_long_evaluation_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_of_a_long_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     bars: list[Any] = []
 
     @contextlib.contextmanager
