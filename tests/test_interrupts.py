@@ -93,7 +93,7 @@ def test_training_ends_during_validation() -> None:
     assert encoder.left == 0
 
 
-def test_ctrl_c_in_the_last_callback_is_recorded() -> None:
+def test_ctrl_c_in_the_last_callback() -> None:
     history = train(epochs=1, callbacks=[lambda *_: press()])
     assert history.interrupted
     assert len(history) == 1
@@ -124,7 +124,7 @@ def test_convolutional_stdp_ends_after_the_block(monkeypatch: pytest.MonkeyPatch
     assert len(calls) == 1
 
 
-def test_the_second_ctrl_c_acts_at_once() -> None:
+def test_the_second_ctrl_c() -> None:
     with interruptible() as interruption:
         press()
         assert interruption.pressed
@@ -134,8 +134,8 @@ def test_the_second_ctrl_c_acts_at_once() -> None:
         interruption.check()
 
 
-def test_the_first_one_acts_at_once_in_a_long_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is recorded all the same: the exception may be discarded."""
+def test_ctrl_c_in_a_long_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It acts at once, and is recorded all the same: the exception may be discarded."""
     monkeypatch.setattr(_interrupt, "PATIENCE", 0.05)
     with interruptible() as interruption:
         assert not interruption.poll()
@@ -153,7 +153,7 @@ def test_nested_loops_share_one_record() -> None:
         assert outer.pressed
 
 
-def test_between_two_loops_of_a_program_ctrl_c_acts_at_once() -> None:
+def test_ctrl_c_between_two_loops() -> None:
     with interruptible():
         with interruptible() as loop:
             loop.check()
@@ -161,7 +161,7 @@ def test_between_two_loops_of_a_program_ctrl_c_acts_at_once() -> None:
             press()
 
 
-def test_in_a_callback_of_the_compiler_it_is_recorded_alone() -> None:
+def test_ctrl_c_in_a_callback_of_the_compiler() -> None:
     def _raw_object_cache_notify() -> None:
         press()
 
@@ -172,7 +172,7 @@ def test_in_a_callback_of_the_compiler_it_is_recorded_alone() -> None:
             interruption.check()
 
 
-def test_a_handler_of_the_users_own_stays() -> None:
+def test_a_handler_of_the_users_own() -> None:
     pressed: list[int] = []
     signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     try:
@@ -184,7 +184,7 @@ def test_a_handler_of_the_users_own_stays() -> None:
     assert pressed == [signal.SIGINT]
 
 
-def test_in_another_thread_nothing_changes() -> None:
+def test_loops_in_another_thread() -> None:
     seen: list[Any] = []
 
     def look() -> None:

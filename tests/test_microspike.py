@@ -27,14 +27,14 @@ def test_it_is_short() -> None:
     assert len(FILE.read_text(encoding="utf-8").splitlines()) <= 150
 
 
-def test_any_grey_value_fires_when_the_encoder_says() -> None:
+def test_spikes_of_all_grey_values() -> None:
     greys = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for timesteps in (1, 2, 3, 8, 25):
         expected = LatencyEncoder(num_steps=timesteps)(torch.from_numpy(greys)).flatten(2)
         assert np.array_equal(MICRO["encode"](greys, timesteps), expected.numpy())
 
 
-def test_ten_steps_are_those_of_the_library() -> None:
+def test_ten_steps_of_training() -> None:
     """In double precision only the order of the sums differs."""
     torch.manual_seed(0)
     network = LeakyMLP(hidden=30, threshold=MICRO["THRESHOLD"], backend="reference").double()

@@ -31,11 +31,11 @@ def addresses(
 @pytest.mark.parametrize(
     "libraries",
     [
-        ["/usr/lib/libc.so.6"],
-        ["/opt/libgomp.so.1", "/opt/libomp.so"],
-        [str(openmp.OWN[0] / "libiomp5-lost.so"), "/usr/lib/libgomp.so.1"],
-        ["/opt/libgomp.so.1 (deleted)"],
-        ["/opt/M\xfcller/libgomp.so.1"],
+        pytest.param(["/usr/lib/libc.so.6"], id="none"),
+        pytest.param(["/opt/libgomp.so.1", "/opt/libomp.so"], id="two"),
+        pytest.param([str(openmp.OWN[0] / "libiomp5-lost.so"), "/usr/lib/libgomp.so.1"], id="lost"),
+        pytest.param(["/opt/libgomp.so.1 (deleted)"], id="deleted"),
+        pytest.param(["/opt/M\xfcller/libgomp.so.1"], id="not UTF-8"),
     ],
 )
 def test_no_team_without_a_single_runtime(
@@ -45,23 +45,21 @@ def test_no_team_without_a_single_runtime(
 
 
 @linux
-def test_a_runtime_without_the_interface_is_no_team(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_no_team_without_the_interface(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     other = tmp_path / "libomp.so"
     other.symlink_to(openmp.OWN[0] / "libc10.so")  # a library, but no runtime
     assert addresses([str(other)], monkeypatch, tmp_path) == openmp.NO_TEAM
 
 
 @pytest.mark.parametrize("folder", openmp.OWN)
-def test_the_runtime_that_came_with_torch_is_torchs(folder: Path) -> None:
+def test_a_runtime_that_came_with_torch(folder: Path) -> None:
     """It is in either folder, depending on the processor."""
     own = str(folder / "libgomp-947d5fa1.so.1.0.0")
     assert openmp._library(maps_of([own, "/opt/libomp.so"])) == own
 
 
 @linux
-def test_scikit_learns_runtime_is_not_taken_for_torchs() -> None:
+def test_torchs_runtime_beside_scikit_learns() -> None:
     import sklearn.linear_model  # noqa: F401 - it loads a runtime
 
     if not any(openmp.OWN[0].glob("libgomp*")):

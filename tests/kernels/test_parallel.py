@@ -117,7 +117,7 @@ def _copy(queue, units, pair):
 
 
 @pytest.mark.usefixtures("where")
-def test_borrowed_arrays_keep_their_reference_counts() -> None:
+def test_reference_counts_of_borrowed_arrays() -> None:
     torch.set_num_threads(4)
     source, target = np.arange(300.0).reshape(100, 3), np.zeros((100, 3))
     before = sys.getrefcount(source), sys.getrefcount(target)
@@ -132,33 +132,31 @@ def test_borrowed_arrays_keep_their_reference_counts() -> None:
 
 
 @pytest.mark.usefixtures("pool")
-@pytest.mark.parametrize(("count", "units", "used"), [(1, 100, 1), (8, 100, 8), (8, 3, 3)])
-def test_as_many_threads_work_as_torch_has(count: int, units: int, used: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "units", "work", "used"),
+    [
+        (1, 100, POOL_GRAIN, 1),
+        (8, 100, POOL_GRAIN, 8),
+        (8, 3, POOL_GRAIN, 3),
+        (8, 100, POOL_GRAIN - 1, 1),
+    ],
+)
+def test_number_of_threads(count: int, units: int, work: int, used: int) -> None:
     """The caller takes the first unit, as with teams and with torch's operators."""
     torch.set_num_threads(count)
     barrier, first = threading.Barrier(used), {}
 
-    def work(unit: int) -> None:
+    def enter(unit: int) -> None:
         if threading.current_thread() not in first:
             first[threading.current_thread()] = unit
             barrier.wait(timeout=WAIT)
 
-    parallel(Interpreted(work), units)
+    parallel(Interpreted(enter), units, work=work)
     assert len(first) == used
     assert first[threading.main_thread()] == 0
 
 
-@pytest.mark.usefixtures("pool")
-def test_little_work_runs_in_the_calling_thread() -> None:
-    torch.set_num_threads(8)
-    names = []
-    parallel(
-        Interpreted(lambda _: names.append(threading.current_thread())), 100, work=POOL_GRAIN - 1
-    )
-    assert set(names) == {threading.main_thread()}
-
-
-def test_an_interpreted_kernel_runs_in_one_thread() -> None:
+def test_threads_of_an_interpreted_kernel() -> None:
     """Without compilation, two threads could take the same unit."""
     torch.set_num_threads(8)
     calls = []
@@ -170,7 +168,7 @@ def test_an_interpreted_kernel_runs_in_one_thread() -> None:
 
 @pytest.mark.usefixtures("pool")
 @pytest.mark.parametrize("fails", ["helpers", "caller", "all"])
-def test_an_exception_is_raised_when_all_threads_have_stopped(fails: str) -> None:
+def test_an_exception_waits_for_all_threads(fails: str) -> None:
     """The caller may free the memory that the helpers write."""
     torch.set_num_threads(3)
     barrier, ended, begun = threading.Barrier(3), [], set()
@@ -198,14 +196,14 @@ def test_an_exception_is_raised_when_all_threads_have_stopped(fails: str) -> Non
 
 
 @pytest.mark.usefixtures("pool")
-def test_kernels_may_run_within_work() -> None:
+def test_kernels_within_a_kernel() -> None:
     """Helpers that wait for helpers would wait for ever."""
     torch.set_num_threads(2)
     parallel(Interpreted(lambda _: assert_visits()), 4)
 
 
 @pytest.mark.usefixtures("pool")
-def test_a_call_does_not_wait_for_busy_helpers() -> None:
+def test_busy_helpers_are_not_awaited() -> None:
     torch.set_num_threads(2)
     released, both = threading.Event(), threading.Barrier(3)
 
@@ -227,7 +225,7 @@ def test_a_call_does_not_wait_for_busy_helpers() -> None:
     assert not other.is_alive()
 
 
-def test_a_worker_takes_its_own_units_and_then_those_of_the_next() -> None:
+def test_order_of_the_units_of_a_worker() -> None:
     first, second, third = work_queues(3, 8)
     assert [take_next(queue) for queue in (third, first, third, second)] == [5, 0, 6, 2]
     assert [take_next(third) for _ in range(6)] == [7, 1, 3, 4, 8, 8]
@@ -253,7 +251,7 @@ def _enter(queue, units, entered):
 
 
 @pytest.mark.usefixtures("team")
-def test_each_thread_of_a_team_has_its_own_number() -> None:
+def test_numbers_of_a_teams_threads() -> None:
     torch.set_num_threads(3)
     entered = np.zeros(3, np.int64)
     for _ in range(20):
@@ -261,7 +259,7 @@ def test_each_thread_of_a_team_has_its_own_number() -> None:
     assert (entered == 20).all()
 
 
-def test_every_kernel_begins_with_the_team_and_borrows() -> None:
+def test_first_lines_of_all_kernels() -> None:
     """A kernel that does not would run in one thread, or slowly, with the same result."""
     package = Path(spikemnist.__file__).parent
     kernels = [

@@ -58,7 +58,7 @@ def places(count: int) -> set[int]:
     return {one.ctypes.data for one in [memory.empty(LARGE, np.uint8) for _ in range(count)]}
 
 
-def test_a_buffer_returns_when_nothing_refers_to_it() -> None:
+def test_a_buffer_returns_to_the_pool() -> None:
     first = memory.empty(LARGE, np.uint8)
     place = first.ctypes.data
     assert place not in places(9)
@@ -94,7 +94,7 @@ def test_a_view_keeps_the_buffer(holder: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 8)), max_size=30))
-def test_living_arrays_share_no_memory(steps: list[tuple[int, int]]) -> None:
+def test_memory_of_living_arrays(steps: list[tuple[int, int]]) -> None:
     alive: dict[int, np.ndarray] = {}
     for number, (slot, size) in enumerate(steps):
         alive[slot] = filled((size * POOLED_FROM // 3,), number)
@@ -103,7 +103,7 @@ def test_living_arrays_share_no_memory(steps: list[tuple[int, int]]) -> None:
         assert len(set(map(tuple, values.values()))) == len(alive)
 
 
-def test_threads_get_different_buffers() -> None:
+def test_buffers_of_threads() -> None:
     def churn(mark: int) -> bool:
         for size in range(200):
             array = filled((POOLED_FROM + size % 3 * 4096,), mark)
@@ -115,7 +115,7 @@ def test_threads_get_different_buffers() -> None:
         assert all(pool.map(churn, range(4)))
 
 
-def test_the_pool_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limit_of_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     fresh, made = memory._fresh, []
 
     def remember(size: int) -> torch.Tensor:
@@ -144,7 +144,7 @@ def test_buffers_are_on_the_cpu() -> None:
     assert {torch.from_numpy(array).device.type for array in arrays} == {"cpu"}
 
 
-def test_a_buffer_of_inference_mode_serves_in_training() -> None:
+def test_a_buffer_of_inference_mode_in_training() -> None:
     with torch.inference_mode():
         array = memory.empty(LARGE, np.float32)
     place = array.ctypes.data

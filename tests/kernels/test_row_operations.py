@@ -150,8 +150,8 @@ def test_comparisons_make_words(dtype: type) -> None:
             bound[random.integers(WIDTH)] = np.inf
         words = np.zeros(3, np.uint64)
         parallel(_compare, 1, words, row, bound, dtype(1))
-        wanted = [row > bound, row == 1, row > 1]
-        assert words.tolist() == [sum(1 << int(j) for j in np.flatnonzero(one)) for one in wanted]
+        expected = [row > bound, row == 1, row > 1]
+        assert words.tolist() == [sum(1 << int(j) for j in np.flatnonzero(one)) for one in expected]
 
 
 @given(st.integers(0, 2**64 - 1))
@@ -166,7 +166,7 @@ def test_bits_of_a_word(word: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_scratch_begins_on_a_cache_line(dtype: type) -> None:
+def test_addresses_of_scratch(dtype: type) -> None:
     results = np.ones(20, np.int64)
     parallel(_addresses, 1, np.empty(0, dtype), results)
     assert not (results % 64).any()
@@ -218,7 +218,7 @@ def _formula(queue, units, out, x, y, c):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_a_formula_is_the_same_compiled_and_in_numpy(dtype: type) -> None:
+def test_a_formula_compiled_and_in_numpy(dtype: type) -> None:
     x, y = np.random.default_rng(0).uniform(0.1, 3, (2, WIDTH)).astype(dtype)
     compiled, plain = np.zeros((2, 5, WIDTH), dtype)
     parallel(_formula, 1, compiled, x, y, dtype(0.7))
@@ -244,7 +244,7 @@ def _slope(queue, units, row, membrane, threshold, kind, first, second):
 
 @pytest.mark.parametrize("surrogate", SURROGATES, ids=repr)
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_derivatives_are_those_of_the_surrogates(surrogate: ops.Surrogate, dtype: type) -> None:
+def test_derivatives_of_surrogates(surrogate: ops.Surrogate, dtype: type) -> None:
     """At the threshold, on the edges, and far from both."""
     near = np.linspace(-1, 1.6, 53)
     membrane = np.concatenate(

@@ -38,9 +38,9 @@ def rasters(draw: st.DrawFn) -> Tensor:
 
 
 def packed(raster: Tensor) -> np.ndarray:
-    result = spike_lists.pack(raster)
-    assert result is not None
-    words, counts = result
+    actual = spike_lists.pack(raster)
+    assert actual is not None
+    words, counts = actual
     assert (
         counts.tolist() == spike_lists.count(words).tolist() == raster.long().sum((0, 2)).tolist()
     )
@@ -48,7 +48,7 @@ def packed(raster: Tensor) -> np.ndarray:
 
 
 @given(rasters(), st.sampled_from(DTYPES))
-def test_a_word_has_a_bit_for_each_neuron(raster: Tensor, dtype: torch.dtype) -> None:
+def test_bits_of_words(raster: Tensor, dtype: torch.dtype) -> None:
     words = packed(raster.to(dtype))
     steps, batch, features = raster.shape
     assert words.shape == (batch, steps, blocks_of(features))
@@ -58,7 +58,7 @@ def test_a_word_has_a_bit_for_each_neuron(raster: Tensor, dtype: torch.dtype) ->
 
 
 @given(rasters(), st.sampled_from([torch.float32, torch.float64]))
-def test_unpacking_gives_the_spikes_back(raster: Tensor, dtype: torch.dtype) -> None:
+def test_unpacked_spikes(raster: Tensor, dtype: torch.dtype) -> None:
     numbers = torch.empty(0, dtype=dtype).numpy().dtype
     unpacked = spike_lists.unpack(packed(raster), raster.shape[2], numbers)
     assert unpacked.dtype == dtype
@@ -106,7 +106,7 @@ def of_pattern(pattern: int, burst: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("steps", "features"), [(3, (1 << 16) + 1), ((1 << 15) + 1, 3)])
-def test_more_features_or_timesteps_than_sixteen_bits_hold(steps: int, features: int) -> None:
+def test_positions_beyond_sixteen_bits(steps: int, features: int) -> None:
     raster = torch.zeros(steps, 1, features)
     raster[0, 0, 0] = raster[steps // 2, 0, 1] = raster[-1, 0, -1] = 1
     words = packed(raster)
@@ -120,7 +120,7 @@ def test_more_features_or_timesteps_than_sixteen_bits_hold(steps: int, features:
     assert times == [[0], [steps // 2], [steps - 1]]
 
 
-def test_frequent_spikes_are_tabulated_in_bursts() -> None:
+def test_bursts_of_frequent_spikes() -> None:
     def burst(density: float) -> int:
         words = packed(spikes(64, 4, 200, density=density))
         return spike_lists.by_neuron(words, spike_lists.count(words)).burst
@@ -130,7 +130,7 @@ def test_frequent_spikes_are_tabulated_in_bursts() -> None:
 
 
 @pytest.mark.parametrize(("steps", "batch", "group"), [(25, 128, 8), (25, 3, 3), (300, 4, 1)])
-def test_sparse_samples_are_grouped(steps: int, batch: int, group: int) -> None:
+def test_groups_of_sparse_samples(steps: int, batch: int, group: int) -> None:
     words = packed(spikes(steps, batch, 100, density=0.01))
     assert spike_lists.by_neuron(words, spike_lists.count(words)).group == group
 
@@ -155,7 +155,7 @@ def test_other_numbers_are_not_packed(features: int, dtype: torch.dtype, number:
 
 
 @given(st.integers(0, 2**31), st.integers(1, 1 << 17))
-def test_indices_take_as_many_bits_as_they_need(size: int, below: int) -> None:
+def test_bits_of_indices(size: int, below: int) -> None:
     array = spike_lists._empty_indices(size % 1000, below)
     assert len(array) == size % 1000
     assert np.iinfo(array.dtype).max >= below

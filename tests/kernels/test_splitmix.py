@@ -46,12 +46,10 @@ def unsigned(words: Tensor) -> list[int]:
 
 
 def test_the_published_sequence() -> None:
-    assert [splitmix.word(1234567, index) for index in range(5)] == PUBLISHED
-    assert unsigned(splitmix.words(1234567, torch.arange(5))) == PUBLISHED
     assert [word for word, _ in zip(generate(1234567), range(5), strict=False)] == PUBLISHED
 
 
-def test_a_device_with_other_words_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_with_other_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """On MPS, products of 64 bits may be wrong."""
     right, sizes = splitmix.words, list[int]()
 
@@ -73,19 +71,19 @@ def test_a_device_with_other_words_is_not_used(monkeypatch: pytest.MonkeyPatch) 
 
 
 @given(WORDS)
-def test_a_word_is_what_the_generator_returns_at_that_call(seed: int) -> None:
+def test_words_are_those_of_the_generator(seed: int) -> None:
     called = [word for _, word in zip(range(20), generate(seed), strict=False)]
     assert [splitmix.word(seed, index) for index in range(20)] == called
 
 
 @given(SEEDS_63, st.lists(SEEDS_63, max_size=9))
-def test_tensors_hold_the_same_words(seed: int, indices: list[int]) -> None:
+def test_words_of_tensors(seed: int, indices: list[int]) -> None:
     tensor = torch.tensor(indices, dtype=torch.int64)
     assert unsigned(splitmix.words(seed, tensor)) == [splitmix.word(seed, i) for i in indices]
     assert tensor.tolist() == indices
 
 
-def test_a_seed_has_63_bits_and_comes_from_the_generator() -> None:
+def test_seeds_of_a_generator() -> None:
     generator = torch.Generator().manual_seed(0)
     seeds = [splitmix.draw_seed(generator) for _ in range(200)]
     # A bit comes out alike 200 times with a chance of 2^-199.
