@@ -247,16 +247,9 @@ def test_torchrun(tmp_path: Path) -> None:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     train = ["train", "--epochs", "1", "--hidden", "30", "--batch-size", "600", "--out"]
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=2,
-        run_id="two",
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        start_method=PROCESSES.get_start_method(),
-    )
+    meeting = {"run_id": "two", "rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}
+    how = {"max_restarts": 0, "start_method": PROCESSES.get_start_method()}
+    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=2, **meeting, **how)
     with ThreadPoolExecutor(1) as pool:  # in the main thread it would handle signals
         printed = pool.submit(elastic_launch(config, command), tmp_path, *train, "two").result()
     assert printed[0].count("accuracy  ") == 1
