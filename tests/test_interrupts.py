@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,19 +78,18 @@ def train(encoder: Encoder = ENCODER, **options: Any) -> History:
 
 
 @pytest.mark.filterwarnings("ignore:.*will hold no model")
-@pytest.mark.parametrize(("call", "epochs"), [(1, 0), (2, 0), (3, 1), (4, 1)])
-def test_training_ends_after_the_batch(tmp_path: Path, call: int, epochs: int) -> None:
-    """The last batch of an epoch completes it."""
-    history = train(PressingEncoder(call), run=tmp_path)
+@pytest.mark.parametrize(
+    ("call", "validated", "epochs"), [(1, 0, 0), (2, 0, 0), (3, 0, 1), (4, 0, 1), (4, 600, 0)]
+)
+def test_training_ends_after_the_batch(
+    tmp_path: Path, call: int, validated: int, epochs: int
+) -> None:
+    """The last batch of an epoch completes it. Validation has batches of 256."""
+    encoder, validation = PressingEncoder(call), images(validated) if validated else None
+    history = train(encoder, run=tmp_path, validation=validation)
+    assert encoder.left == 0
     assert history.interrupted
     assert len(history) == len(load_checkpoint(tmp_path / "checkpoint.pt").history) == epochs
-
-
-def test_training_ends_during_validation() -> None:
-    """Batches of 256 are validated."""
-    encoder = PressingEncoder(4)
-    assert train(encoder, validation=images(600)).interrupted
-    assert encoder.left == 0
 
 
 def test_ctrl_c_in_the_last_callback() -> None:
@@ -185,13 +184,9 @@ def test_a_handler_of_the_users_own() -> None:
 
 
 def test_loops_in_another_thread() -> None:
-    seen: list[Any] = []
-
-    def look() -> None:
+    def look() -> tuple[Any, bool]:
         with interruptible() as interruption:
-            seen.append((signal.getsignal(signal.SIGINT), interruption.poll()))
+            return signal.getsignal(signal.SIGINT), interruption.poll()
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    thread.join()
-    assert seen == [(signal.default_int_handler, False)]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(look).result() == (signal.default_int_handler, False)
