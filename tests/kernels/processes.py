@@ -49,8 +49,3 @@ def lines(process: subprocess.Popen[str]) -> list[str]:
         raise AssertionError(f"the process hung\n{printed}\n{errors}") from None
     assert process.returncode == 0, errors
     return printed.splitlines()
-
-
-def run(code: str, environment: Mapping[str, str | None] | None = None) -> list[str]:
-    """Run code; return the lines that it printed."""
-    return lines(start("-c", code, environment=environment))

@@ -31,12 +31,13 @@ def addresses(
 @pytest.mark.parametrize(
     "libraries",
     [
-        pytest.param(["/usr/lib/libc.so.6"], id="none"),
-        pytest.param(["/opt/libgomp.so.1", "/opt/libomp.so"], id="two"),
-        pytest.param([str(openmp.OWN[0] / "libiomp5-lost.so"), "/usr/lib/libgomp.so.1"], id="lost"),
-        pytest.param(["/opt/libgomp.so.1 (deleted)"], id="deleted"),
-        pytest.param(["/opt/M\xfcller/libgomp.so.1"], id="not UTF-8"),
+        ["/usr/lib/libc.so.6"],
+        ["/opt/libgomp.so.1", "/opt/libomp.so"],
+        [str(openmp.OWN[0] / "libiomp5-lost.so"), "/usr/lib/libgomp.so.1"],
+        ["/opt/libgomp.so.1 (deleted)"],
+        ["/opt/M\xfcller/libgomp.so.1"],
     ],
+    ids=["none", "two", "lost", "deleted", "not UTF-8"],
 )
 def test_no_team_without_a_single_runtime(
     libraries: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -7,6 +7,7 @@ import gc
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -133,15 +134,10 @@ def test_reference_counts_of_borrowed_arrays() -> None:
 
 @pytest.mark.usefixtures("pool")
 @pytest.mark.parametrize(
-    ("count", "units", "work", "used"),
-    [
-        (1, 100, POOL_GRAIN, 1),
-        (8, 100, POOL_GRAIN, 8),
-        (8, 3, POOL_GRAIN, 3),
-        (8, 100, POOL_GRAIN - 1, 1),
-    ],
+    ("count", "units", "beyond", "used"),
+    [(1, 100, 0, 1), (8, 100, 0, 8), (8, 3, 0, 3), (8, 100, -1, 1)],
 )
-def test_number_of_threads(count: int, units: int, work: int, used: int) -> None:
+def test_number_of_threads(count: int, units: int, beyond: int, used: int) -> None:
     """The caller takes the first unit, as with teams and with torch's operators."""
     torch.set_num_threads(count)
     barrier, first = threading.Barrier(used), {}
@@ -151,7 +147,7 @@ def test_number_of_threads(count: int, units: int, work: int, used: int) -> None
             first[threading.current_thread()] = unit
             barrier.wait(timeout=WAIT)
 
-    parallel(Interpreted(enter), units, work=work)
+    parallel(Interpreted(enter), units, work=POOL_GRAIN + beyond)
     assert len(first) == used
     assert first[threading.main_thread()] == 0
 
@@ -215,14 +211,13 @@ def test_busy_helpers_are_not_awaited() -> None:
         torch.set_num_threads(2)
         parallel(Interpreted(hold), 2)
 
-    other = threading.Thread(target=elsewhere)
-    other.start()
-    both.wait(timeout=WAIT)  # now the other caller and the only helper are busy
-    assert_visits()
-    assert other.is_alive()
-    released.set()
-    other.join(timeout=WAIT)
-    assert not other.is_alive()
+    with ThreadPoolExecutor(1) as executor:
+        other = executor.submit(elsewhere)
+        both.wait(timeout=WAIT)  # now the other caller and the only helper are busy
+        assert_visits()
+        assert not other.done()
+        released.set()
+        other.result(timeout=WAIT)
 
 
 def test_order_of_the_units_of_a_worker() -> None:

@@ -37,19 +37,19 @@ def rasters(draw: st.DrawFn) -> Tensor:
     )
 
 
-def packed(raster: Tensor) -> np.ndarray:
+def packed(raster: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return the words of spikes, and the counts that belong to them."""
     actual = spike_lists.pack(raster)
     assert actual is not None
     words, counts = actual
-    assert (
-        counts.tolist() == spike_lists.count(words).tolist() == raster.long().sum((0, 2)).tolist()
-    )
-    return words
+    expected = raster.long().sum((0, 2)).tolist()
+    assert counts.tolist() == spike_lists.count(words).tolist() == expected
+    return words, counts
 
 
 @given(rasters(), st.sampled_from(DTYPES))
 def test_bits_of_words(raster: Tensor, dtype: torch.dtype) -> None:
-    words = packed(raster.to(dtype))
+    words, _ = packed(raster.to(dtype))
     steps, batch, features = raster.shape
     assert words.shape == (batch, steps, blocks_of(features))
     bits = np.unpackbits(words.view(np.uint8), axis=2, bitorder="little")
@@ -60,15 +60,14 @@ def test_bits_of_words(raster: Tensor, dtype: torch.dtype) -> None:
 @given(rasters(), st.sampled_from([torch.float32, torch.float64]))
 def test_unpacked_spikes(raster: Tensor, dtype: torch.dtype) -> None:
     numbers = torch.empty(0, dtype=dtype).numpy().dtype
-    unpacked = spike_lists.unpack(packed(raster), raster.shape[2], numbers)
+    unpacked = spike_lists.unpack(packed(raster)[0], raster.shape[2], numbers)
     assert unpacked.dtype == dtype
     assert torch.equal(unpacked, raster.to(dtype))
 
 
 @given(rasters())
 def test_events_by_timestep(raster: Tensor) -> None:
-    words = packed(raster)
-    listed = spike_lists.by_timestep(words, spike_lists.count(words))
+    listed = spike_lists.by_timestep(*packed(raster))
     assert len(listed.neurons) == raster.sum() + spike_lists.SPILL * raster.shape[1]
     for b in range(raster.shape[1]):
         for t in range(raster.shape[0]):
@@ -82,8 +81,7 @@ def test_events_by_timestep(raster: Tensor) -> None:
 @example(spikes(1, 201, 3, density=0.1))
 @example(spikes(7, 100, 70, density=0.02))
 def test_events_by_neuron(raster: Tensor) -> None:
-    words = packed(raster)
-    listed = spike_lists.by_neuron(words, spike_lists.count(words))
+    listed = spike_lists.by_neuron(*packed(raster))
     batch = raster.shape[1]
     for g, begin in enumerate(range(0, batch, listed.group)):
         # The timesteps of a group's samples, one sample after the other.
@@ -109,11 +107,9 @@ def of_pattern(pattern: int, burst: int) -> list[int]:
 def test_positions_beyond_sixteen_bits(steps: int, features: int) -> None:
     raster = torch.zeros(steps, 1, features)
     raster[0, 0, 0] = raster[steps // 2, 0, 1] = raster[-1, 0, -1] = 1
-    words = packed(raster)
-    counts = spike_lists.count(words)
-    by_timestep, by_neuron = (
-        run(words, counts) for run in (spike_lists.by_timestep, spike_lists.by_neuron)
-    )
+    words, counts = packed(raster)
+    by_timestep = spike_lists.by_timestep(words, counts)
+    by_neuron = spike_lists.by_neuron(words, counts)
     assert by_timestep.neurons[:3].tolist() == by_neuron.neurons.tolist() == [0, 1, features - 1]
     assert np.diff(by_timestep.starts[0]).nonzero()[0].tolist() == [0, steps // 2, steps - 1]
     times = [of_pattern(pattern, by_neuron.burst) for pattern in by_neuron.patterns.tolist()]
@@ -122,8 +118,7 @@ def test_positions_beyond_sixteen_bits(steps: int, features: int) -> None:
 
 def test_bursts_of_frequent_spikes() -> None:
     def burst(density: float) -> int:
-        words = packed(spikes(64, 4, 200, density=density))
-        return spike_lists.by_neuron(words, spike_lists.count(words)).burst
+        return spike_lists.by_neuron(*packed(spikes(64, 4, 200, density=density))).burst
 
     assert burst(0.01) == 1
     assert burst(0.6) == spike_lists.BURST > 1
@@ -131,8 +126,8 @@ def test_bursts_of_frequent_spikes() -> None:
 
 @pytest.mark.parametrize(("steps", "batch", "group"), [(25, 128, 8), (25, 3, 3), (300, 4, 1)])
 def test_groups_of_sparse_samples(steps: int, batch: int, group: int) -> None:
-    words = packed(spikes(steps, batch, 100, density=0.01))
-    assert spike_lists.by_neuron(words, spike_lists.count(words)).group == group
+    listed = spike_lists.by_neuron(*packed(spikes(steps, batch, 100, density=0.01)))
+    assert listed.group == group
 
 
 OTHERS = [
