@@ -43,9 +43,14 @@ class Terminal(io.StringIO):
     ids=["terminal", "file", "off", "silence"],
 )
 def test_where_a_bar_shows(
-    progress: bool, stream: io.StringIO, context: Any, visible: bool
+    progress: bool,
+    stream: io.StringIO,
+    context: Any,
+    visible: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with context, progress_bar(progress=progress, total=3, file=stream, unit="image") as bar:
+    monkeypatch.setattr(sys, "stderr", stream)
+    with context, progress_bar(progress=progress, total=3, unit="image") as bar:
         bar.update(3)
     assert ("3/3" in stream.getvalue()) == visible
     assert visible or stream.getvalue() == ""
