@@ -63,15 +63,6 @@ def test_no_bar_without_a_standard_error(monkeypatch: pytest.MonkeyPatch) -> Non
         bar.update()
 
 
-@pytest.fixture
-def new_listener(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Listen to compilations as a new process does, with an empty cache of kernels."""
-    compiler._listen()
-    monkeypatch.setattr(numba.core.event, "_registered", defaultdict(list))
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    compiler._listen.cache_clear()
-
-
 def call(function: Any, room: str, *dtypes: Any) -> None:
     """Call a function as a kernel of a package, compiled or loaded for each type."""
     function.__module__ = f"{room}.small"
@@ -80,10 +71,19 @@ def call(function: Any, room: str, *dtypes: Any) -> None:
         kernel(np.zeros(1, np.int64), 1, np.ones(2, dtype))
 
 
-@pytest.mark.usefixtures("new_listener")
 @pytest.mark.parametrize("place", ["command", "bar"])
-def test_notice_of_a_first_compilation(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_notice_of_a_first_compilation(
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Above the bar, if there is one. Neither pieces nor kernels from the cache are announced."""
+    compiler._listen()
+    # Listen as a new process does, with an empty cache.
+    monkeypatch.setattr(numba.core.event, "_registered", defaultdict(list))
+    compiler._listen.cache_clear()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
 
     def one(numbers: Any) -> int:
         return 1
