@@ -136,12 +136,10 @@ def test_a_full_disk_is_a_warning(tmp_path: Path) -> None:
     assert files.load("float32") is None
 
 
-# Prints what the import of subpackages imports before it is needed.
-IMPORTS = """
+# Prints what the import of subpackages imports before it is needed, and hides Numba.
+MISSING = """
 import sys, spikemnist.training, spikemnist.plasticity
 print([name for name in ("tqdm.auto", "numba") if name in sys.modules])
-"""
-HIDDEN = """
 sys.modules |= {"numba": None, "llvmlite": None}
 """
 # As after an upgrade of NumPy, which Numba does not know yet.
@@ -175,7 +173,7 @@ def test_without_numba(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     (tmp_path / "numba" / "__init__.py").write_text(
         'raise ImportError("Numba needs NumPy 2.3 or less.\\nGot NumPy 2.4.")', encoding="utf-8"
     )
-    process = start("-c", IMPORTS + HIDDEN + NETWORK + BROKEN + NETWORK, tmp_path)
+    process = start("-c", MISSING + NETWORK + BROKEN + NETWORK, tmp_path)
     printed, warned = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, warned
     imported, *results = printed.splitlines()

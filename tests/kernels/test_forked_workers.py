@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 # A main file of its own: a spawned process imports it again.
 MAIN = """
-import re, sys
+import contextlib, os, re, sys
 from pathlib import Path
 import numba, torch
 
@@ -29,7 +29,6 @@ if __name__ == "__main__":
     torch.rand(1000, 1000) @ torch.rand(1000, 1000)
     before = runtimes()
 
-import os
 from torch.utils.data import DataLoader, Dataset
 from spikemnist import engine, ops
 from spikemnist.encoding import LatencyEncoder, RateEncoder
@@ -50,24 +49,20 @@ def check_settings():
     assert record.backend == "event_driven"
     assert runtimes() == before, (before, runtimes())
     assert torch.get_num_threads() == 2
-    try:
-        numba.threading_layer()
-    except ValueError:
-        assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
-    else:
-        raise AssertionError("Numba has started a thread")
+    with contextlib.suppress(ValueError):  # which Numba raises before it starts a thread
+        raise AssertionError(numba.threading_layer())
 
 generator = torch.Generator().manual_seed(0)
 fed = (torch.rand(10, 2, 3000, generator=generator) < 0.3).to(torch.uint8)
 weight = (torch.randn(520, 3000, generator=generator) / 20).requires_grad_()
 towards = torch.randn(10, 2, 520, generator=generator)
+LAYER = LayerParams(
+    weight=weight, beta=torch.tensor(0.9), threshold=torch.tensor(1.0),
+    reset_mechanism="subtract", spike_grad=ops.ATan(),
+)
 
 def results():
-    layer = LayerParams(
-        weight=weight, beta=torch.tensor(0.9), threshold=torch.tensor(1.0),
-        reset_mechanism="subtract", spike_grad=ops.ATan(),
-    )
-    (record,) = engine.run([layer], fed)
+    (record,) = engine.run([LAYER], fed)
     (gradient,) = torch.autograd.grad(record.membrane, weight, towards)
     return record.membrane.detach(), gradient
 
@@ -140,6 +135,8 @@ if __name__ == "__main__":
     openmp.team_addresses = lambda: openmp.NO_TEAM
     check_loader("spawn", 1)
     print("spawned worker")
+    # The call starts Numba's threads.
+    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
 """
 
 
