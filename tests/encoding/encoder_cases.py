@@ -13,7 +13,7 @@ import torch
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from spikemnist.encoding import LatencyEncoder, RateEncoder
+from spikemnist.encoding import Encoder, LatencyEncoder, RateEncoder
 from spikemnist.kernels import compiler
 from tests.strategies import pixels
 
@@ -32,6 +32,10 @@ SPIKE_DTYPES = [
     torch.uint8,
     torch.bool,
 ]
+
+
+def encode(encoder: Encoder, images: Tensor, seed: int = 0, **options: Any) -> Tensor:
+    return encoder(images, generator=torch.Generator().manual_seed(seed), **options)
 
 
 @contextmanager

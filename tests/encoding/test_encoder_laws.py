@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from dataclasses import FrozenInstanceError, replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from spikemnist.encoding import (
     DeltaEncoder,
     DirectEncoder,
     Encoder,
+    EventEncoder,
     LatencyEncoder,
     PhaseEncoder,
     PopulationEncoder,
@@ -26,8 +28,9 @@ from spikemnist.encoding import (
     RateEncoder,
     get_encoder,
 )
+from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models import Classifier, LeakyMLP
-from tests.encoding.encoder_cases import SPIKE_DTYPES
+from tests.encoding.encoder_cases import SPIKE_DTYPES, encode
 from tests.strategies import SEEDS, pixels
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ LINEAR = LatencyEncoder(num_steps=7)
 LOG = LatencyEncoder(num_steps=7, curve="log", threshold=0.1)
 UNCLIPPED = LatencyEncoder(num_steps=9, curve="log", tau=0.5, normalize=False, clip=False)
 DIRECT = DirectEncoder(num_steps=7)
+EVENTS = EventEncoder(num_steps=5, by="count", polarity="merged")
 BURST = BurstEncoder(num_steps=7, max_spikes=3, min_interval=1, max_interval=3)
 CERTAIN = [
     LINEAR,
@@ -54,11 +58,6 @@ CERTAIN = [
 SPIKING = [RATE, *CERTAIN]
 DETERMINISTIC = [*CERTAIN, DIRECT]
 ALL = [*SPIKING, DIRECT]
-KINDS = sorted({type(encoder) for encoder in ALL}, key=lambda kind: kind.__name__)
-
-
-def encode(encoder: Encoder, images: Tensor, seed: int = 0, **options: Any) -> Tensor:
-    return encoder(images, generator=torch.Generator().manual_seed(seed), **options)
 
 
 def shape_of(encoder: Encoder, images: tuple[int, ...]) -> tuple[int, ...]:
@@ -134,8 +133,8 @@ def test_one_timestep(encoder: Encoder) -> None:
     assert single(torch.ones(2, 3)).tolist() == [[[1.0] * 3] * 2]
 
 
-@pytest.mark.parametrize("encoder", ALL, ids=repr)
-def test_an_encoder_is_its_configuration(encoder: Any) -> None:
+@pytest.mark.parametrize("encoder", [*ALL, EVENTS], ids=repr)
+def test_configuration(encoder: Any) -> None:
     assert isinstance(encoder, Encoder)
     for twin in (pickle.loads(pickle.dumps(encoder)), copy.deepcopy(encoder), replace(encoder)):
         assert twin == encoder
@@ -143,6 +142,7 @@ def test_an_encoder_is_its_configuration(encoder: Any) -> None:
     assert replace(encoder, num_steps=70) != encoder
     with pytest.raises(FrozenInstanceError):
         encoder.num_steps = 3
+    assert get_encoder(**json.loads(json.dumps(describe_encoder(encoder)))) == encoder
 
 
 @pytest.mark.parametrize("encoder", ALL, ids=repr)
@@ -158,6 +158,7 @@ def test_binary_encoders_have_compact_spikes(encoder: Any) -> None:
 def test_timesteps_by_position_name_and_default(name: str) -> None:
     """All other options are named."""
     kind = type(get_encoder(name))
+    assert describe_encoder(kind())["name"] == name
     assert kind(25) == kind(num_steps=25) == get_encoder(name, 25)
     assert kind() == get_encoder(name) == Classifier(LeakyMLP(), name).encoder == kind(8)
     with pytest.raises(TypeError, match="positional"):
@@ -177,23 +178,9 @@ def test_timesteps_by_position_name_and_default(name: str) -> None:
         (torch.zeros(1, 2, dtype=torch.complex64), r"got torch.complex64"),
     ],
 )
-def test_invalid_images(images: Any, message: str) -> None:
+def test_wrong_images(images: Any, message: str) -> None:
     for encoder in ALL:
         with pytest.raises(ValueError, match=message):
             encoder(images)
         with pytest.raises(TypeError, match=r"got a ndarray; convert it with torch\.from_numpy"):
             encoder(np.zeros((1, 2)))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("num_steps", [0, True, 2.5, "25"])
-def test_num_steps_is_a_positive_integer(kind: Any, num_steps: Any) -> None:
-    with pytest.raises(ValueError, match=f"num_steps must be an integer >= 1; got {num_steps!r}"):
-        kind(num_steps=num_steps)
-
-
-@pytest.mark.parametrize("kind", [RateEncoder, LatencyEncoder])
-@pytest.mark.parametrize("first_spike_time", [-1, 5, 9, True, 1.0])
-def test_the_first_spike_lies_in_the_window(kind: Any, first_spike_time: Any) -> None:
-    with pytest.raises(ValueError, match=rf"integer in 0\.\.4 \(.*\); got {first_spike_time!r}"):
-        kind(num_steps=5, first_spike_time=first_spike_time)

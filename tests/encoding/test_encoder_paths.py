@@ -73,9 +73,9 @@ def test_rate_spikes_do_not_depend_on_the_path(
     for device in ACCELERATORS:
         if device == "mps" and torch.float64 in (images.dtype, dtype):
             continue  # which it does not have
-        result = encode(encoder, images.to(device), dtype, seed)
-        assert result.device.type == device
-        assert torch.equal(result.cpu(), spikes)
+        actual = encode(encoder, images.to(device), dtype, seed)
+        assert actual.device.type == device
+        assert torch.equal(actual.cpu(), spikes)
 
 
 @given(latency_encoders(), images())
@@ -160,13 +160,11 @@ def test_plain_torch_names_the_device_of_all_that_it_makes(
     assert all(torch.equal(made, encode(odd, BATCH, dtype)) for made in spikes)
 
 
-@EACH
-def test_torch_compile_makes_the_same_spikes(
-    encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype
-) -> None:
+@pytest.mark.parametrize("encoder", [RATE, LATENCY], ids=repr)
+def test_torch_compile_makes_the_same_spikes(encoder: RateEncoder | LatencyEncoder) -> None:
     compiled = torch.compile(encode, backend="eager")
     with warnings.catch_warnings():
         # It warns of graph breaks at the checks.
         warnings.simplefilter("ignore")
         for images in (BATCH, BATCH / 255):
-            assert torch.equal(compiled(encoder, images, dtype), encode(encoder, images, dtype))
+            assert torch.equal(compiled(encoder, images), encode(encoder, images))

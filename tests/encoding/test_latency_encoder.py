@@ -116,29 +116,3 @@ def test_the_logarithm_is_the_charging_time_of_a_leaky_membrane() -> None:
         membrane += step / encoder.tau * (images - membrane)
         reached[(membrane >= encoder.threshold) & (reached < 0)] = tick * step
     assert ((encoder.spike_times(images) - reached).abs() <= 0.5 + 0.05).all()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"threshold": -0.1}, r"threshold must lie in \[0, 1\) for the linear curve; got -0.1"),
-        ({"threshold": 1.0}, r"threshold must lie in \[0, 1\).*got 1.0"),
-        ({"threshold": math.nan}, r"threshold must lie in \[0, 1\).*got nan"),
-        ({"threshold": 0.0, "curve": "log"}, r"in \[1e-07, 1\) for the log curve; got 0.0"),
-        ({"threshold": 1e-30, "curve": "log"}, r"in \[1e-07, 1\) for the log curve; got 1e-30"),
-        ({"tau": 0.0}, "tau must be positive and finite; got 0.0"),
-        ({"tau": -1.0}, "tau must be positive and finite; got -1.0"),
-        ({"tau": math.inf}, "tau must be positive and finite; got inf"),
-        ({"tau": math.nan}, "tau must be positive and finite; got nan"),
-        ({"curve": "exponential"}, "curve must be 'linear' or 'log'; got 'exponential'"),
-        (
-            {"tau": 20.0, "normalize": False},
-            r"latest spike falls on timestep 20, after the last of num_steps=10: raise num_steps "
-            r"to 21, lower tau, or set normalize=True",
-        ),
-        ({"tau": 8.0, "normalize": False, "first_spike_time": 3}, "falls on timestep 11"),
-    ],
-)
-def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        LatencyEncoder(num_steps=10, **options)

@@ -81,8 +81,3 @@ def test_random_codes_use_the_generator() -> None:
         for seed in (1, 1, 2)
     )
     assert first == again != other
-
-
-def test_no_pixels() -> None:
-    with pytest.raises(ValueError, match=r"at least one pixel; got shape \(0, 28, 28\)"):
-        measure_code(RateEncoder(num_steps=4), torch.zeros(0, 28, 28))

@@ -62,13 +62,10 @@ READABLE = [
 
 
 @pytest.mark.parametrize("encoder", READABLE, ids=repr)
-def test_decoded_pixels_have_the_same_spikes(encoder: Any) -> None:
-    assert torch.equal(encoder(decoded(encoder)), encoder(GREYS))
-
-
-@pytest.mark.parametrize("encoder", [*READABLE, RateEncoder(num_steps=5, deterministic=True)])
-def test_decoding_is_monotonic(encoder: Any) -> None:
-    assert bool((decoded(encoder).diff() >= -ROUNDING).all())
+def test_decoded_pixels(encoder: Any) -> None:
+    pixels = decoded(encoder)
+    assert bool((pixels.diff() >= -ROUNDING).all())
+    assert torch.equal(encoder(pixels), encoder(GREYS))
 
 
 RESOLUTIONS = [
@@ -79,6 +76,7 @@ RESOLUTIONS = [
     (PhaseEncoder(num_steps=3), 1 / 8),
     (BurstEncoder(num_steps=25, max_spikes=5), 0.5 / 5),
     (BurstEncoder(num_steps=40, max_spikes=3, min_interval=1, max_interval=20), 0.5 / 3),
+    (RateEncoder(num_steps=5, deterministic=True), 0.5 / 5),
     (RateEncoder(num_steps=25, deterministic=True), 0.5 / 25),
     (RateEncoder(num_steps=25, deterministic=True, first_spike_time=5), 0.5 / 20),
     (RateEncoder(num_steps=25, deterministic=True, gain=0.5, offset=0.25), 0.5 / 25 / 0.5),
@@ -88,9 +86,11 @@ RESOLUTIONS = [
 
 @pytest.mark.parametrize(("encoder", "resolution"), RESOLUTIONS)
 def test_the_resolution_of_decoded_pixels(encoder: Any, resolution: float) -> None:
-    error = (decoded(encoder) - BRIGHTNESS).abs().max()
+    pixels = decoded(encoder)
+    error = (pixels - BRIGHTNESS).abs().max()
     assert error <= resolution + ROUNDING
     assert error >= resolution / 4
+    assert bool((pixels.diff() >= -ROUNDING).all())
 
 
 def test_random_rates_are_decoded_within_their_error() -> None:
@@ -103,9 +103,9 @@ def test_random_rates_are_decoded_within_their_error() -> None:
 @given(st.integers(0, 255), st.integers(1, 60))
 def test_evenly_spaced_spikes_are_never_half_a_spike_off(grey: int, num_steps: int) -> None:
     spikes = RateEncoder(num_steps=num_steps, deterministic=True)(torch.full((1,), grey).byte())
-    wanted = torch.arange(1, num_steps + 1).double() * (grey / 255)
+    expected = torch.arange(1, num_steps + 1).double() * (grey / 255)
     # No multiple of a grey value ends in one half, so that rounding cannot reach the bound.
-    assert bool(((spikes[:, 0].cumsum(0) - wanted).abs() <= 0.5).all())
+    assert bool(((spikes[:, 0].cumsum(0) - expected).abs() <= 0.5).all())
 
 
 @given(pixels(), st.integers(1, 12), st.sampled_from([0.1, 0.25, 0.3, 1.0]))
@@ -187,36 +187,3 @@ def test_a_field_fires_first_for_what_it_prefers() -> None:
         nearest = torch.linspace(0, 1, 1001)[times[field] == times[field].min()]
         assert abs(nearest.mean().item() - preferred) < 0.01
     assert bool(spikes.any(0).any(0).all())
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: DeltaEncoder(num_steps=5, threshold=0.0), r"threshold must lie in \(0, 1\]"),
-        (lambda: DeltaEncoder(num_steps=5, threshold=math.nan), "threshold must lie in"),
-        (lambda: PhaseEncoder(num_steps=5, num_phases=0), r"an integer in 1\.\.16; got 0"),
-        (lambda: PhaseEncoder(num_steps=5, num_phases=17), r"an integer in 1\.\.16; got 17"),
-        (lambda: PhaseEncoder(num_steps=5, num_phases=True), "got True"),
-        (lambda: BurstEncoder(num_steps=50, max_spikes=0), r"integers in 1\.\.100000; got 0, 1, 2"),
-        (lambda: BurstEncoder(num_steps=50, min_interval=1.5), r"got 4, 1\.5, 2"),
-        (lambda: BurstEncoder(num_steps=50, min_interval=6), "must not exceed max_interval"),
-        (lambda: BurstEncoder(num_steps=9, max_spikes=10**9), "got 1000000000, 1, 2"),
-        (lambda: RateEncoder(num_steps=5, gain=-1), r"no pixel would ever fire with gain=-1 and"),
-        (lambda: RateEncoder(num_steps=5, gain=-1, offset=-0.1), "offset=1 inverts an image"),
-        (lambda: BurstEncoder(num_steps=6), "the longest burst ends on timestep"),
-        (lambda: RankOrderEncoder(num_steps=5, threshold=1.0), r"must lie in \[0, 1\)"),
-        (lambda: PopulationEncoder(num_steps=5, num_fields=2), "integer >= 3; got 2"),
-        (lambda: PopulationEncoder(num_steps=5, overlap=0.0), "positive and finite; got 0"),
-        (lambda: PopulationEncoder(num_steps=5, threshold=0.0), r"must lie in \(0, 1\)"),
-        (lambda: PopulationEncoder(num_steps=5, overlap=8.0), "would be silent"),
-        (lambda: PhaseEncoder(num_steps=5).decode(torch.zeros(4, 1, 3)), r"T = 5 .*\(4, 1, 3\)"),
-        (lambda: PhaseEncoder(num_steps=5).decode(torch.zeros(5)), r"T = 5 .*\(5,\)"),
-        (
-            lambda: RateEncoder(num_steps=5, gain=0.0).decode(torch.zeros(5, 1, 3)),
-            "do not depend on the image",
-        ),
-    ],
-)
-def test_invalid_options(make: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make()

@@ -1,0 +1,145 @@
+"""Messages on wrong arguments of encoders."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from spikemnist.data import EventBatch
+from spikemnist.encoding import (
+    ENCODERS,
+    BurstEncoder,
+    DeltaEncoder,
+    EventEncoder,
+    LatencyEncoder,
+    PhaseEncoder,
+    PopulationEncoder,
+    RankOrderEncoder,
+    RateEncoder,
+    get_encoder,
+    measure_code,
+    register_encoder,
+)
+from tests.event_recordings import random_events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+latency = partial(LatencyEncoder, 10)
+SPIKES = torch.zeros(5, 1, 3)
+NOT_SINGLE = "gain and offset must be finite in single precision; got"
+BEYOND_THE_WINDOW = (
+    r"latest spike falls on timestep 20, after the last of num_steps=10: raise num_steps "
+    r"to 21, lower tau, or set normalize=True"
+)
+NO_NAME = r"takes the encoder's name, as in @register_encoder\('my"
+EVENTS = EventBatch.gather([random_events(5, 0, (5, 7))], (5, 7))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("num_steps", [0, True, 2.5, "25"])
+def test_num_steps(name: str, num_steps: Any) -> None:
+    with pytest.raises(ValueError, match=f"num_steps must be an integer >= 1; got {num_steps!r}"):
+        get_encoder(name, num_steps=num_steps)
+
+
+@pytest.mark.parametrize("kind", [RateEncoder, LatencyEncoder])
+@pytest.mark.parametrize("first_spike_time", [-1, 5, 9, True, 1.0])
+def test_first_spike_time(kind: Any, first_spike_time: Any) -> None:
+    with pytest.raises(ValueError, match=rf"integer in 0\.\.4 \(.*\); got {first_spike_time!r}"):
+        kind(num_steps=5, first_spike_time=first_spike_time)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: RateEncoder(5, gain=math.nan), NOT_SINGLE),
+        (lambda: RateEncoder(5, offset=math.inf), NOT_SINGLE),
+        (lambda: RateEncoder(5, gain=1e39), NOT_SINGLE),
+        (lambda: RateEncoder(5, gain=-1), r"no pixel would ever fire with gain=-1 and"),
+        (lambda: RateEncoder(5, gain=-1, offset=-0.1), "offset=1 inverts an image"),
+        (lambda: RateEncoder(5, gain=0.0).decode(SPIKES), "do not depend on the image"),
+        (
+            lambda: latency(threshold=-0.1),
+            r"threshold must lie in \[0, 1\) for the linear curve; got -0.1",
+        ),
+        (lambda: latency(threshold=1.0), r"threshold must lie in \[0, 1\).*got 1.0"),
+        (lambda: latency(threshold=math.nan), r"threshold must lie in \[0, 1\).*got nan"),
+        (
+            lambda: latency(threshold=0.0, curve="log"),
+            r"in \[1e-07, 1\) for the log curve; got 0.0",
+        ),
+        (
+            lambda: latency(threshold=1e-30, curve="log"),
+            r"in \[1e-07, 1\) for the log curve; got 1e-30",
+        ),
+        (lambda: latency(tau=0.0), "tau must be positive and finite; got 0.0"),
+        (lambda: latency(tau=-1.0), "tau must be positive and finite; got -1.0"),
+        (lambda: latency(tau=math.inf), "tau must be positive and finite; got inf"),
+        (lambda: latency(tau=math.nan), "tau must be positive and finite; got nan"),
+        (
+            lambda: latency(curve="exponential"),
+            "curve must be 'linear' or 'log'; got 'exponential'",
+        ),
+        (lambda: latency(tau=20.0, normalize=False), BEYOND_THE_WINDOW),
+        (lambda: latency(tau=8.0, normalize=False, first_spike_time=3), "falls on timestep 11"),
+        (lambda: DeltaEncoder(5, threshold=0.0), r"threshold must lie in \(0, 1\]"),
+        (lambda: DeltaEncoder(5, threshold=math.nan), "threshold must lie in"),
+        (lambda: PhaseEncoder(5, num_phases=0), r"an integer in 1\.\.16; got 0"),
+        (lambda: PhaseEncoder(5, num_phases=17), r"an integer in 1\.\.16; got 17"),
+        (lambda: PhaseEncoder(5, num_phases=True), "got True"),
+        (lambda: PhaseEncoder(5).decode(torch.zeros(4, 1, 3)), r"T = 5 .*\(4, 1, 3\)"),
+        (lambda: PhaseEncoder(5).decode(torch.zeros(5)), r"T = 5 .*\(5,\)"),
+        (lambda: BurstEncoder(50, max_spikes=0), r"integers in 1\.\.100000; got 0, 1, 2"),
+        (lambda: BurstEncoder(50, min_interval=1.5), r"got 4, 1\.5, 2"),
+        (lambda: BurstEncoder(50, min_interval=6), "must not exceed max_interval"),
+        (lambda: BurstEncoder(9, max_spikes=10**9), "got 1000000000, 1, 2"),
+        (lambda: BurstEncoder(6), "the longest burst ends on timestep"),
+        (lambda: RankOrderEncoder(5, threshold=1.0), r"must lie in \[0, 1\)"),
+        (lambda: PopulationEncoder(5, num_fields=2), "integer >= 3; got 2"),
+        (lambda: PopulationEncoder(5, overlap=0.0), "positive and finite; got 0"),
+        (lambda: PopulationEncoder(5, threshold=0.0), r"must lie in \(0, 1\)"),
+        (lambda: PopulationEncoder(5, overlap=8.0), "would be silent"),
+        (lambda: EventEncoder(4, by="event"), "by must be 'time' or 'count'; got 'event'"),
+        (lambda: EventEncoder(4, polarity="x"), "polarity must be 'channels' or 'merged'; got 'x'"),
+        (
+            lambda: EventEncoder(4, duration=0),
+            r"duration must be an integer >= 1 \(microseconds\) or None; got 0",
+        ),
+        (lambda: EventEncoder(4, duration=1.5), "duration must be an integer"),
+        (lambda: EventEncoder(4, duration=5, by="count"), "duration has no effect with by='count'"),
+        (
+            lambda: measure_code(RateEncoder(4), torch.zeros(0, 28)),
+            r"at least one pixel; got shape \(0, 28\)",
+        ),
+    ],
+)
+def test_values(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: get_encoder("rate", num_steps=3, volume=11), "volume"),
+        # Without parentheses, the decorator gets the class.
+        (lambda: register_encoder(LatencyEncoder), NO_NAME),
+        (lambda: register_encoder(""), NO_NAME),
+        (
+            lambda: EventEncoder(3)(SPIKES),
+            r"needs an EventBatch, .* got Tensor\. Use another encoder",
+        ),
+        (
+            lambda: LatencyEncoder(3)(EVENTS),
+            "images must be a tensor; got an EventBatch, which needs an EventEncoder",
+        ),
+    ],
+)
+def test_types(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        call()
