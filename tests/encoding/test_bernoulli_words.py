@@ -86,7 +86,7 @@ def test_bits_are_the_spikes_of_each_image_alone(
 
 
 @pytest.mark.usefixtures("threads")
-def test_any_number_of_threads_makes_the_same_bits() -> None:
+def test_number_of_threads() -> None:
     encoder = RateEncoder(num_steps=40, gain=0.5)
     images, seeds = images_of(7, 60, 784, torch.uint8, 0.3), seeds_of(7, 60)
     results = []

@@ -67,7 +67,7 @@ def shape_of(encoder: Encoder, images: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @given(pixels(), st.sampled_from(SPIKING), st.sampled_from(SPIKE_DTYPES))
-def test_spikes_are_binary_with_time_first(
+def test_values_shape_and_dtype_of_spikes(
     images: Tensor, encoder: Encoder, dtype: torch.dtype
 ) -> None:
     spikes = encode(encoder, images, dtype=dtype)
@@ -79,7 +79,7 @@ def test_spikes_are_binary_with_time_first(
 
 
 @given(pixels(), st.sampled_from(ALL))
-def test_dtypes_of_images_agree(images: Tensor, encoder: Encoder) -> None:
+def test_dtypes_of_images(images: Tensor, encoder: Encoder) -> None:
     for dtype in (torch.float32, torch.float64):
         assert torch.equal(encode(encoder, images), encode(encoder, images.to(dtype) / 255))
     for dtype in (torch.float16, torch.bfloat16):
@@ -88,14 +88,14 @@ def test_dtypes_of_images_agree(images: Tensor, encoder: Encoder) -> None:
 
 
 @given(pixels(min_batch=1), st.sampled_from(DETERMINISTIC))
-def test_an_image_has_the_same_spikes_in_any_batch(images: Tensor, encoder: Encoder) -> None:
+def test_images_alone_and_in_a_batch(images: Tensor, encoder: Encoder) -> None:
     together = encoder(images)
     for index in range(len(images)):
         assert torch.equal(together[:, index : index + 1], encoder(images[index : index + 1]))
 
 
 @given(pixels(), st.sampled_from(ALL), SEEDS)
-def test_a_call_changes_nothing(images: Tensor, encoder: Encoder, seed: int) -> None:
+def test_calls_have_no_effects(images: Tensor, encoder: Encoder, seed: int) -> None:
     before, random_state = images.clone(), torch.get_rng_state()
     first = encode(encoder, images, seed)
     assert torch.equal(first, encode(encoder, images, seed))
@@ -104,7 +104,7 @@ def test_a_call_changes_nothing(images: Tensor, encoder: Encoder, seed: int) -> 
 
 
 @pytest.mark.parametrize("encoder", ALL, ids=repr)
-def test_memory_layout_does_not_matter(encoder: Encoder) -> None:
+def test_memory_layout(encoder: Encoder) -> None:
     images = torch.rand(5, 6, 4, generator=torch.Generator().manual_seed(0)).permute(2, 0, 1)
     assert not images.is_contiguous()
     assert torch.equal(encode(encoder, images), encode(encoder, images.contiguous()))
@@ -146,7 +146,7 @@ def test_configuration(encoder: Any) -> None:
 
 
 @pytest.mark.parametrize("encoder", ALL, ids=repr)
-def test_binary_encoders_have_compact_spikes(encoder: Any) -> None:
+def test_compact_spikes(encoder: Any) -> None:
     images = torch.linspace(0, 1, 12).view(3, 4)
     classifier = Classifier(LeakyMLP(4, ()), encoder)
     compact = classifier.encode(images, generator=torch.Generator().manual_seed(0))
@@ -155,7 +155,7 @@ def test_binary_encoders_have_compact_spikes(encoder: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_timesteps_by_position_name_and_default(name: str) -> None:
+def test_timesteps_by_position_and_default(name: str) -> None:
     """All other options are named."""
     kind = type(get_encoder(name))
     assert describe_encoder(kind())["name"] == name

@@ -99,7 +99,7 @@ def test_pixels_out_of_range_are_refused_on_either_path(value: float) -> None:
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("encoder", [RATE, LATENCY], ids=repr)
-def test_spikes_do_not_depend_on_the_number_of_threads(
+def test_number_of_threads(
     encoder: RateEncoder | LatencyEncoder,
 ) -> None:
     ramp = torch.arange(112 * 784).view(112, 784)
@@ -114,7 +114,7 @@ def test_spikes_do_not_depend_on_the_number_of_threads(
 
 
 @EACH
-def test_spikes_share_no_memory(encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype) -> None:
+def test_memory_of_spikes(encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype) -> None:
     """A buffer is zeroed before it is used again, and not used while something refers to it."""
     before = encode(encoder, BATCH, dtype)
     copy = before.clone()
@@ -133,7 +133,7 @@ def test_spikes_share_no_memory(encoder: RateEncoder | LatencyEncoder, dtype: to
 
 
 @EACH
-def test_images_of_any_kind(encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype) -> None:
+def test_kinds_of_images(encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype) -> None:
     floating = BATCH / 255
     expected = encode(encoder, floating, dtype)
     assert torch.equal(encode(encoder, torch.nn.Parameter(floating), dtype), expected)
@@ -150,9 +150,7 @@ def test_images_of_any_kind(encoder: RateEncoder | LatencyEncoder, dtype: torch.
 
 
 @EACH
-def test_plain_torch_names_the_device_of_all_that_it_makes(
-    encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype
-) -> None:
+def test_devices_in_plain_torch(encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype) -> None:
     """A tensor without a device would be on the default device, here meta."""
     odd = replace(encoder, num_steps=24)  # no other test has filled its table
     with plain_torch(), torch.device("meta"):
@@ -161,7 +159,7 @@ def test_plain_torch_names_the_device_of_all_that_it_makes(
 
 
 @pytest.mark.parametrize("encoder", [RATE, LATENCY], ids=repr)
-def test_torch_compile_makes_the_same_spikes(encoder: RateEncoder | LatencyEncoder) -> None:
+def test_torch_compile(encoder: RateEncoder | LatencyEncoder) -> None:
     compiled = torch.compile(encode, backend="eager")
     with warnings.catch_warnings():
         # It warns of graph breaks at the checks.

@@ -60,15 +60,13 @@ def one_by_one(encoder: EventEncoder, batch: EventBatch) -> Tensor:
 
 
 @given(encoders(), batches(), st.sampled_from(SPIKE_DTYPES))
-def test_each_event_falls_into_its_timestep(
-    encoder: EventEncoder, batch: EventBatch, dtype: torch.dtype
-) -> None:
+def test_timesteps_of_events(encoder: EventEncoder, batch: EventBatch, dtype: torch.dtype) -> None:
     spikes = encoder(batch, dtype=dtype)
     assert spikes.dtype == dtype
     assert torch.equal(spikes.float(), one_by_one(encoder, batch))
 
 
-def test_the_corners_of_the_sensor_and_of_time() -> None:
+def test_corners_of_the_sensor_and_of_time() -> None:
     events = np.array([(0, 0, 0, 0), (9, 33, 0, 1), (10, 0, 33, 0), (19, 33, 33, 1)], EVENT)
     batch = EventBatch.gather([events], (34, 34))
     spikes = EventEncoder(num_steps=2)(batch)

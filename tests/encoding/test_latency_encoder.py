@@ -47,7 +47,7 @@ def away_from_ties(times: Tensor) -> Tensor:
 
 
 @given(latency_encoders())
-def test_times_are_the_closed_form(encoder: LatencyEncoder) -> None:
+def test_closed_form_of_times(encoder: LatencyEncoder) -> None:
     expected = exact_times(encoder, GREYS)
     times = encoder.spike_times(GREYS)
     sure = away_from_ties(expected)
@@ -56,7 +56,7 @@ def test_times_are_the_closed_form(encoder: LatencyEncoder) -> None:
 
 
 @given(latency_encoders(), pixels())
-def test_every_pixel_fires_once_or_is_clipped(encoder: LatencyEncoder, images: Tensor) -> None:
+def test_one_spike_for_each_pixel(encoder: LatencyEncoder, images: Tensor) -> None:
     below = images.float() / 255 < single(encoder.threshold)
     expected = torch.where(below & encoder.clip, 0, 1)
     assert torch.equal(encoder(images).sum(0).long(), expected)
@@ -64,7 +64,7 @@ def test_every_pixel_fires_once_or_is_clipped(encoder: LatencyEncoder, images: T
 
 @pytest.mark.parametrize("curve", ["linear", "log"])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
-def test_a_pixel_at_the_threshold_fires(curve: Any, dtype: torch.dtype) -> None:
+def test_pixels_at_the_threshold(curve: Any, dtype: torch.dtype) -> None:
     encoder = LatencyEncoder(num_steps=9, threshold=0.2, curve=curve)
     greys = torch.tensor([[50, 51, 52]], dtype=torch.uint8)  # 51 / 255 = 0.2
     images = greys if dtype == torch.uint8 else greys.to(dtype) / 255
@@ -73,7 +73,7 @@ def test_a_pixel_at_the_threshold_fires(curve: Any, dtype: torch.dtype) -> None:
 
 @given(latency_encoders(), pixels(min_batch=1))
 @example(LatencyEncoder(num_steps=1), torch.tensor([[0, 2, 3, 255]], dtype=torch.uint8))
-def test_equals_snntorch(encoder: LatencyEncoder, images: Tensor) -> None:
+def test_latency_of_snntorch(encoder: LatencyEncoder, images: Tensor) -> None:
     if encoder.curve == "log" and encoder.normalize:
         # snnTorch stretches by the latest spike of the batch: give it one at the threshold.
         images = torch.cat([images, torch.zeros_like(images[:1])])
@@ -93,7 +93,7 @@ def test_equals_snntorch(encoder: LatencyEncoder, images: Tensor) -> None:
 
 @given(st.floats(0.02, 0.99), st.floats(0.5, 8), st.integers(1, 150))
 @example(threshold=0.5, tau=5.0, num_steps=77)
-def test_no_spike_is_lost_behind_the_window(threshold: float, tau: float, num_steps: int) -> None:
+def test_latest_spikes_within_the_window(threshold: float, tau: float, num_steps: int) -> None:
     """Double precision images once fired a timestep later than the check had allowed for."""
     options: dict[str, Any] = {"curve": "log", "threshold": threshold, "tau": tau, "clip": False}
     try:
@@ -105,7 +105,7 @@ def test_no_spike_is_lost_behind_the_window(threshold: float, tau: float, num_st
         assert encoder(images.to(dtype)).sum(0).tolist() == [[1.0] * 4]
 
 
-def test_the_logarithm_is_the_charging_time_of_a_leaky_membrane() -> None:
+def test_charging_time_of_a_leaky_membrane() -> None:
     """Euler steps of dU/dt = (x - U) / tau reach the threshold at the time of the code."""
     encoder = LatencyEncoder(num_steps=700, curve="log", tau=40.0, threshold=0.2, normalize=False)
     images = torch.tensor([[0.25, 0.4, 0.7, 1.0]])

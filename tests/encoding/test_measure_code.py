@@ -42,7 +42,7 @@ class Noisy:
         return 0.5 + self.by * signs
 
 
-def test_the_closed_form_of_a_known_error() -> None:
+def test_closed_form_of_a_known_error() -> None:
     grey = torch.full((2, 100), 0.5)
     measure = measure_code(Noisy(by=0.25), grey)
     assert measure.error == pytest.approx(0.25)
@@ -55,7 +55,7 @@ def test_the_closed_form_of_a_known_error() -> None:
     assert measure.bits_per_spike == pytest.approx(expected, rel=1e-5)
 
 
-def test_fewer_spikes_carry_more_bits_each() -> None:
+def test_bits_per_spike() -> None:
     once, twice = (measure_code(PhaseEncoder(num_steps=steps), IMAGES) for steps in (8, 16))
     assert once.error == twice.error == 0
     assert once.spikes is not None
@@ -63,7 +63,7 @@ def test_fewer_spikes_carry_more_bits_each() -> None:
     assert once.bits_per_spike == pytest.approx(2 * (twice.bits_per_spike or 0))
 
 
-def test_missing_measures_are_none() -> None:
+def test_missing_measures() -> None:
     direct = measure_code(DirectEncoder(num_steps=4), IMAGES)
     assert (direct.spikes, direct.bits_per_spike) == (None, None)
     assert direct.error == pytest.approx(0, abs=1e-7)
@@ -74,7 +74,7 @@ def test_missing_measures_are_none() -> None:
     assert (silent.spikes, silent.error, silent.bits_per_spike) == (0, 0, None)
 
 
-def test_random_codes_use_the_generator() -> None:
+def test_generator_of_random_codes() -> None:
     encoder = RateEncoder(num_steps=9)
     first, again, other = (
         measure_code(encoder, IMAGES, generator=torch.Generator().manual_seed(seed))

@@ -85,7 +85,7 @@ RESOLUTIONS = [
 
 
 @pytest.mark.parametrize(("encoder", "resolution"), RESOLUTIONS)
-def test_the_resolution_of_decoded_pixels(encoder: Any, resolution: float) -> None:
+def test_resolution_of_decoded_pixels(encoder: Any, resolution: float) -> None:
     pixels = decoded(encoder)
     error = (pixels - BRIGHTNESS).abs().max()
     assert error <= resolution + ROUNDING
@@ -93,7 +93,7 @@ def test_the_resolution_of_decoded_pixels(encoder: Any, resolution: float) -> No
     assert bool((pixels.diff() >= -ROUNDING).all())
 
 
-def test_random_rates_are_decoded_within_their_error() -> None:
+def test_decoded_random_rates() -> None:
     encoder = RateEncoder(num_steps=2000)
     spikes = encoder(GREYS, generator=torch.Generator().manual_seed(0))
     spread = (BRIGHTNESS * (1 - BRIGHTNESS) / 2000).sqrt()
@@ -101,7 +101,7 @@ def test_random_rates_are_decoded_within_their_error() -> None:
 
 
 @given(st.integers(0, 255), st.integers(1, 60))
-def test_evenly_spaced_spikes_are_never_half_a_spike_off(grey: int, num_steps: int) -> None:
+def test_evenly_spaced_spikes(grey: int, num_steps: int) -> None:
     spikes = RateEncoder(num_steps=num_steps, deterministic=True)(torch.full((1,), grey).byte())
     expected = torch.arange(1, num_steps + 1).double() * (grey / 255)
     # No multiple of a grey value ends in one half, so that rounding cannot reach the bound.
@@ -109,7 +109,7 @@ def test_evenly_spaced_spikes_are_never_half_a_spike_off(grey: int, num_steps: i
 
 
 @given(pixels(), st.integers(1, 12), st.sampled_from([0.1, 0.25, 0.3, 1.0]))
-def test_delta_code_follows_its_estimate(images: Tensor, num_steps: int, threshold: float) -> None:
+def test_estimate_of_the_delta_code(images: Tensor, num_steps: int, threshold: float) -> None:
     spikes = DeltaEncoder(num_steps=num_steps, threshold=threshold)(images)
     x, estimate = images.double() / 255, torch.zeros(images.shape, dtype=torch.float64)
     for step in spikes:
@@ -119,7 +119,7 @@ def test_delta_code_follows_its_estimate(images: Tensor, num_steps: int, thresho
         estimate += threshold * step
 
 
-def test_phase_code_spells_binary_numbers() -> None:
+def test_binary_numbers_of_the_phase_code() -> None:
     spikes = PhaseEncoder(num_steps=16)(GREYS)[:, 0].long()
     for grey in range(256):
         assert "".join(map(str, spikes[:8, grey].tolist())) == f"{grey:08b}"
@@ -127,9 +127,7 @@ def test_phase_code_spells_binary_numbers() -> None:
 
 
 @given(st.integers(0, 255), st.integers(1, 9), st.integers(1, 4), st.integers(0, 6))
-def test_a_burst_has_its_number_and_its_interval(
-    grey: int, most: int, shortest: int, spread: int
-) -> None:
+def test_number_and_interval_of_a_burst(grey: int, most: int, shortest: int, spread: int) -> None:
     longest = shortest + spread
     encoder = BurstEncoder(
         num_steps=100, max_spikes=most, min_interval=shortest, max_interval=longest
@@ -142,7 +140,7 @@ def test_a_burst_has_its_number_and_its_interval(
 
 @pytest.mark.parametrize("most", range(2, 12))
 @pytest.mark.parametrize("interval", [(1, 1), (2, 5), (1, 30)])
-def test_a_burst_asks_for_the_window_that_it_needs(most: int, interval: tuple[int, int]) -> None:
+def test_window_of_a_burst(most: int, interval: tuple[int, int]) -> None:
     options = {"max_spikes": most, "min_interval": interval[0], "max_interval": interval[1]}
     spikes = BurstEncoder(num_steps=400, **options)(torch.linspace(0, 1, 4001)[None])
     latest = int(spikes.flatten(1).any(1).nonzero().max())
@@ -152,7 +150,7 @@ def test_a_burst_asks_for_the_window_that_it_needs(most: int, interval: tuple[in
 
 
 @given(pixels(min_batch=1), st.integers(1, 20))
-def test_rank_order_is_the_order_of_brightness(images: Tensor, num_steps: int) -> None:
+def test_rank_order_and_brightness(images: Tensor, num_steps: int) -> None:
     flat = images.reshape(len(images), -1)
     spikes = RankOrderEncoder(num_steps=num_steps)(flat)
     assert torch.equal(spikes.sum(0) > 0, flat > 0)
@@ -166,18 +164,18 @@ def test_rank_order_is_the_order_of_brightness(images: Tensor, num_steps: int) -
 
 
 @given(pixels(min_batch=1), st.integers(1, 20))
-def test_rank_order_ignores_contrast_and_gamma(images: Tensor, num_steps: int) -> None:
+def test_rank_order_contrast_and_gamma(images: Tensor, num_steps: int) -> None:
     encoder, x = RankOrderEncoder(num_steps=num_steps), images.double() / 255
     for changed in (x * 0.3, x**2, x.sqrt()):
         assert torch.equal(encoder(changed), encoder(images))
 
 
-def test_rank_order_uses_the_window_to_its_end() -> None:
+def test_rank_order_in_the_whole_window() -> None:
     spikes = RankOrderEncoder(num_steps=5)(torch.arange(1, 101)[None].byte())
     assert spikes.sum((1, 2)).tolist() == [20.0] * 5
 
 
-def test_a_field_fires_first_for_what_it_prefers() -> None:
+def test_preferred_pixels_of_fields() -> None:
     encoder = PopulationEncoder(num_steps=100, num_fields=6)
     spikes = encoder(torch.linspace(0, 1, 1001)[None])[:, 0]
     times = torch.where(spikes.any(0), spikes.argmax(0), 100)

@@ -36,7 +36,7 @@ def largest_deviation(probability: Tensor, draws: int, *, chance: float = 1e-9) 
     st.floats(-1, 1),
     st.integers(0, 10),
 )
-def test_the_mean_is_the_pixel(seed: int, gain: float, offset: float, first: int) -> None:
+def test_mean_over_time(seed: int, gain: float, offset: float, first: int) -> None:
     encoder = RateEncoder(num_steps=2000, gain=gain, offset=offset, first_spike_time=first)
     spikes = encode(encoder, GREYS, seed)
     assert not spikes[:first].any()
@@ -47,7 +47,7 @@ def test_the_mean_is_the_pixel(seed: int, gain: float, offset: float, first: int
     assert ((rate - probability).abs() <= tolerance).all()
 
 
-def test_the_distribution_is_that_of_snntorch() -> None:
+def test_distribution_of_snntorch() -> None:
     encoder = RateEncoder(num_steps=2000, gain=1.5, offset=-0.25)
     with torch.random.fork_rng(devices=[]), plain_torch():
         torch.manual_seed(0)
@@ -77,7 +77,7 @@ def spikes_by_the_definition(encoder: RateEncoder, images: Tensor, seed: int) ->
 @given(
     pixels(), SEEDS, st.floats(0, 2, width=32), st.floats(-0.5, 0.5, width=32), st.integers(1, 7)
 )
-def test_spikes_are_those_of_the_definition(
+def test_definition_of_spikes(
     images: Tensor, seed: int, gain: float, offset: float, num_steps: int
 ) -> None:
     encoder = RateEncoder(
@@ -88,7 +88,7 @@ def test_spikes_are_those_of_the_definition(
     assert torch.equal(encode(encoder, images, seed), expected)
 
 
-def test_a_seed_means_the_same_spikes_on_every_machine() -> None:
+def test_spikes_of_a_seed() -> None:
     """A change here changes the results of every seed."""
     images = torch.tensor([[0, 32, 128, 224, 255]], dtype=torch.uint8)
     spikes = encode(RateEncoder(num_steps=7), images, seed=0).int()
@@ -96,7 +96,7 @@ def test_a_seed_means_the_same_spikes_on_every_machine() -> None:
     assert rows == ["00011", "00111", "01011", "00011", "00111", "01011", "00011"]
 
 
-def test_without_a_generator_torchs_own_is_the_source() -> None:
+def test_generator_of_torch_by_default() -> None:
     images = torch.full((2, 50), 0.5)
     encoder = RateEncoder(num_steps=5)
     with torch.random.fork_rng(devices=[]):
@@ -108,7 +108,7 @@ def test_without_a_generator_torchs_own_is_the_source() -> None:
     assert torch.equal(encoder(images, generator=torch.Generator().manual_seed(3)), first)
 
 
-def test_a_probability_is_rounded_to_the_resolution() -> None:
+def test_rounding_of_probabilities() -> None:
     unit = 2.0**-32
     given = [0, 0.4 * unit, 0.6 * unit, 1.5 * unit, 2.5 * unit, 0.3, 1 - 2.0**-24, 1, 2.0**-149]
     bounds = code_pixels(RateEncoder(num_steps=5), torch.tensor([given])).numbers()

@@ -53,7 +53,7 @@ def test_names() -> None:
         ("morse", ""),
     ],
 )
-def test_an_unknown_name_lists_the_known_and_the_closest(name: str, hint: str) -> None:
+def test_unknown_names(name: str, hint: str) -> None:
     known = ", ".join(available_encoders())
     with pytest.raises(ValueError, match="unknown encoder") as caught:
         get_encoder(name, num_steps=3)
@@ -63,7 +63,7 @@ def test_an_unknown_name_lists_the_known_and_the_closest(name: str, hint: str) -
     )
 
 
-def test_a_package_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = EntryPoint("dusk", "dusk_encoders:DuskEncoder", "spikemnist.encoders")
     monkeypatch.setattr("importlib.metadata.entry_points", EntryPoints([broken]).select)
     assert "dusk" in available_encoders()
@@ -72,7 +72,7 @@ def test_a_package_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("own_names")
-def test_the_decorator_adds_a_name() -> None:
+def test_decorator() -> None:
     assert register_encoder("edge")(EdgeEncoder) is EdgeEncoder
     assert "edge" in available_encoders()
     assert get_encoder("edge", num_steps=4, strength=2.0) == EdgeEncoder(num_steps=4, strength=2.0)
@@ -84,7 +84,7 @@ def test_the_decorator_adds_a_name() -> None:
 
 
 @pytest.mark.usefixtures("own_names")
-def test_a_name_is_taken_once() -> None:
+def test_names_that_are_taken() -> None:
     with pytest.raises(
         ValueError, match=r"'rate' is already used by spikemnist\.encoding\.rate\.RateEnc"
     ):
@@ -99,7 +99,7 @@ def test_a_name_is_taken_once() -> None:
 
 
 @pytest.mark.usefixtures("own_names")
-def test_what_cannot_be_described_is_named_with_the_remedy() -> None:
+def test_encoders_that_cannot_be_described() -> None:
     class Plain:
         num_steps = 3
 
