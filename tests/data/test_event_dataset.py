@@ -178,43 +178,6 @@ def test_stabilize_drops_events_beyond_the_sensor() -> None:
     assert still[["x", "y"]].tolist() == [(30, 26)]
 
 
-@pytest.mark.parametrize(
-    ("events", "error", "message"),
-    [
-        (np.zeros(3), TypeError, "recording 0 is float64; expected a NumPy array of dtype"),
-        ([(0, 0, 0, True)], TypeError, "recording 0 is list; expected a NumPy array"),
-        (np.array([(0, 4, 0, 1)], EVENT), ValueError, r"\(4, 0\) to \(4, 0\).*4 columns and 3"),
-        (np.array([(0, 0, 3, 1)], EVENT), ValueError, r"on a sensor of 4 columns and 3 rows"),
-        (np.array([(0, -1, 0, 1)], EVENT), ValueError, r"\(-1, 0\) to \(-1, 0\)"),
-        (np.array([(5, 0, 0, 1), (4, 0, 0, 1)], EVENT), ValueError, "has a decreasing time"),
-    ],
-)
-def test_wrong_recordings(events: object, error: type[Exception], message: str) -> None:
-    data = EventDataset([events], torch.tensor([0]), (3, 4))
-    with pytest.raises(error, match=message):
-        next(data.batches(1))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        (([], torch.zeros(1).long(), (3, 4)), ValueError, "0 recordings but 1 labels"),
-        (([1], [0], (3, 4)), TypeError, "labels must be a torch.Tensor .*; got a list"),
-        (([1], torch.tensor([0]), (0, 4)), ValueError, r"sensor must be .*; got \(0, 4\)"),
-    ],
-)
-def test_wrong_arguments(arguments: tuple, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        EventDataset(*arguments)
-
-
-def test_transforms_out_of_range() -> None:
+def test_crop_beyond_the_sensor() -> None:
     with pytest.raises(ValueError, match="window of 35 x 3 does not fit into a sensor of 34 x 34"):
         dataset().transformed(Crop(35, 3))[0]
-    with pytest.raises(ValueError, match="integers >= 1; got 0 x 3"):
-        Crop(0, 3)
-    with pytest.raises(ValueError, match=r"must be integers >= 1; got 2.5 x nan"):
-        Crop(2.5, float("nan"))  # type: ignore[arg-type]
-    for probability in (-0.1, 1, float("nan")):
-        with pytest.raises(ValueError, match="probability must lie in"):
-            DropEvents(probability)

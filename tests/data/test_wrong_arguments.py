@@ -1,0 +1,138 @@
+"""Messages on wrong arguments of data sets, their transforms and pictures."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from spikemnist.data import (
+    EVENT,
+    Compose,
+    Crop,
+    DropEvents,
+    ElasticDeformation,
+    EventDataset,
+    ImageDataset,
+    RandomAffine,
+    RandomErasing,
+    RandomFlip,
+    prepare_image,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ZEROS, LABELS = torch.zeros(3), torch.zeros(3).long()
+IMAGES = ImageDataset(torch.zeros(10), torch.zeros(10).long())
+BLACK = np.uint8(0)
+NO_FLAG = "invert must be True, False or None; got 'no'"
+SHARE = "fraction must lie between 0 and 1"
+OF_TWO_CLASSES = "labels must lie in 0..1, as classes has 2 names; got 2"
+NO_AUGMENTATION = r"an augmentation is a function .* such as RandomAffine"
+
+
+def read(recording: object) -> None:
+    """Read a recording of a sensor of 4 columns and 3 rows."""
+    next(EventDataset([recording], torch.tensor([0]), (3, 4)).batches(1))
+
+
+def prepare(value: float, *shape: int) -> None:
+    """Prepare a picture of equal pixels."""
+    prepare_image(np.full(shape, value))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: RandomAffine(degrees=-1), "degrees must be at least 0 and at most 180; got -1"),
+        (lambda: RandomAffine(degrees=math.nan), "degrees must be at least 0"),
+        (lambda: RandomAffine(translate=2), "translate must be at least 0 and at most 1; got 2"),
+        (lambda: RandomAffine(shear=90), "shear must be at least 0 and at most 89; got 90"),
+        (lambda: RandomAffine(scale=(0, 1)), "scale must be two factors"),
+        (lambda: RandomAffine(scale=(2, 1)), "scale must be two factors"),
+        # A knot every 0.001 pixels would take gigabytes.
+        (lambda: ElasticDeformation(sigma=1e-3), "sigma must be at least 1 pixel .*; got 0.001"),
+        (lambda: ElasticDeformation(displacement=math.inf), "displacement must be at least 0"),
+        (lambda: RandomErasing(probability=1.1), "probability must be at least 0 and at most 1"),
+        (lambda: RandomErasing(size=(0.5, 2)), "size must be two shares"),
+        (lambda: RandomFlip(probability=-1), "probability must be at least 0 and at most 1"),
+        (lambda: Compose([]), "Compose needs an augmentation"),
+        (lambda: ImageDataset(torch.tensor(1.0), LABELS), "images must be .* without dimens"),
+        (lambda: ImageDataset(LABELS, LABELS), "or floating .*torch.int64"),
+        (lambda: ImageDataset(torch.full((3, 2), 255.0), LABELS), r"in \[0, 1\]; .* 255\]"),
+        (lambda: ImageDataset(ZEROS, LABELS[:2]), "3 images but 2 labels"),
+        (lambda: ImageDataset(ZEROS, LABELS[None].mT), r"must be \[N\], .* shape \[3, 1\]"),
+        (lambda: ImageDataset(ZEROS, ZEROS), "must be class indices .*; got torch.float32"),
+        (lambda: ImageDataset(ZEROS, LABELS.bool()), "class indices .*; got torch.bool"),
+        (lambda: ImageDataset(ZEROS, LABELS - 1), "labels must be at least 0; got -1"),
+        (lambda: ImageDataset(ZEROS, LABELS + 2, ("a", "b")), OF_TWO_CLASSES),
+        (lambda: IMAGES.split(0), SHARE),
+        (lambda: IMAGES.split(1), SHARE),
+        (lambda: IMAGES.split(-0.1), SHARE),
+        (lambda: IMAGES.split(1.5), SHARE),
+        (lambda: IMAGES.split(math.nan), SHARE),
+        (lambda: IMAGES[:0].split(0.5), "0.5 of 0 samples leaves the .* part emp"),
+        (lambda: IMAGES[:1].split(0.4), "0.4 of 1 samples leaves the .* part emp"),
+        (lambda: IMAGES.split(0.01), "0.01 of 10 samples leaves the .* part emp"),
+        (lambda: IMAGES.split(0.99), "0.99 of 10 samples leaves the .* part emp"),
+        (lambda: IMAGES.batches(0), "batch_size must be at least 1; got 0"),
+        (lambda: IMAGES.batches(-3), "batch_size must be at least 1; got -3"),
+        (lambda: EventDataset([], LABELS, (3, 4)), "0 recordings but 3 labels"),
+        (lambda: EventDataset([1], LABELS[:1], (0, 4)), r"sensor must be .*; got \(0, 4\)"),
+        (lambda: read(np.array([(0, 4, 0, 1)], EVENT)), r"\(4, 0\) to \(4, 0\).*4 columns and 3"),
+        (lambda: read(np.array([(0, 0, 3, 1)], EVENT)), "on a sensor of 4 columns and 3 rows"),
+        (lambda: read(np.array([(0, -1, 0, 1)], EVENT)), r"\(-1, 0\) to \(-1, 0\)"),
+        (lambda: read(np.array([(5, 0, 0, 1), (4, 0, 0, 1)], EVENT)), "has a decreasing time"),
+        (lambda: Crop(0, 3), "integers >= 1; got 0 x 3"),
+        (lambda: Crop(2.5, math.nan), "must be integers >= 1; got 2.5 x nan"),
+        (lambda: DropEvents(-0.1), "probability must lie in"),
+        (lambda: DropEvents(1), "probability must lie in"),
+        (lambda: DropEvents(math.nan), "probability must lie in"),
+        (lambda: prepare(np.uint8(200), 50, 50), "the picture is blank: all its pixels"),
+        (lambda: prepare_image(Image.new("RGBA", (9, 9), (0, 0, 0, 0))), "the picture is blank"),
+        (lambda: prepare(BLACK, 0, 5), r"picture must have at least one pixel; got shape \(0, 5\)"),
+        (lambda: prepare_image(Image.new("L", (5, 0))), "at least one pixel; got 0 x 5"),
+        (lambda: prepare(BLACK, 784), r"picture must be \[H, W\], .* got shape \(784,\)"),
+        (lambda: prepare(BLACK, 28, 28, 2), r"got shape \(28, 28, 2\)"),
+        (
+            lambda: prepare(2.0, 5, 5),
+            r"a floating picture must lie in \[0, 1\]; got values in \[2, 2\]",
+        ),
+        (lambda: prepare(math.nan, 5, 5), r"a floating picture must lie in \[0, 1\]"),
+        (lambda: prepare(np.int64(0), 5, 5), "picture must be uint8 or floating .* got int64"),
+        (lambda: prepare_image(ZEROS[None], invert="no"), NO_FLAG),
+    ],
+)
+def test_values(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Compose("affine"), NO_AUGMENTATION),
+        (lambda: Compose(["affine"]), NO_AUGMENTATION),
+        (lambda: Compose([RandomAffine]), NO_AUGMENTATION),
+        (lambda: Compose([None]), NO_AUGMENTATION),
+        (lambda: ImageDataset(ZEROS.numpy(), LABELS), "images must be .*; got a ndarray"),
+        (lambda: ImageDataset(ZEROS, [0, 1, 2]), "labels must be a torch.Tensor .*; got a list"),
+        (
+            lambda: ImageDataset(ZEROS, LABELS, "abc"),
+            "classes must be a tuple .*; got the string 'abc'",
+        ),
+        (lambda: IMAGES.batches(2.5), "interpreted as an integer"),
+        (lambda: read(np.zeros(3)), "recording 0 is float64; expected a NumPy array of dtype"),
+        (lambda: read([(0, 0, 0, True)]), "recording 0 is list; expected a NumPy array"),
+        (lambda: EventDataset([1], [0], (3, 4)), "labels must be a torch.Tensor .*; got a list"),
+        (lambda: prepare_image([[0, 1]]), "must be a path, an image or an array; got list"),
+    ],
+)
+def test_types(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        call()
