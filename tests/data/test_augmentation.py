@@ -151,10 +151,10 @@ def test_equal_images_are_changed_differently(digits: Tensor) -> None:
 )
 def test_size_of_elastic_shifts(displacement: float, sigma: float, height: int, width: int) -> None:
     augment = ElasticDeformation(displacement=displacement, sigma=sigma)
-    images = torch.zeros(400, height, width)
+    images = torch.zeros(200, height, width)
     still = ElasticDeformation(displacement=0)._places(images[:1], seeded())
     shifts = (augment._places(images, seeded()) - still) * torch.tensor([width / 2, height / 2])
-    # 400 images with one free number for an axis at the least: a standard error of some 4 %.
+    # 200 images with one free number for an axis at the least: a standard error of some 5 %.
     rms = shifts.square().mean((0, 1, 2)).sqrt()
     assert rms.tolist() == pytest.approx([displacement, displacement], rel=0.2)
     assert shifts.mean().abs() < displacement / 4
@@ -199,8 +199,8 @@ def test_pixels_are_clamped(digits: Tensor) -> None:
     """Cubic interpolation overshoots."""
     floats = RandomAffine()(digits / 255, generator=seeded())
     assert 0 <= floats.min() <= floats.max() <= 1
-    result = RandomAffine()(digits, generator=seeded())
-    assert (result - 255 * floats).abs().max() <= 0.51
+    grey = RandomAffine()(digits, generator=seeded())
+    assert (grey - 255 * floats).abs().max() <= 0.51
 
 
 @given(
@@ -229,7 +229,7 @@ def test_erased_parts_are_rectangles_inside(
 def test_flipped_images_are_mirrored(probability: float, height: int, width: int) -> None:
     images = torch.rand(200, 3, height, width, generator=seeded())
     flipped = RandomFlip(probability=probability)(images, generator=seeded())
-    mirrored = torch.stack([image[..., range(width - 1, -1, -1)] for image in images])
+    mirrored = images[..., range(width - 1, -1, -1)]
     changed = (flipped != images).flatten(1).any(1)
     assert torch.equal(flipped[changed], mirrored[changed])
     # Five standard errors of a share.

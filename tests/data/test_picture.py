@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -42,7 +42,7 @@ def distance(image: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def test_digits_of_mnist_change_little() -> None:
-    digits = load_digits()[1].images[:200]
+    digits = load_digits()[1].images[:100]
     prepared = torch.stack([prepare_image(digit) for digit in digits])
     assert prepared.shape == digits.shape
     assert prepared.dtype == torch.uint8
@@ -57,6 +57,7 @@ def reference() -> torch.Tensor:
     return prepare_image(drawn())
 
 
+@settings(max_examples=20)
 @given(
     width=st.integers(60, 140),
     height=st.integers(60, 140),
@@ -81,11 +82,11 @@ def test_size_and_position_do_not_matter(
 
 def test_parts_of_the_ink() -> None:
     """Two digits beside each other are two parts; hardly any digit is, and no dotted line."""
-    digits = load_digits()[1].images[:400]
+    digits = load_digits()[1].images[:200]
     parts = [prepare(digit, invert=False).parts for digit in digits]
-    assert sum(number > 1 for number in parts) <= 2  # 10 of all 6,000 digits
-    pairs = [np.hstack([*pair]) for pair in digits[:100].numpy().reshape(50, 2, SIZE, SIZE)]
-    assert sum(prepare(pair, invert=False).parts == 2 for pair in pairs) >= 45
+    assert sum(number > 1 for number in parts) <= 1  # 10 of all 6,000 digits
+    pairs = [np.hstack([*pair]) for pair in digits[:50].numpy().reshape(25, 2, SIZE, SIZE)]
+    assert sum(prepare(pair, invert=False).parts == 2 for pair in pairs) >= 23
     dotted = np.zeros((280, 280), np.uint8)
     for x, y in zip(range(60, 220, 26), range(30, 240, 35), strict=False):
         dotted[y : y + 12, x : x + 12] = 255
