@@ -265,8 +265,7 @@ def test_arrays_of_another_kind(tmp_path, arrays, reason):
 )
 def test_ids_are_no_labels(tmp_path_factory, label, begin, split):
     labels = {"y_train": np.array(begin), "y_test": np.array(begin)}
-    kind = np.uint64 if label >= 2**63 else np.int64
-    labels[split] = np.append(begin, np.array(label, kind)).astype(kind)
+    labels[split] = np.array([*begin, label], np.uint64 if label >= 2**63 else np.int64)
     images = {name.replace("y", "x"): some(len(array), 2, 2) for name, array in labels.items()}
     folder = write(tmp_path_factory.mktemp("ids"), {"a.npz": npz(**images, **labels)})
     with pytest.raises(ValueError, match=rf"a.npz: labels must be below 65536; got {label}\. Are"):
