@@ -60,7 +60,7 @@ def digits() -> Tensor:
     shape=st.tuples(st.integers(1, 3), st.integers(2, 11), st.integers(2, 11)),
     seed=st.integers(0, 99),
 )
-def test_affine_transform_equals_that_of_torchvision(
+def test_affine_transform_of_torchvision(
     degrees: float,
     translate: float,
     scale: tuple[float, float],
@@ -89,7 +89,7 @@ def test_affine_transform_equals_that_of_torchvision(
 
 
 @pytest.mark.parametrize("augment", AUGMENTATIONS, ids=lambda augment: type(augment).__name__)
-def test_same_generator_gives_same_images(augment: Augmentation, digits: Tensor) -> None:
+def test_generator_of_augmentations(augment: Augmentation, digits: Tensor) -> None:
     before = digits.clone()
     first, again = augment(digits, generator=seeded(3)), augment(digits, generator=seeded(3))
     assert isinstance(augment, Augmentation)
@@ -107,7 +107,7 @@ DTYPES = [torch.uint8, torch.float32, torch.float64, torch.float16]
 @pytest.mark.parametrize(
     "case", pairs(augment=AUGMENTATIONS, dtype=DTYPES, axes=[(), (2,), (3, 2)]), ids=named
 )
-def test_shape_and_dtype_are_unchanged(case: Case, digits: Tensor) -> None:
+def test_shape_and_dtype(case: Case, digits: Tensor) -> None:
     augment, dtype, axes = case.values()
     images = digits.view(40, *[1] * len(axes), 28, 28).expand(40, *axes, 28, 28)
     images = images if dtype == torch.uint8 else (images / 255).to(dtype)
@@ -121,11 +121,11 @@ def test_shape_and_dtype_are_unchanged(case: Case, digits: Tensor) -> None:
 
 
 @pytest.mark.parametrize("augment", STILL, ids=lambda augment: type(augment).__name__)
-def test_smallest_settings_change_nothing(augment: Augmentation, digits: Tensor) -> None:
+def test_smallest_settings(augment: Augmentation, digits: Tensor) -> None:
     assert torch.equal(augment(digits, generator=seeded()), digits)
 
 
-def test_default_dtype_may_change_between_calls(digits: Tensor) -> None:
+def test_default_dtype_between_calls(digits: Tensor) -> None:
     """Cached weights have the dtype of the call."""
     for dtype in (torch.float32, torch.float64):
         before = torch.get_default_dtype()
@@ -136,7 +136,7 @@ def test_default_dtype_may_change_between_calls(digits: Tensor) -> None:
             torch.set_default_dtype(before)
 
 
-def test_equal_images_are_changed_differently(digits: Tensor) -> None:
+def test_changes_of_equal_images(digits: Tensor) -> None:
     same = digits[:1].expand(30, -1, -1)
     for augment in AUGMENTATIONS:
         different = len(augment(same, generator=seeded()).unique(dim=0))
@@ -161,7 +161,7 @@ def test_size_of_elastic_shifts(displacement: float, sigma: float, height: int, 
 
 
 @given(seed=st.integers(0, 999), size=st.integers(6, 30))
-def test_two_shifts_are_combined(seed: int, size: int) -> None:
+def test_composition_of_two_shifts(seed: int, size: int) -> None:
     matrices = [
         torch.eye(2, 3) + 0.2 * torch.randn(3, 2, 3, generator=seeded(seed + i)) for i in range(2)
     ]
@@ -176,7 +176,7 @@ def test_two_shifts_are_combined(seed: int, size: int) -> None:
     torch.testing.assert_close(joined[inside], expected[inside], rtol=0, atol=1e-5)
 
 
-def test_combined_shifts_are_interpolated_once(digits: Tensor) -> None:
+def test_interpolation_of_combined_shifts(digits: Tensor) -> None:
     once = RandomAffine()(digits, generator=seeded())
     twice = Compose([RandomAffine(), STILL[1]])(digits, generator=seeded())
     assert (once.int() - twice.int()).abs().max() <= 1
@@ -187,7 +187,7 @@ def test_combined_shifts_are_interpolated_once(digits: Tensor) -> None:
     assert bright[1] > 0.85 * bright[0]
 
 
-def test_an_inner_compose_makes_no_difference(digits: Tensor) -> None:
+def test_compose_within_compose(digits: Tensor) -> None:
     bend, move, erase = ElasticDeformation(), RandomAffine(), RandomErasing()
     nested = Compose([Compose([Compose([bend]), move]), erase])
     assert nested == Compose([bend, move, erase])
@@ -195,7 +195,7 @@ def test_an_inner_compose_makes_no_difference(digits: Tensor) -> None:
     assert torch.equal(bent, Compose([bend, move])(digits, generator=seeded()))
 
 
-def test_pixels_are_clamped(digits: Tensor) -> None:
+def test_clamped_pixels(digits: Tensor) -> None:
     """Cubic interpolation overshoots."""
     floats = RandomAffine()(digits / 255, generator=seeded())
     assert 0 <= floats.min() <= floats.max() <= 1
@@ -209,7 +209,7 @@ def test_pixels_are_clamped(digits: Tensor) -> None:
     height=st.integers(4, 20),
     width=st.integers(4, 20),
 )
-def test_erased_parts_are_rectangles_inside(
+def test_erased_rectangles(
     probability: float, size: tuple[float, float], height: int, width: int
 ) -> None:
     augment = RandomErasing(probability=probability, size=size)
@@ -226,7 +226,7 @@ def test_erased_parts_are_rectangles_inside(
 
 
 @given(probability=st.floats(0, 1), height=st.integers(1, 9), width=st.integers(2, 9))
-def test_flipped_images_are_mirrored(probability: float, height: int, width: int) -> None:
+def test_flipped_images(probability: float, height: int, width: int) -> None:
     images = torch.rand(200, 3, height, width, generator=seeded())
     flipped = RandomFlip(probability=probability)(images, generator=seeded())
     mirrored = images[..., range(width - 1, -1, -1)]

@@ -26,13 +26,13 @@ def test_sizes_types_and_classes():
         assert len(rows.unique(dim=0)) > 0.98 * per_class
 
 
-def test_all_images_differ():
+def test_distinct_images():
     train, test = load_digits()
     pixels = torch.cat([train.images, test.images]).flatten(1)
     assert len(pixels.unique(dim=0)) == 6000
 
 
-def test_labels_fit_the_images():
+def test_labels_and_nearest_class_means():
     train, test = load_digits()
     means = torch.stack([train.images[train.labels == c].float().mean(0) for c in range(10)])
     distances = torch.cdist(test.images.float().flatten(1), means.flatten(1))
@@ -40,7 +40,7 @@ def test_labels_fit_the_images():
     assert (distances.argmin(1) == test.labels).float().mean() > 0.77
 
 
-def test_each_call_returns_its_own_tensors():
+def test_memory_of_two_calls():
     load_digits()[0].images.zero_()
     assert load_digits()[0].images.any()
 
@@ -56,7 +56,7 @@ def test_licence_and_size_of_the_files():
 
 
 @pytest.mark.parametrize("real_data", ["MNIST/raw"], indirect=True)
-def test_script_chooses_the_embedded_images(real_data):
+def test_choice_of_embedded_images(real_data):
     choose = runpy.run_path(str(SCRIPT))["choose"]
     for digits, full, per_class in zip(
         load_digits(), load_mnist(real_data), (500, 100), strict=True
@@ -66,7 +66,7 @@ def test_script_chooses_the_embedded_images(real_data):
         assert torch.equal(chosen.labels, digits.labels)
 
 
-def test_script_packs_reproducibly(tmp_path):
+def test_reproducible_packing(tmp_path):
     script = runpy.run_path(str(SCRIPT))
     images = load_digits()[1].images[:20]
     packed = script["pack"](script["encode_idx"](images))

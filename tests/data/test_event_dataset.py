@@ -47,7 +47,7 @@ def same(batch: EventBatch, index: int, events: np.ndarray) -> bool:
 
 
 @given(st.integers(1, 12), SEEDS | st.none(), st.booleans())
-def test_epoch_has_each_recording_once(size: int, seed: int | None, drop_last: bool) -> None:
+def test_epoch_of_recordings(size: int, seed: int | None, drop_last: bool) -> None:
     data, seen = dataset(), []
     for events, labels in data.batches(size, seed=seed, drop_last=drop_last):
         assert len(events) == len(labels) <= size
@@ -60,7 +60,7 @@ def test_epoch_has_each_recording_once(size: int, seed: int | None, drop_last: b
         assert seen == sorted(seen)
 
 
-def test_recordings_are_read_when_a_batch_is_made() -> None:
+def test_recordings_read_by_a_batch() -> None:
     recordings = Counting()
     data = dataset(recordings)
     assert (len(data), data.labels.bincount().tolist()) == (10, [4, 3, 3])
@@ -72,7 +72,7 @@ def test_recordings_are_read_when_a_batch_is_made() -> None:
     assert len(rest) + len(held_out) == 10
 
 
-def test_batch_refuses_an_index_out_of_range() -> None:
+def test_index_beyond_a_batch() -> None:
     batch, _ = next(dataset().batches(3, seed=None))
     for wrong in (-1, 3):
         with pytest.raises(IndexError, match=f"a batch of 3 has no recording {wrong}"):
@@ -98,7 +98,7 @@ def test_indexing() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_data_loader_reads_the_same(workers: int) -> None:
+def test_data_loader(workers: int) -> None:
     data = MovingBars(9).dataset().transformed(Crop(6, 6))
     loader = DataLoader(data, batch_size=4, num_workers=workers, collate_fn=data.collate)
     for (ours, labels), (theirs, other) in zip(data.batches(4), loader, strict=True):
@@ -108,7 +108,7 @@ def test_data_loader_reads_the_same(workers: int) -> None:
             assert torch.equal(getattr(ours, name), getattr(theirs, name))
 
 
-def test_moving_a_batch_to_another_device() -> None:
+def test_batch_on_another_device() -> None:
     events, _ = next(dataset().batches(10))
     copy = events.to("meta")
     assert len(copy) == 10
@@ -118,7 +118,7 @@ def test_moving_a_batch_to_another_device() -> None:
 
 
 @given(SEEDS)
-def test_transforms_draw_by_index_and_seed(seed: int) -> None:
+def test_transforms_by_index_and_seed(seed: int) -> None:
     data = dataset([random_events(60, seed=i) for i in range(10)])
     changed = data.transformed(Crop(30, 28, random=True), DropEvents(0.5))
     assert changed.seen_sensor == (30, 28)
@@ -141,7 +141,7 @@ def test_share_of_dropped_events() -> None:
 
 
 @given(st.integers(1, 34), st.integers(1, 34), st.booleans(), SEEDS)
-def test_crop_is_a_window_of_the_sensor(height: int, width: int, random: bool, seed: int) -> None:
+def test_crop_of_the_sensor(height: int, width: int, random: bool, seed: int) -> None:
     everywhere = np.zeros(34 * 34, EVENT)
     everywhere["y"], everywhere["x"] = np.divmod(np.arange(34 * 34), 34)
     crop = Crop(height, width, random=random)
@@ -153,7 +153,7 @@ def test_crop_is_a_window_of_the_sensor(height: int, width: int, random: bool, s
     assert everywhere["x"].max() == 33  # the argument is unchanged
 
 
-def test_stabilize_removes_the_movement_of_the_camera() -> None:
+def test_stabilize_and_movement_of_the_camera() -> None:
     """A point at rest before a camera that moves along the triangle is one pixel afterwards."""
     t = np.arange(0, 315_000, 500)
     saccade, share = t // 105_000, t % 105_000 / 105_000
@@ -172,7 +172,7 @@ def test_stabilize_removes_the_movement_of_the_camera() -> None:
     assert (len(first), first["t"].max()) == (210, 104_500)
 
 
-def test_stabilize_drops_events_beyond_the_sensor() -> None:
+def test_stabilize_beyond_the_sensor() -> None:
     events = np.array([(104_000, 0, 0, True), (104_000, 33, 33, True)], EVENT)
     still, _ = Stabilize()(events, (34, 34), np.random.default_rng(0))
     assert still[["x", "y"]].tolist() == [(30, 26)]

@@ -31,7 +31,7 @@ def numbers(dataset):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
-def test_labels_become_int64(dtype):
+def test_dtypes_of_labels(dtype):
     data = ImageDataset(torch.zeros(3, 2, 2), torch.tensor([0, 1, 2], dtype=dtype))
     assert data.labels.dtype == torch.int64
     assert data.labels.tolist() == [0, 1, 2]
@@ -39,7 +39,7 @@ def test_labels_become_int64(dtype):
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("shape", [(), (1, 5, 7), (0,)])
-def test_images_stay_as_given(dtype, shape):
+def test_images_as_given(dtype, shape):
     images = torch.zeros(4, *shape, dtype=dtype)
     assert ImageDataset(images, torch.zeros(4, dtype=torch.int64)).images is images
 
@@ -70,7 +70,7 @@ def test_copies(duplicate):
 )
 @example([-2.0, 2.0])  # of normalised images
 @example([0.0, 255.0])
-def test_the_remedy_for_floating_images_is_one(values):
+def test_remedy_for_floating_images(values):
     images = torch.tensor(values)
     low, high = images.min(), images.max()
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\]") as caught:
@@ -83,7 +83,7 @@ def test_the_remedy_for_floating_images_is_one(values):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_no_scale_mends_nan_and_infinity(value):
+def test_remedy_for_nan_and_infinity(value):
     with pytest.raises(ValueError, match=r"use \(x - min\) / \(max - min\) of finite images"):
         ImageDataset(torch.tensor([0.5, value]), torch.zeros(2).long())
 
@@ -91,7 +91,7 @@ def test_no_scale_mends_nan_and_infinity(value):
 # --- indexing
 
 
-def test_an_integer_gives_a_pair():
+def test_integer_index():
     data = numbered(5)
     for index in (-1, np.int64(4), torch.tensor(4), np.array(4)):
         image, label = data[index]
@@ -102,13 +102,13 @@ def test_an_integer_gives_a_pair():
 @given(labelled(), st.slices(60))
 @example(numbered(4), slice(None, None, -1))
 @example(numbered(4), slice(3, 0, -2))
-def test_slices_equal_those_of_lists(data, index):
+def test_slices_of_lists(data, index):
     part = data[index]
     assert numbers(part) == list(range(len(data)))[index]
     assert part.labels.tolist() == data.labels.tolist()[index]
 
 
-def test_slice_shares_memory_and_classes():
+def test_memory_and_classes_of_a_slice():
     data = ImageDataset(torch.zeros(6, 2), torch.zeros(6).long(), ("only",))
     part = data[2:6:2]
     part.images.fill_(5)
@@ -156,7 +156,7 @@ def test_wrong_indices(index, error, message):
 
 
 @pytest.mark.parametrize("wrap", [lambda d: d, lambda d: Subset(d, range(len(d)))])
-def test_data_loader_reads_the_dataset(wrap):
+def test_data_loader(wrap):
     data = ImageDataset(torch.rand(10, 28, 28), torch.arange(10))
     batches = list(DataLoader(wrap(data), batch_size=4))
     assert [len(images) for images, _ in batches] == [4, 4, 2]
@@ -171,7 +171,7 @@ def test_data_loader_reads_the_dataset(wrap):
 @example(numbered(10), 0.7, 0)
 @example(numbered(30, 3), 0.1, 0)
 @example(numbered(7, 7), 0.5, 0)
-def test_split_is_a_stratified_partition(data, fraction, seed):
+def test_stratified_split(data, fraction, seed):
     seed %= 2**63
     total = round(fraction * len(data))
     if total in (0, len(data)):
@@ -193,7 +193,7 @@ def test_split_is_a_stratified_partition(data, fraction, seed):
 
 
 @given(st.integers(0, 2**63 - 1))
-def test_split_and_shuffling_depend_on_the_seed_alone(seed):
+def test_seed_of_split_and_shuffling(seed):
     def drawn(seed):
         return numbers(numbered(200).split(0.25, seed)[1]), order(numbered(50), seed=seed)
 
@@ -212,7 +212,7 @@ def test_split_and_shuffling_depend_on_the_seed_alone(seed):
 
 
 @given(labelled(), st.integers(1, 70), st.none() | st.integers(0, 2**63), st.booleans())
-def test_epoch_has_every_sample_once(data, batch_size, seed, drop_last):
+def test_epoch_of_samples(data, batch_size, seed, drop_last):
     batches = list(data.batches(batch_size, seed=seed, drop_last=drop_last))
     seen = [int(number) for images, _ in batches for number in images]
     sizes = [len(images) for images, _ in batches]
@@ -231,13 +231,13 @@ def order(data, **options):
     return [int(number) for images, _ in data.batches(7, **options) for number in images]
 
 
-def test_batch_size_does_not_change_the_order():
+def test_order_of_any_batch_size():
     data = numbered(50)
     labels = next(iter(data.batches(50, seed=5)))[0].long().tolist()
     assert order(data, seed=5) == labels != list(range(50))
 
 
-def test_unshuffled_batches_are_views():
+def test_unshuffled_views():
     data = numbered(6)
     for images, _ in data.batches(4):
         images.fill_(9)
@@ -247,7 +247,7 @@ def test_unshuffled_batches_are_views():
 # --- devices
 
 
-def test_moving_to_the_same_device_shares_memory():
+def test_move_to_the_same_device():
     data = ImageDataset(torch.zeros(3), torch.arange(3), tuple("abc"))
     moved = data.to("cpu")
     assert moved.images.data_ptr() == data.images.data_ptr()

@@ -117,7 +117,7 @@ def test_any_pair_of_idx_files(tmp_path_factory, shape, labels, packed, names):
 
 
 @pytest.mark.parametrize("real_data", ["MNIST/raw", "FashionMNIST/raw"], indirect=True)
-def test_official_sets_are_known_by_their_content(real_data, request):
+def test_content_of_official_sets(real_data, request):
     name = request.node.callspec.params["real_data"].partition("/")[0]
     train, test = load_images(real_data / name)  # a folder with raw below it
     assert (len(train), len(test)) == (60_000, 10_000)
@@ -125,7 +125,7 @@ def test_official_sets_are_known_by_their_content(real_data, request):
 
 
 @pytest.mark.parametrize("split", TORCHVISION_EMNIST.splits)
-def test_emnist_is_upright_and_has_its_characters(tmp_path, split):
+def test_orientation_and_characters_of_emnist(tmp_path, split):
     names = TORCHVISION_EMNIST.classes_split_dict[split]
     classes = [name for name in names if name != "N/A"]
     assert len(classes) == {"byclass": 62, "letters": 26}.get(split, len(names))
@@ -152,7 +152,7 @@ def test_several_sets_in_a_folder(tmp_path):
     assert load_images(tmp_path / f"emnist-letters-{IMAGES}")[0].classes[0] == "a"
 
 
-def test_kmnist_has_its_own_name(tmp_path):
+def test_name_of_kmnist(tmp_path):
     write(tmp_path / "KMNIST" / "raw", idx_set())
     assert list(load_images(tmp_path / "KMNIST")[0].classes) == TORCHVISION_KMNIST.classes
     labels = idx(np.tile(np.array([8, 7]), 30_000))
@@ -193,7 +193,7 @@ def test_npz_files_of_kmnist(tmp_path):
 
 
 @given(st.integers(2, 40), st.integers(1, 7))
-def test_without_a_test_set_a_fifth_of_each_class_is_held_out(tmp_path_factory, each, classes):
+def test_held_out_fifth_of_each_class(tmp_path_factory, each, classes):
     labels = np.arange(each * classes) % classes
     folder = tmp_path_factory.mktemp("npz")
     write(folder, {"a.npz": npz(images=some(len(labels), 2, 2), labels=labels)})
@@ -225,7 +225,7 @@ def test_layout_of_colours_and_labels(tmp_path):
 )
 @example(channels=2, first=False, size=(8, 4))  # grey with transparency
 @example(channels=4, first=False, size=(8, 4))  # colours with transparency
-def test_channels_are_one_or_three(tmp_path_factory, channels, first, size):
+def test_number_of_channels(tmp_path_factory, channels, first, size):
     shape = (channels, *size) if first else (*size, channels)
     arrays = {"images": some(6, *shape), "labels": np.arange(6) % 2}
     folder = write(tmp_path_factory.mktemp("channels"), {"a.npz": npz(**arrays)})
@@ -263,7 +263,7 @@ def test_arrays_of_another_kind(tmp_path, arrays, reason):
     begin=st.sampled_from([(0, 1, 2), MNIST.begins]),
     split=st.sampled_from(["y_train", "y_test"]),
 )
-def test_ids_are_no_labels(tmp_path_factory, label, begin, split):
+def test_ids_as_labels(tmp_path_factory, label, begin, split):
     labels = {"y_train": np.array(begin), "y_test": np.array(begin)}
     labels[split] = np.array([*begin, label], np.uint64 if label >= 2**63 else np.int64)
     images = {name.replace("y", "x"): some(len(array), 2, 2) for name, array in labels.items()}
@@ -272,7 +272,7 @@ def test_ids_are_no_labels(tmp_path_factory, label, begin, split):
         load_images(folder / "a.npz")
 
 
-def test_the_largest_label(tmp_path):
+def test_largest_label(tmp_path):
     arrays = {"images": some(4, 2, 2), "labels": np.array([0, 65_535, 0, 65_535])}
     train, _ = load_images(write(tmp_path, {"a.npz": npz(**arrays)}))
     assert (len(train.classes), train.classes[-1]) == (65_536, "65535")
@@ -293,20 +293,20 @@ class Code:
         return pytest.fail, ("code was run",)
 
 
-def test_no_code_of_a_file_is_run(tmp_path):
+def test_code_in_a_file(tmp_path):
     np.savez(tmp_path / "a.npz", images=np.array([Code()] * 3), labels=np.arange(3))
     with pytest.raises(ValueError, match=r"a.npz is damaged, .* no file of plain arrays.*savez"):
         load_images(tmp_path)
 
 
 @pytest.mark.parametrize("size", [10**14, 10**18, 10**30])
-def test_sizes_that_no_memory_has_are_named_with_their_file(tmp_path, size):
+def test_sizes_beyond_memory(tmp_path, size):
     write(tmp_path, {"a.npz": npz((size,), images=some(3), labels=np.arange(3))})
     with pytest.raises(ValueError, match=r"a.npz is damaged, too large, or no .*: .+ Write it"):
         load_images(tmp_path)
 
 
-def test_an_archive_with_a_password_is_named(tmp_path):
+def test_archive_with_a_password(tmp_path):
     data = bytearray(npz(images=some(3), labels=np.arange(3)))
     for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         data[data.index(header) + flags] |= 1
@@ -336,7 +336,7 @@ def test_pictures_without_a_split(tmp_path):
     assert len(train) == 8
 
 
-def test_one_picture_in_colour_makes_all_of_them_colour(tmp_path):
+def test_one_picture_in_colour(tmp_path):
     colour, grey = some(4, 5, 3), some(4, 5, seed=2)
     files = pictures(train__a__1=colour, train__b__1=grey, test__a__1=grey, test__b__1=grey)
     train, test = load_images(write(tmp_path, files))
@@ -345,7 +345,7 @@ def test_one_picture_in_colour_makes_all_of_them_colour(tmp_path):
     assert (train.images[1] == torch.from_numpy(grey)).all()
 
 
-def test_sizes_that_differ_are_named_with_the_remedy(tmp_path):
+def test_remedy_for_pictures_of_two_sizes(tmp_path):
     write(tmp_path, pictures(a__1=some(4, 5), b__2=some(6, 7)))
     with pytest.raises(
         ValueError, match=r"2 sizes: 5 x 4 as .*1\.png, 7 x 6 as .*2\.png"
@@ -364,14 +364,14 @@ def test_sizes_that_differ_are_named_with_the_remedy(tmp_path):
         (lambda file: file.write_bytes(png(some(4, 4))[:-30]), "is not a picture that Pillow"),
     ],
 )
-def test_pictures_that_would_be_read_wrongly(tmp_path, make, reason):
+def test_pictures_of_other_modes(tmp_path, make, reason):
     (tmp_path / "a").mkdir()
     make(tmp_path / "a" / "1.png")
     with pytest.raises(ValueError, match=rf"1.png {reason}"):
         load_images(tmp_path)
 
 
-def test_colours_of_16_bits_become_8_bits(tmp_path):
+def test_colours_of_16_bits(tmp_path):
     pixels = some(6, 4, 3)
     data = png(pixels.astype(">u2") * 257, bits=16)
     write(tmp_path, {f"{split}/a/1.png": data for split in ("train", "test")})
@@ -382,7 +382,7 @@ def test_colours_of_16_bits_become_8_bits(tmp_path):
 # --- nothing to read
 
 
-def test_what_is_expected_is_said(tmp_path):
+def test_message_on_what_is_expected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"^no data at .*none. Expected a folder with IDX"):
         load_images(tmp_path / "none")
     write(tmp_path, {"notes.txt": b"\0\0\1\0", "seven/notes.txt": b"none"})
@@ -394,7 +394,7 @@ def test_what_is_expected_is_said(tmp_path):
         load_images(tmp_path / "notes.txt")
 
 
-def test_idx_files_of_other_numbers_are_refused_with_the_reason(tmp_path):
+def test_idx_files_of_other_numbers(tmp_path):
     write(tmp_path, idx_set())
     data = bytes([0, 0, 11, 1, 0, 0, 0, 8]) + np.arange(8, dtype=">i2").tobytes()
     write(tmp_path, {LABELS: data})

@@ -55,7 +55,7 @@ def seed_of(datasets):
 @pytest.mark.parametrize(
     ("name", "real_data"), [(name, f"{name}/raw") for name in LOADERS], indirect=["real_data"]
 )
-def test_full_sets_equal_those_of_torchvision(name, real_data):
+def test_full_sets_of_torchvision(name, real_data):
     reference = getattr(torchvision.datasets, name)
     for ours, size in zip(LOADERS[name](real_data, download=False), (60_000, 10_000), strict=True):
         theirs = reference(real_data, train=size == 60_000)
@@ -90,7 +90,7 @@ class Bytes:
 
 
 @given(byte_tensors(), st.booleans())
-def test_idx_is_read_as_written_raw_or_packed(values, packed):
+def test_idx_raw_and_packed(values, packed):
     data = gzip.compress(encode(values), mtime=0) if packed else encode(values)
     read = read_idx(Bytes(data), values.ndim)
     assert read.dtype == torch.uint8
@@ -98,7 +98,7 @@ def test_idx_is_read_as_written_raw_or_packed(values, packed):
 
 
 @given(byte_tensors(), st.integers(1, 10_000), st.booleans(), st.binary(min_size=1, max_size=9))
-def test_idx_of_another_length_is_refused(values, cut, packed, extra):
+def test_idx_of_another_length(values, cut, packed, extra):
     data = encode(values)
     pack = partial(gzip.compress, mtime=0) if packed else bytes
     for wrong in (pack(data[: max(0, len(data) - cut)]), pack(data + extra), pack(data)[:-cut]):
@@ -108,7 +108,7 @@ def test_idx_of_another_length_is_refused(values, cut, packed, extra):
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
-def test_damaged_gzip_is_refused_or_harmless(place, flip):
+def test_damaged_gzip(place, flip):
     values = torch.arange(200, dtype=torch.uint8)
     packed = bytearray(gzip.compress(encode(values), mtime=0))
     packed[2 + place % (len(packed) - 2)] ^= flip
@@ -119,7 +119,7 @@ def test_damaged_gzip_is_refused_or_harmless(place, flip):
 
 
 @given(st.binary(max_size=64), st.integers(1, 4))
-def test_arbitrary_bytes_are_read_or_refused(data, ndim):
+def test_arbitrary_bytes(data, ndim):
     try:
         assert read_idx(Bytes(data), ndim).ndim == ndim
     except ValueError as error:
@@ -136,7 +136,7 @@ def test_arbitrary_bytes_are_read_or_refused(data, ndim):
         (TEST_LABELS, gzip.compress(bytes(999), mtime=0)[:-9], "end-of-stream marker"),
     ],
 )
-def test_damaged_files_are_named(tmp_path, name, data, reason):
+def test_damaged_files(tmp_path, name, data, reason):
     write_set(tmp_path, {**small_set(), name: data})
     path = re.escape(str(tmp_path / name))
     with pytest.raises(ValueError, match=rf"^{path} is damaged .*({reason}).*Put a good copy"):
@@ -183,7 +183,7 @@ def test_every_place_and_layout(tmp_path, monkeypatch, cache, name, layout, way)
     assert (train.labels.dtype, len(train.classes)) == (torch.int64, 10)
 
 
-def test_home_folder_may_be_abbreviated(tmp_path, monkeypatch):
+def test_home_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Path, "expanduser", lambda path: Path(str(path).replace("~", str(tmp_path)))
     )
@@ -207,7 +207,7 @@ def test_order_of_the_search(tmp_path, monkeypatch, cache):
         load_mnist(tmp_path / "empty", download=False)
 
 
-def test_files_of_two_folders_are_not_mixed(tmp_path):
+def test_files_of_two_folders(tmp_path):
     contents = small_set()
     write_set(tmp_path, {name: contents[name] for name in (IMAGES, LABELS)})
     write_set(tmp_path / "MNIST/raw", {name: contents[name] for name in (TEST_IMAGES, TEST_LABELS)})
@@ -215,14 +215,14 @@ def test_files_of_two_folders_are_not_mixed(tmp_path):
         load_mnist(tmp_path, download=False)
 
 
-def test_content_decides_over_the_ending(tmp_path):
+def test_content_and_ending(tmp_path):
     write_set(tmp_path, small_set(), packed=True)
     (tmp_path / f"{IMAGES}.gz").write_bytes(small_set()[IMAGES])
     assert seed_of(load_mnist(tmp_path)) == 0
 
 
 @pytest.mark.parametrize("name", LOADERS)
-def test_missing_files_are_explained(tmp_path, monkeypatch, cache, name):
+def test_missing_files(tmp_path, monkeypatch, cache, name):
     monkeypatch.setenv("SPIKEMNIST_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError) as caught:
         LOADERS[name](download=False)
@@ -249,7 +249,7 @@ def downloads(monkeypatch):
 
 
 @pytest.mark.parametrize("name", LOADERS)
-def test_missing_files_are_downloaded_once(tmp_path, monkeypatch, cache, downloads, name):
+def test_one_download(tmp_path, monkeypatch, cache, downloads, name):
     for _ in range(2):
         assert seed_of(LOADERS[name](tmp_path)) == 0
     assert downloads == [str(tmp_path / name / "raw")]
@@ -274,7 +274,7 @@ def test_without_a_network(tmp_path, monkeypatch, name):
     assert len(message) - len(str(tmp_path)) < 3 * 80
 
 
-def test_folder_that_cannot_be_written(tmp_path):
+def test_folder_without_permission(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=re.escape(str(tmp_path / "file"))):
         load_mnist(tmp_path / "file")

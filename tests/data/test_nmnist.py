@@ -62,7 +62,7 @@ def packed(tmp_path: Path) -> EventDataset:
     return load_nmnist(tmp_path / "packed")[0]
 
 
-def test_archives_are_read_in_place(packed: EventDataset, tmp_path: Path) -> None:
+def test_archives_in_place(packed: EventDataset, tmp_path: Path) -> None:
     write_split(tmp_path, "Train", digits(12))
     write_split(tmp_path, "Test", digits(12))
     assert all_events(packed) == all_events(load_nmnist(tmp_path)[0])
@@ -71,7 +71,7 @@ def test_archives_are_read_in_place(packed: EventDataset, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-def test_forked_workers_read_an_archive_at_once(packed: EventDataset) -> None:
+def test_archive_in_forked_workers(packed: EventDataset) -> None:
     """They must not share their parent's position in the file."""
     expected = all_events(packed)  # opens the archive before the workers start
     loader = DataLoader(
@@ -116,7 +116,7 @@ def test_no_recordings_at_all(tmp_path: Path, cache: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["7/.DS_Store", "7/._00017.bin", "7/notes.txt", "11/00001.bin"])
-def test_other_files_are_ignored(root: Path, tmp_path: Path, file: str) -> None:
+def test_other_files(root: Path, tmp_path: Path, file: str) -> None:
     write_split(root / "N-MNIST", "Train", {file: b""})
     assert len(load_nmnist(root)[0]) == 40
     for name in ("Train", "Test"):
@@ -124,7 +124,7 @@ def test_other_files_are_ignored(root: Path, tmp_path: Path, file: str) -> None:
     assert len(load_nmnist(tmp_path / "packed")[0]) == 3
 
 
-def test_damaged_recording_is_named_when_it_is_read(root: Path) -> None:
+def test_damaged_recording(root: Path) -> None:
     write_split(root / "N-MNIST", "Train", {"3/00004.bin": b"\0" * 12})
     train, _ = load_nmnist(root)
     assert len(train[2][0]) == 22
@@ -132,7 +132,7 @@ def test_damaged_recording_is_named_when_it_is_read(root: Path) -> None:
         next(train.batches(40))
 
 
-def test_empty_recording_has_no_events(root: Path) -> None:
+def test_empty_recording(root: Path) -> None:
     write_split(root / "N-MNIST", "Train", {"3/00004.bin": b""})
     events, _ = next(load_nmnist(root)[0].batches(5))
     assert events.starts.diff().tolist() == [20, 21, 22, 0, 24]
@@ -144,7 +144,7 @@ UNSORTED = b"\x01\x01\x00\x00\x09" + b"\x01\x01\x00\x00\x08", "has a decreasing 
 
 @pytest.mark.parametrize(("data", "message"), [OUTSIDE, UNSORTED])
 @pytest.mark.parametrize("chosen", [slice(None), slice(3, 20), torch.arange(39, -1, -1)])
-def test_recording_with_wrong_events_is_named_by_its_file(
+def test_file_of_wrong_events(
     root: Path, data: bytes, message: str, chosen: slice | torch.Tensor
 ) -> None:
     write_split(root / "N-MNIST", "Train", {"9/00010.bin": data})
@@ -156,7 +156,7 @@ def test_recording_with_wrong_events_is_named_by_its_file(
         list(train[1:].transformed(FirstSaccade()).batches(8, seed=3))
 
 
-def test_recording_with_wrong_events_in_an_archive_is_named(tmp_path: Path) -> None:
+def test_wrong_events_in_an_archive(tmp_path: Path) -> None:
     for name in ("Train", "Test"):
         pack_split(tmp_path, name, {**digits(3), "1/00002.bin": OUTSIDE[0]})
     with pytest.raises(
@@ -166,7 +166,7 @@ def test_recording_with_wrong_events_in_an_archive_is_named(tmp_path: Path) -> N
 
 
 @given(st.integers(0, 50), st.integers(0, 10**6))
-def test_recordings_are_read_as_written(number: int, seed: int) -> None:
+def test_decoded_recordings(number: int, seed: int) -> None:
     events = random_events(number, seed, sensor=(240, 256))
     assert decode_recording(to_bytes(events), "file").tolist() == events.tolist()
 
@@ -204,7 +204,7 @@ def test_real_recordings(real_data: Path) -> None:
     assert 0.4 < float(events.p.float().mean()) < 0.6
 
 
-def test_recordings_are_read_anew_for_each_batch(root: Path) -> None:
+def test_recordings_changed_between_batches(root: Path) -> None:
     train, _ = load_nmnist(root)
     before = torch.cat([events.t for events, _ in train.batches(8)])
     write_split(root / "N-MNIST", "Train", {"0/00001.bin": to_bytes(random_events(3, seed=99))})

@@ -41,7 +41,7 @@ def distance(image: torch.Tensor, other: torch.Tensor) -> float:
     return float((image.float() - other.float()).abs().mean())
 
 
-def test_digits_of_mnist_change_little() -> None:
+def test_digits_of_mnist() -> None:
     digits = load_digits()[1].images[:100]
     prepared = torch.stack([prepare_image(digit) for digit in digits])
     assert prepared.shape == digits.shape
@@ -66,7 +66,7 @@ def reference() -> torch.Tensor:
 )
 @example(86, 86, 0.3125, (0.0, 0.0))  # so much ink at the top that the foot touches the edge
 @example(700, 500, 0.5, (0.3, 0.9))
-def test_size_and_position_do_not_matter(
+def test_size_and_position(
     width: int, height: int, side: float, place: tuple[float, float]
 ) -> None:
     length = side * min(width, height)
@@ -93,7 +93,7 @@ def test_parts_of_the_ink() -> None:
     assert prepare(dotted).parts == 1
 
 
-def test_dark_on_light_is_light_on_dark() -> None:
+def test_dark_on_light() -> None:
     digits = load_digits()[1].images[:30]
     for digit in digits:
         light, dark = prepare(digit), prepare(255 - digit)
@@ -101,7 +101,7 @@ def test_dark_on_light_is_light_on_dark() -> None:
         assert (light.inverted, dark.inverted) == (False, True)
 
 
-def test_invert_for_a_digit_that_reaches_the_edge() -> None:
+def test_invert_of_a_digit_at_the_edge() -> None:
     large = drawn((100, 100), (-5, -5, 110), 0.12)
     right = prepare_image(large, invert=False)
     assert distance(right, prepare_image(255 - large, invert=True)) == 0
@@ -146,7 +146,7 @@ def rotated_by_exif(picture: Image.Image) -> Image.Image:
 
 
 @pytest.mark.parametrize("name", forms())
-def test_formats_and_colours_do_not_matter(name: str) -> None:
+def test_formats_and_colours(name: str) -> None:
     assert distance(prepare_image(forms()[name]), reference()) < 3
 
 
@@ -188,7 +188,7 @@ def test_wrong_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_pipe_in_place_of_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ValueError, match=r"pipe.png is a pipe; expected a picture"):
         prepare_image(tmp_path / "pipe.png")
