@@ -41,15 +41,15 @@ def ones(module: nn.Module, *, dense: bool) -> nn.Module:
 
 
 def each_input(model: nn.Module, spikes: Tensor) -> Iterator[tuple[int, nn.Module, Tensor]]:
-    """Yield each call of a layer with weights: where it is, and its input ``[B, ...]``."""
+    """Yield each layer with weights: where it is, and its input ``[T * B, ...]``."""
     record = model(spikes, record="all")
     signals = [record.input, *(layer.spikes for layer in record.layers)]
     for index, (layer, all_steps) in enumerate(zip(model.layers, signals, strict=False)):
-        for signal in all_steps:
-            for _, module in layer.modules:
-                if isinstance(module, (nn.Linear, nn.Conv2d)):
-                    yield index, module, signal
-                signal = module(signal)
+        signal = all_steps.flatten(0, 1)
+        for _, module in layer.modules:
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                yield index, module, signal
+            signal = module(signal)
 
 
 @st.composite
@@ -81,12 +81,11 @@ def test_operations_by_definition(name: str, spikes: Tensor) -> None:
         counted = count(model.layers, record, {})
         expected = torch.zeros(3, len(counted), dtype=torch.float64)
         for layer, module, signal in each_input(model, spikes):
-            for sample in signal:  # each is judged by itself
-                active = (sample != 0).float()[None]
-                effective = float(ones(module, dense=False)(active).sum())
-                spiking = bool(((sample == 0) | (sample.abs() == 1)).all())
-                expected[int(spiking), layer] += effective
-            expected[2, layer] += float(ones(module, dense=True)(torch.ones_like(signal)).sum())
+            effective = ones(module, dense=False)((signal != 0).float()).flatten(1).sum(1)
+            spiking = ((signal == 0) | (signal.abs() == 1)).flatten(1).all(1)  # each by itself
+            expected[0, layer] += effective[~spiking].sum()
+            expected[1, layer] += effective[spiking].sum()
+            expected[2, layer] += ones(module, dense=True)(torch.ones_like(signal)).sum()
     for i, counts in enumerate(counted):
         totals = [counts.macs.sum(), counts.acs.sum(), counts.dense.sum()]
         assert torch.equal(torch.stack(totals), expected[:, i])
