@@ -38,7 +38,7 @@ ENERGY = measured()
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv", "accelerated"])
-def test_accuracy_and_spikes_are_those_of_evaluate(name: str) -> None:
+def test_accuracy_and_spikes_of_evaluate(name: str) -> None:
     model = networks()[name]
     energy = measured(model)
     evaluation = evaluate(Classifier(model, ENCODER), (IMAGES, LABELS), device="cpu")
@@ -59,7 +59,7 @@ def test_batch_size(name: str) -> None:
             assert torch.equal(getattr(other, field), getattr(forty, field))
 
 
-def test_each_sample_is_binary_by_itself() -> None:
+def test_binary_samples() -> None:
     """A black and white image costs additions, whatever the images beside it."""
     images = torch.zeros(2, *IMAGE, dtype=torch.uint8)
     images[0, :3], images[1] = 255, 128
@@ -70,7 +70,7 @@ def test_each_sample_is_binary_by_itself() -> None:
         assert energy.acs.sum(0).tolist() == [STEPS * 18 * 4, 0]
 
 
-def test_synapses_of_a_layer_in_two_places_count_twice() -> None:
+def test_synapses_of_a_layer_in_two_places() -> None:
     shared = nn.Linear(36, 36)
     modules = shared, snntorch.Leaky(beta=0.9), shared, snntorch.Leaky(beta=0.9), nn.Linear(36, 4)
     model = accelerate(nn.Sequential(nn.Flatten(), *modules, snntorch.Leaky(beta=0.9)))
@@ -91,14 +91,14 @@ def test_one_layer_by_hand() -> None:
     assert energy.ann_skipping.total == pytest.approx(4.6 * 4 * lit)
 
 
-def test_a_constant_current_multiplies_at_each_timestep() -> None:
+def test_operations_of_a_constant_current() -> None:
     first, *others = measured(encoder=DirectEncoder(num_steps=STEPS)).layers
     assert first.acs == 0
     assert first.macs == pytest.approx(STEPS * first.seen)
     assert all(layer.macs == 0 for layer in others)
 
 
-def test_the_total_is_the_sum_of_the_layers() -> None:
+def test_total_of_the_layers() -> None:
     total = ENERGY.total
     assert total.acs == pytest.approx(sum(layer.acs for layer in ENERGY.layers))
     assert total.neurons == 12 + 7 + 4
@@ -114,7 +114,7 @@ def test_the_total_is_the_sum_of_the_layers() -> None:
 
 
 @given(st.sampled_from([None, *MEMORIES]), st.sampled_from(list(TECHNOLOGIES)))
-def test_energies_add_up_over_time(memory: str | None, technology: str) -> None:
+def test_energy_per_timestep(memory: str | None, technology: str) -> None:
     energy = replace(ENERGY, memory=memory, technology=TECHNOLOGIES[technology])
     per_step = energy.energy_per_step
     assert (per_step.diff() > 0).all()
@@ -127,14 +127,14 @@ def test_energies_add_up_over_time(memory: str | None, technology: str) -> None:
 
 
 @given(st.floats(-1, 2), st.floats(-1, 2))
-def test_a_larger_margin_takes_longer(one: float, other: float) -> None:
+def test_margins_of_early_exits(one: float, other: float) -> None:
     low, high = (ENERGY.early_exit(margin) for margin in sorted((one, other)))
     assert 1 <= low.steps <= high.steps <= STEPS
     assert low.energy <= high.energy
     assert low.operations <= high.operations
 
 
-def test_early_exit_at_the_first_and_last_timestep() -> None:
+def test_early_exit_at_first_and_last_timestep() -> None:
     first, last = ENERGY.early_exit(0), ENERGY.early_exit(1)
     assert (first.steps, last.steps) == (1, STEPS)
     assert first.accuracy == float(ENERGY.accuracy_per_step[0])
@@ -143,7 +143,7 @@ def test_early_exit_at_the_first_and_last_timestep() -> None:
     assert last.energy == pytest.approx(ENERGY.snn.total)
 
 
-def test_each_sample_exits_by_itself() -> None:
+def test_early_exit_of_each_sample() -> None:
     margins = torch.tensor([[0.1, 0.6, 0.2], [0.7, 0.1, 0.3], [0.0, 0.0, 0.1]])
     correct = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 1]]).bool()
     spent = torch.ones(3, 3, dtype=torch.float64)
@@ -179,7 +179,7 @@ def test_energy_and_score_on_a_chip() -> None:
     assert (ENERGY.on_chip, ENERGY.score) == (None, None)
 
 
-def test_a_chip_refuses_a_network_with_every_reason() -> None:
+def test_networks_that_do_not_fit_a_chip() -> None:
     chip = Chip("mine", neurons=22, synapses=100, update=1.0, event=1.0, source="drawn")
     with pytest.raises(
         ValueError, match="does not fit the chip mine: 23 neurons, but the chip has 22; "
@@ -192,7 +192,7 @@ def test_a_chip_refuses_a_network_with_every_reason() -> None:
     assert measured(chip=roomy).chip == roomy
 
 
-def test_a_convolution_is_unrolled_on_a_chip() -> None:
+def test_convolution_on_a_chip() -> None:
     torch.manual_seed(0)
     model = LeakyConvNet("2C3-4", (1, *IMAGE))
     assert measured(model, chip="neuro4ml").synapses == 2 * 4 * 4 * 9 + 2 * 4 * 4 * 4
@@ -207,7 +207,7 @@ def test_events() -> None:
     assert energy.total.macs == 0
 
 
-def test_network_and_random_state_are_unchanged() -> None:
+def test_network_and_random_state() -> None:
     model = networks()["conv"].train()
     state = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.get_rng_state()
@@ -232,12 +232,12 @@ def test_invalid_choices(options: dict[str, Any], message: str) -> None:
         measured(**options)
 
 
-def test_other_networks_need_accelerate() -> None:
+def test_networks_without_accelerate() -> None:
     with pytest.raises(TypeError, match=r"or a network from accelerate\(\); got Linear"):
         measured(nn.Linear(36, 4))
 
 
-def test_a_single_class_is_always_clear() -> None:
+def test_early_exit_of_a_single_class() -> None:
     energy = measure_energy(Classifier(LeakyMLP(36, (), 1), ENCODER), (IMAGES, 0 * LABELS))
     assert energy.early_exit(1).steps == 1
 

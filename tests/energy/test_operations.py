@@ -95,7 +95,7 @@ def test_operations_by_definition(name: str, spikes: Tensor) -> None:
         assert float(counts.updates.sum()) == membrane[0].numel() + changed
 
 
-def test_inputs_are_seen_once() -> None:
+def test_inputs_seen_once() -> None:
     model = NETWORKS["mlp"]
     image = torch.zeros(1, 1, *IMAGE)
     image[..., 2, 3] = 1
