@@ -22,6 +22,7 @@ from spikemnist.export import from_nir, to_nir
 from tests.export.nir_equations import equations
 from tests.export.replay import draw_network, samples_that_differ, watch
 from tests.export.test_arrays import normalised
+from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,15 +68,18 @@ def test_snntorch_reads_it_and_fires_the_same_spikes() -> None:
     assert (theirs != ours).any((0, 2)).sum() <= 1
 
 
-@given(
-    model=st.sampled_from(["20", "6C5-AP2-8C3s2p1-12-10", "3C3-AP3-10"]),
-    reset=st.sampled_from(["subtract", "zero", "none"]),
-    beta=st.sampled_from([0.0, 0.5, 0.999, 1.0]),
-    readout=st.sampled_from(["mean_membrane", "spike_count"]),
-    seed=st.integers(0, 99),
+@pytest.mark.parametrize(
+    "case",
+    pairs(
+        layers=["20", "6C5-AP2-8C3s2p1-12-10", "3C3-AP3-10"],
+        reset_mechanism=["subtract", "zero", "none"],
+        beta=[0.0, 0.5, 0.999, 1.0],
+        readout=["mean_membrane", "spike_count"],
+    ),
+    ids=named,
 )
-def test_round_trip(model: str, reset: str, beta: float, readout: str, seed: int) -> None:
-    first = draw_network(model, seed, reset_mechanism=reset, beta=beta, readout=readout)
+def test_round_trip(case: Case) -> None:
+    first = draw_network(**case, seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the reset
         again = from_nir(to_nir(first))
@@ -84,8 +88,8 @@ def test_round_trip(model: str, reset: str, beta: float, readout: str, seed: int
     for ours, theirs in zip(one.layers, other.layers, strict=True):
         assert ours.spikes.equal(theirs.spikes)
         assert ours.membrane.equal(theirs.membrane)
-    assert again.config["reset_mechanism"] == reset
-    assert again.config["readout"] == readout
+    for name in ("reset_mechanism", "readout"):
+        assert again.config[name] == case[name]
 
 
 def test_a_file_is_what_the_graph_is(tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spikemnist import Classifier, DirectEncoder, LeakyConvNet, LeakyMLP, RateEncoder, load
 from spikemnist.encoding import RankOrderEncoder
@@ -18,6 +16,7 @@ from spikemnist.export import to_onnx
 from spikemnist.export.arrays import READOUTS
 from spikemnist.models import available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
+from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,28 +49,23 @@ def test_digits_are_replayed(name: str, tmp_path: Path) -> None:
         assert (of_spikes[key] == value).all()
 
 
-@given(
-    layers=st.sampled_from(["12", "", "4C5-P2-5C3p1-AP2-6-10", "3C5s2-10"]),
-    reset=st.sampled_from(["subtract", "zero", "none"]),
-    readout=st.sampled_from(READOUTS),
-    steps=st.integers(1, 6),
-    batch=st.integers(1, 3),
-    seed=st.integers(0, 99),
+@pytest.mark.parametrize(
+    "case",
+    pairs(
+        layers=["12", "", "4C5-P2-5C3p1-AP2-6-10", "3C5s2-10"],
+        reset_mechanism=["subtract", "zero", "none"],
+        readout=READOUTS,
+        steps=[1, 2, 6],
+        batch=[1, 3],
+    ),
+    ids=named,
 )
-def test_scores_are_those_of_the_model(
-    tmp_path_factory: pytest.TempPathFactory,
-    layers: str,
-    reset: str,
-    readout: str,
-    steps: int,
-    batch: int,
-    seed: int,
-) -> None:
-    model = draw_network(layers, seed, reset_mechanism=reset, readout=readout, beta=0.9)
+def test_scores_are_those_of_the_model(case: Case, tmp_path: Path) -> None:
+    layers, reset, readout, steps, batch = case.values()
+    model = draw_network(layers, seed=0, reset_mechanism=reset, readout=readout, beta=0.9)
     spikes = (torch.rand(steps, batch, 1, 28, 28) < 0.2).float()
     spikes = spikes if "C" in layers else spikes.flatten(2)
-    file = to_onnx(model, tmp_path_factory.mktemp("onnx") / "model.onnx")
-    outputs = run(file, input=spikes.numpy())
+    outputs = run(to_onnx(model, tmp_path / "model.onnx"), input=spikes.numpy())
     with torch.no_grad():
         record = model(spikes, record="all")
     if samples_that_differ(record, spikes_of(outputs)) == 0:
