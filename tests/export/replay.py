@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spikemnist import Classifier
     from spikemnist.models import Record
 
-DIGITS = load_digits()[1][:100]
+DIGITS = load_digits()[1][:50]
 CLOSE = 1e-4
 """Largest distance between membrane and threshold that rounding explains. A current is a sum of up
 to 784 weights below 1, rounded in another order, 784 * 2**-24 = 5e-5, and membranes add it up."""

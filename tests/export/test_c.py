@@ -324,7 +324,8 @@ def test_a_folder_holds_all_new_files_or_all_old_ones(
     def read() -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
-    to_c(load("mnist-mlp"), tmp_path)
+    first, second = (Classifier(LeakyMLP(4, (3,), 2), code) for code in ("latency", "direct"))
+    to_c(first, tmp_path)
     old, write = read(), Path.write_text
 
     def write_on_a_full_disk(path: Path, text: str, **options: Any) -> int:
@@ -335,9 +336,9 @@ def test_a_folder_holds_all_new_files_or_all_old_ones(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", write_on_a_full_disk)
         with pytest.raises(OSError, match=r"No space left on device: .*README\.md"):
-            to_c(load("mnist-sparse"), tmp_path)
+            to_c(second, tmp_path)
     assert read() == old
-    to_c(load("mnist-sparse"), tmp_path)
+    to_c(second, tmp_path)
     assert read().keys() == old.keys()
     assert read() != old
 
