@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 import snntorch
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from benchmarks.exports import REPLAY, from_lines
@@ -33,6 +31,7 @@ from spikemnist.export import to_c
 from spikemnist.export.arrays import READOUTS
 from spikemnist.models import Record, available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
+from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,28 +116,27 @@ def test_int8_weights_give_the_same_answers(name: str, tmp_path: Path) -> None:
     assert not re.search(r"\b\d+(\.\d*)?e[-+]?\d+f", text)  # no fraction in any table
 
 
-@settings(max_examples=12)
-@given(
-    layers=st.sampled_from(["12", "4C5-P2-5C3p1-AP2-6-10", "3C5s2-10", "2C4s3p2-10"]),
-    reset=st.sampled_from(["subtract", "zero", "none"]),
-    readout=st.sampled_from(READOUTS),
-    seed=st.integers(0, 99),
+@pytest.mark.parametrize(
+    "case",
+    pairs(
+        layers=["12", "4C5-P2-5C3p1-AP2-6-10", "2C4s3p2-10"],
+        reset_mechanism=["subtract", "zero", "none"],
+        readout=READOUTS,
+    ),
+    ids=named,
 )
-def test_spikes_and_decisions_are_those_of_the_model(
-    tmp_path_factory: pytest.TempPathFactory, layers: str, reset: str, readout: str, seed: int
-) -> None:
-    folder = tmp_path_factory.mktemp("network")
-    model = draw_network(layers, seed, reset_mechanism=reset, readout=readout, beta=0.9)
+def test_spikes_and_decisions_are_those_of_the_model(case: Case, tmp_path: Path) -> None:
+    model = draw_network(**case, seed=0, beta=0.9)
     spikes = (torch.rand(5, 4, 1, 28, 28) < 0.2).float()
     with torch.no_grad():
         record = model(spikes, record="all")
-    to_c(model, folder)
-    program = compile_c(folder, *SANITIZED, "-DSTEPS=5", "-Dnetwork_classify(i)=(0)")
+    to_c(model, tmp_path)
+    program = compile_c(tmp_path, *SANITIZED, "-DSTEPS=5", "-Dnetwork_classify(i)=(0)")
     lines = run(program, steps_of(record))
     if samples_that_differ(record, spikes_of(lines, record)) == 0:
         scores = record.scores.sort().values
         for line, ours, (*_, second, first) in zip(lines, record.predictions, scores, strict=True):
-            if readout in ("spike_count", "first_spike") or first - second > 1e-3:
+            if case["readout"] in ("spike_count", "first_spike") or first - second > 1e-3:
                 assert int(line.partition(">")[2].split()[0]) == int(ours)
 
 
