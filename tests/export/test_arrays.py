@@ -46,7 +46,7 @@ def normalised(model: LeakyMLP | LeakyConvNet) -> LeakyMLP | LeakyConvNet:
     ),
     ids=named,
 )
-def test_a_network_is_built_again_of_its_arrays(case: Case) -> None:
+def test_network_of_its_arrays(case: Case) -> None:
     model = normalised(draw_network(**case, seed=0, beta=0.8, threshold=0.3))
     again = build_model(read_arrays(model))
     spikes = (torch.rand(5, 3, 1, 28, 28) < 0.3).float()
@@ -64,7 +64,7 @@ def test_a_network_is_built_again_of_its_arrays(case: Case) -> None:
     assert again.config["readout"] == case["readout"]
 
 
-def test_beta_and_threshold_of_each_neuron_and_channel() -> None:
+def test_beta_and_threshold_of_neurons_and_channels() -> None:
     model = LeakyConvNet(
         "3C5-4-2", beta=[[0.1, 0.2, 0.3], 0.5, 0.6], threshold=[1, [1, 2, 3, 4], 2]
     )
@@ -75,7 +75,7 @@ def test_beta_and_threshold_of_each_neuron_and_channel() -> None:
     assert build_model(read_arrays(model)).config["beta"] == model.config["beta"]
 
 
-def test_arrays_are_copies() -> None:
+def test_memory_of_arrays() -> None:
     model = LeakyMLP(4, (3,), 2)
     arrays = read_arrays(model)
     before = arrays.layers[0].weight.copy()
@@ -83,7 +83,7 @@ def test_arrays_are_copies() -> None:
     assert (arrays.layers[0].weight == before).all()
 
 
-def test_a_snntorch_network_is_read_as_well() -> None:
+def test_network_of_snntorch() -> None:
     network = nn.Sequential(
         nn.Flatten(),
         nn.Linear(784, 6, bias=False),
@@ -115,7 +115,7 @@ def of_pictures(network: nn.Sequential) -> SpikingNetwork:
         ([nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=False)], "running statistics"),
     ],
 )
-def test_other_layers_are_refused_by_name(modules: list[nn.Module], complaint: str) -> None:
+def test_unsupported_layers(modules: list[nn.Module], complaint: str) -> None:
     output = [nn.Flatten(), nn.LazyLinear(10), snntorch.Leaky(**LEAKY, output=True)]
     network = nn.Sequential(*modules, snntorch.Leaky(**LEAKY), *output)
     network[:-4](torch.zeros(1, 1, 28, 28))
@@ -124,7 +124,7 @@ def test_other_layers_are_refused_by_name(modules: list[nn.Module], complaint: s
         read_arrays(of_pictures(network))
 
 
-def test_a_convolution_needs_the_shape_of_a_sample() -> None:
+def test_convolution_without_the_shape_of_a_sample() -> None:
     network = nn.Sequential(
         nn.Conv2d(1, 2, 28), snntorch.Leaky(**LEAKY), nn.Flatten(), nn.Linear(2, 2)
     )
@@ -134,7 +134,7 @@ def test_a_convolution_needs_the_shape_of_a_sample() -> None:
     assert read_arrays(of_pictures(network)).in_shape == (1, 28, 28)
 
 
-def test_a_beta_within_a_channel_is_refused() -> None:
+def test_beta_within_a_channel() -> None:
     model = LeakyConvNet("2C5-10")
     model.network[0].leaky.beta = torch.rand(2, 24, 24)
     with pytest.raises(ValueError, match=r"beta of .* differs within a channel"):
@@ -157,7 +157,7 @@ def test_numbers_beyond_single_precision(tensor: str, bad: float, tmp_path: Path
 
 @pytest.mark.filterwarnings("ignore:Complex modules")
 @pytest.mark.parametrize("export", [to_c, partial(to_c, weights="int8"), to_onnx, to_nir, to_html])
-def test_a_variance_below_zero_and_complex_numbers_are_refused(export: Any, tmp_path: Path) -> None:
+def test_negative_variance_and_complex_numbers(export: Any, tmp_path: Path) -> None:
     model = LeakyConvNet("2C5-AP2-10", batch_norm=True).eval()
     model.state_dict()["network.0.norm.running_var"][0] = -1
     with pytest.raises(ValueError, match=r"norm has a negative variance"):

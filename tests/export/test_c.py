@@ -82,7 +82,7 @@ def steps_of(record: Record) -> NDArray[np.uint8]:
         *(("mnist-sparse", compiler) for compiler in COMPILERS[1:]),
     ],
 )
-def test_digits_are_replayed(name: str, compiler: str, tmp_path: Path) -> None:
+def test_replay_of_digits(name: str, compiler: str, tmp_path: Path) -> None:
     classifier = load(name)
     record = watch(classifier)
     steps = len(record.spikes)
@@ -104,7 +104,7 @@ def test_digits_are_replayed(name: str, compiler: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", available_pretrained())
-def test_int8_weights_give_the_same_answers(name: str, tmp_path: Path) -> None:
+def test_int8_weights(name: str, tmp_path: Path) -> None:
     classifier = load(name)
     record = watch(classifier)
     to_c(classifier, tmp_path, weights="int8")
@@ -125,7 +125,7 @@ def test_int8_weights_give_the_same_answers(name: str, tmp_path: Path) -> None:
     ),
     ids=named,
 )
-def test_spikes_and_decisions_are_those_of_the_model(case: Case, tmp_path: Path) -> None:
+def test_spikes_and_decisions_of_the_model(case: Case, tmp_path: Path) -> None:
     model = draw_network(**case, seed=0, beta=0.9)
     spikes = (torch.rand(5, 4, 1, 28, 28) < 0.2).float()
     with torch.no_grad():
@@ -140,7 +140,7 @@ def test_spikes_and_decisions_are_those_of_the_model(case: Case, tmp_path: Path)
                 assert int(line.partition(">")[2].split()[0]) == int(ours)
 
 
-def test_the_example_reads_an_image(tmp_path: Path) -> None:
+def test_example_program(tmp_path: Path) -> None:
     folder = to_c(load("mnist-mlp"), tmp_path / "new" / "folder", weights="int8")
     words = [COMPILERS[0], *STRICT, "main.c", "network.c", "-o", "classify"]
     subprocess.run(words, cwd=folder, check=True)
@@ -161,7 +161,7 @@ def test_the_example_reads_an_image(tmp_path: Path) -> None:
     assert classify("elsewhere.pgm")[0] == classify()[0] == 2
 
 
-def test_pooled_sums_of_grey_values_may_exceed_32_bits(tmp_path: Path) -> None:
+def test_pooled_sums_beyond_32_bits(tmp_path: Path) -> None:
     model = LeakyConvNet("1C16-AP17-4", (1, 32, 32))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -175,7 +175,7 @@ def test_pooled_sums_of_grey_values_may_exceed_32_bits(tmp_path: Path) -> None:
 
 
 @needs_cxx
-def test_a_cpp_program_has_two_networks(tmp_path: Path) -> None:
+def test_two_networks_in_a_cpp_program(tmp_path: Path) -> None:
     digit = load("mnist-mlp")
     torch.manual_seed(0)
     letter = LeakyConvNet("3C5s2-10", threshold=0.3, readout="first_spike").eval()
@@ -218,7 +218,7 @@ def test_a_cpp_program_has_two_networks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "prefix", ["", "2digits", "my-net", "a b", "_digit", "café", "a\n", "main"]
 )
-def test_a_prefix_is_a_c_identifier(prefix: str, tmp_path: Path) -> None:
+def test_wrong_prefixes(prefix: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="prefix must be a C identifier") as error:
         to_c(LeakyMLP(4, (3,), 2), tmp_path, prefix=prefix)
     assert str(error.value).endswith(f"got {prefix!r}")
@@ -228,7 +228,7 @@ def test_a_prefix_is_a_c_identifier(prefix: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems name their sections otherwise")
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 @pytest.mark.parametrize("readout", READOUTS)
-def test_the_sizes_in_the_readme(readout: str, weights: Any, tmp_path: Path) -> None:
+def test_sizes_in_the_readme(readout: str, weights: Any, tmp_path: Path) -> None:
     network = draw_network("2C5-P2-6-10", seed=0, readout=readout)
     to_c(Classifier(network, "latency"), tmp_path, weights=weights, prefix="digit")
     words = [COMPILERS[0], *STRICT, "-Os", "-c", "digit.c"]
@@ -249,7 +249,7 @@ def test_the_sizes_in_the_readme(readout: str, weights: Any, tmp_path: Path) -> 
     assert public == {f"digit_{name}" for name in names}
 
 
-def test_only_the_code_of_the_network_is_written(tmp_path: Path) -> None:
+def test_code_of_each_readout(tmp_path: Path) -> None:
     texts = set()
     for readout in READOUTS:
         to_c(LeakyMLP(4, (3,), 2, readout=readout), tmp_path, prefix="digit")
@@ -262,7 +262,7 @@ def test_only_the_code_of_the_network_is_written(tmp_path: Path) -> None:
     assert len(texts) == len(READOUTS)
 
 
-def test_an_int_of_16_bits_is_refused_by_the_compiler(tmp_path: Path) -> None:
+def test_int_of_16_bits(tmp_path: Path) -> None:
     to_c(LeakyMLP(4, (3,), 2), tmp_path)
     (tmp_path / "limits.h").write_text("#define INT_MAX 32767\n")
     words = [COMPILERS[0], "-std=c99", f"-I{tmp_path}", "-c", "network.c"]
@@ -271,9 +271,7 @@ def test_an_int_of_16_bits_is_refused_by_the_compiler(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 8), (2, 8, 9)])
-def test_channels_are_the_last_axis_of_an_image(
-    shape: tuple[int, int, int], tmp_path: Path
-) -> None:
+def test_channels_last(shape: tuple[int, int, int], tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = LeakyConvNet("4C3-P2-5", shape, threshold=0.3).eval()
     classifier = Classifier(network, DirectEncoder(num_steps=4))
@@ -292,7 +290,7 @@ def test_channels_are_the_last_axis_of_an_image(
         assert said.startswith(f"class {int(ours)}\n")
 
 
-def test_an_int8_layer_of_zeros_computes(tmp_path: Path) -> None:
+def test_int8_layer_of_zeros(tmp_path: Path) -> None:
     layers = (snntorch.Leaky(beta=0.9, threshold=0, init_hidden=True, output=out) for out in (0, 1))
     model = accelerate(
         nn.Sequential(nn.Linear(4, 3), next(layers), nn.Linear(3, 2), next(layers))
@@ -316,9 +314,7 @@ def test_files_without_an_encoder(tmp_path: Path) -> None:
     assert "main.c" not in readme
 
 
-def test_a_folder_holds_all_new_files_or_all_old_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read() -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
@@ -341,7 +337,7 @@ def test_a_folder_holds_all_new_files_or_all_old_ones(
     assert read() != old
 
 
-def test_an_unknown_weight_format(tmp_path: Path) -> None:
+def test_wrong_weights_and_sizes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="weights must be 'float32' or 'int8'; got 'int4'"):
         to_c(LeakyMLP(), tmp_path, weights="int4")
     with pytest.raises(ValueError, match=r"numbered in 16 bits; got 70,000 inputs and 3 neurons"):

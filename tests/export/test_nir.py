@@ -38,7 +38,7 @@ def trained_with_zero_reset() -> Classifier:
     return Classifier(again, "latency")
 
 
-def test_the_equations_of_nir_fire_the_same_spikes() -> None:
+def test_equations_of_nir() -> None:
     classifier = trained_with_zero_reset()
     record = watch(classifier)
     spikes = record.input.flatten(2)
@@ -47,14 +47,14 @@ def test_the_equations_of_nir_fire_the_same_spikes() -> None:
         assert samples_that_differ(record, [train.numpy() for train in trains]) <= 1
 
 
-def test_the_equations_of_a_convolution_fire_the_same_spikes() -> None:
+def test_equations_of_a_convolution() -> None:
     model = draw_network("6C5-AP2-8C3s2p1-10", 0, batch_norm=True, reset_mechanism="zero")
     record = watch(Classifier(normalised(model), "latency"))
     trains = equations(to_nir(model), record.input)
     assert samples_that_differ(record, [train.numpy() for train in trains]) <= 1
 
 
-def test_snntorch_reads_it_and_fires_the_same_spikes() -> None:
+def test_import_by_snntorch() -> None:
     classifier = trained_with_zero_reset()
     record = watch(classifier)
     network = import_from_nir(to_nir(classifier))
@@ -92,7 +92,7 @@ def test_round_trip(case: Case) -> None:
         assert again.config[name] == case[name]
 
 
-def test_a_file_is_what_the_graph_is(tmp_path: Path) -> None:
+def test_file_and_graph(tmp_path: Path) -> None:
     model = normalised(LeakyConvNet("4C5-AP2-10", batch_norm=True, reset_mechanism="zero"))
     spikes = (torch.rand(6, 20, 1, 28, 28) < 0.2).float()
     file = tmp_path / "model.nir"
@@ -105,7 +105,7 @@ def test_a_file_is_what_the_graph_is(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.nir"]
 
 
-def test_networks_that_nir_cannot_describe() -> None:
+def test_networks_beyond_nir() -> None:
     with pytest.warns(UserWarning, match="NIR cannot describe reset_mechanism='subtract'"):
         to_nir(LeakyMLP(4, (3,), 2))
     with pytest.raises(ValueError, match=r"layer 1 has maximum pooling.*AP2 in place of P2"):
@@ -146,7 +146,7 @@ AFFINE = nir.Affine(np.ones((2, 3)), np.zeros(2))
 POOL = nir.AvgPool2d(*(np.array([2, 2]) for _ in range(2)), np.array([0, 0]))
 
 
-def test_a_graph_of_others_is_read() -> None:
+def test_graph_of_others() -> None:
     """A resistance becomes part of the weights; the timestep is the one that snnTorch assumes."""
     model = from_nir(graph_of(nir.Linear(np.ones((2, 3))), lif(r=20.0)))
     assert model.config["beta"] == pytest.approx([0.9])
@@ -156,7 +156,7 @@ def test_a_graph_of_others_is_read() -> None:
     assert from_nir(graph_of(AFFINE, lif()), dt=5e-4).config["beta"] == pytest.approx([0.5])
 
 
-def test_sum_pooling_is_average_pooling_of_larger_weights() -> None:
+def test_sum_pooling() -> None:
     torch.manual_seed(0)
     average = LeakyConvNet("3C5-AP2-10", reset_mechanism="zero", beta=0.8)
     graph = to_nir(average)
@@ -183,12 +183,12 @@ def test_sum_pooling_is_average_pooling_of_larger_weights() -> None:
         ((AFFINE, nir.Delay(np.ones(2)), lif()), "delay is a Delay node"),
     ],
 )
-def test_other_graphs_are_refused(nodes: tuple[nir.NIRNode, ...], complaint: str) -> None:
+def test_other_graphs(nodes: tuple[nir.NIRNode, ...], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         from_nir(graph_of(*nodes))
 
 
-def test_a_graph_that_branches_is_refused() -> None:
+def test_branches() -> None:
     graph = graph_of(AFFINE, lif())
     graph.edges.append(("lif", "affine"))
     with pytest.raises(ValueError, match="branches"):
@@ -217,7 +217,7 @@ def test_a_graph_that_branches_is_refused() -> None:
         ((AFFINE, lif(tau=-1.0)), 3, "time constant below the timestep"),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused(
+def test_numbers_that_do_not_fit(
     nodes: tuple[nir.NIRNode, ...], features: int, complaint: str
 ) -> None:
     graph = unchecked_graph_of(*nodes, features=features)
@@ -235,9 +235,7 @@ def test_numbers_that_do_not_fit_are_refused(
         ("pool_1", "kernel_size", 0, "kernel_size of pool_1 must be .* an integer >= 1; got 0"),
     ],
 )
-def test_convolutions_that_do_not_fit_are_refused(
-    node: str, part: str, value: Any, complaint: str
-) -> None:
+def test_convolutions_that_do_not_fit(node: str, part: str, value: Any, complaint: str) -> None:
     graph = to_nir(LeakyConvNet("4C5-AP2-10", reset_mechanism="zero"))
     setattr(graph.nodes[node], part, value)
     with pytest.raises(ValueError, match=complaint):
@@ -245,7 +243,7 @@ def test_convolutions_that_do_not_fit_are_refused(
 
 
 @pytest.mark.parametrize("dt", [0, -1e-4, float("nan"), float("inf"), "1"])
-def test_a_timestep_is_positive_and_finite(dt: Any) -> None:
+def test_wrong_timesteps(dt: Any) -> None:
     graph = graph_of(AFFINE, lif())
     with pytest.raises(ValueError, match="dt must be a positive number of seconds; got"):
         from_nir(graph, dt=dt)
@@ -322,7 +320,7 @@ VAST = {"shape": (10**12, 7), "dtype": "f4", "chunks": (1000, 7)}
         (replaced("node", data=1), "AttributeError"),
     ],
 )
-def test_a_file_that_reaches_elsewhere_or_makes_no_sense(
+def test_files_that_reach_elsewhere_or_make_no_sense(
     change: Callable[[h5py.File], None], complaint: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.nir"
@@ -334,7 +332,7 @@ def test_a_file_that_reaches_elsewhere_or_makes_no_sense(
         from_nir(path)
 
 
-def test_a_file_may_hold_as_much_as_gzip_packs_into_it(tmp_path: Path) -> None:
+def test_file_of_zeros(tmp_path: Path) -> None:
     model = LeakyMLP(784, (2000,), 10, reset_mechanism="zero")
     with torch.no_grad():
         for layer in model.layers:
@@ -355,7 +353,7 @@ STRANGE = [None, 0, -1, 2.5, 1e300, np.nan, 1j, 10**12, "IF", "{}", b"\xff", [],
 
 
 @given(number=st.integers(0), value=st.sampled_from(STRANGE))
-def test_a_file_with_any_part_replaced_is_read_or_refused(
+def test_files_with_a_part_replaced(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, number: int, value: Any
 ) -> None:
     path = tmp_path_factory.mktemp("nir") / "model.nir"
@@ -376,7 +374,7 @@ def test_a_file_with_any_part_replaced_is_read_or_refused(
 
 
 @given(length=st.integers(0, 20_000))
-def test_a_file_that_ends_early_is_refused(
+def test_files_that_end_early(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, length: int
 ) -> None:
     path = tmp_path_factory.mktemp("nir") / "model.nir"
@@ -396,7 +394,7 @@ def test_a_file_that_ends_early_is_refused(
         {"metadata": {"spikemnist": '{"reset": 5}'}},
     ],
 )
-def test_a_graph_in_memory_that_makes_no_sense(change: dict[str, Any]) -> None:
+def test_graphs_that_make_no_sense(change: dict[str, Any]) -> None:
     graph = to_nir(LeakyMLP(7, (5,), 3, reset_mechanism="zero"))
     for name, value in change.items():
         setattr(graph, name, value)

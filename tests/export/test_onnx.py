@@ -33,7 +33,7 @@ def spikes_of(outputs: dict[str, Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", available_pretrained())
-def test_digits_are_replayed(name: str, tmp_path: Path) -> None:
+def test_replay_of_digits(name: str, tmp_path: Path) -> None:
     classifier = load(name)
     record = watch(classifier)
     assert record.input is not None
@@ -60,7 +60,7 @@ def test_digits_are_replayed(name: str, tmp_path: Path) -> None:
     ),
     ids=named,
 )
-def test_scores_are_those_of_the_model(case: Case, tmp_path: Path) -> None:
+def test_scores_of_the_model(case: Case, tmp_path: Path) -> None:
     layers, reset, readout, steps, batch = case.values()
     model = draw_network(layers, seed=0, reset_mechanism=reset, readout=readout, beta=0.9)
     spikes = (torch.rand(steps, batch, 1, 28, 28) < 0.2).float()
@@ -76,7 +76,7 @@ def test_scores_are_those_of_the_model(case: Case, tmp_path: Path) -> None:
         assert (outputs["predictions"] == record.predictions.numpy())[clear].all()
 
 
-def test_the_loop_is_written_once_for_any_number_of_timesteps(tmp_path: Path) -> None:
+def test_one_loop_for_any_number_of_timesteps(tmp_path: Path) -> None:
     file = to_onnx(LeakyMLP(hidden=(20,)), tmp_path / "model.onnx")
     kinds = [node.op_type for node in onnx.load(file).graph.node]
     assert kinds.count("Scan") == kinds.count("Gemm") == 2
@@ -86,7 +86,7 @@ def test_the_loop_is_written_once_for_any_number_of_timesteps(tmp_path: Path) ->
         run(fixed, input=torch.zeros(6, 2, 784).numpy())
 
 
-def test_a_network_with_one_input_takes_it_on_an_axis_of_its_own(tmp_path: Path) -> None:
+def test_network_with_one_input(tmp_path: Path) -> None:
     model = LeakyMLP(1, (3,), 2).eval()
     spikes = torch.ones(4, 2, 1)
     outputs = run(to_onnx(model, tmp_path / "model.onnx"), input=spikes.numpy())
@@ -95,13 +95,13 @@ def test_a_network_with_one_input_takes_it_on_an_axis_of_its_own(tmp_path: Path)
 
 
 @pytest.mark.parametrize("num_steps", [0, -1, "T", True, 2.5])
-def test_a_number_of_timesteps_is_a_positive_integer(num_steps: Any, tmp_path: Path) -> None:
+def test_wrong_numbers_of_timesteps(num_steps: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="num_steps must be an integer >= 1; got "):
         to_onnx(LeakyMLP(4, (3,), 2), tmp_path / "model.onnx", num_steps=num_steps)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_constant_code_is_weighed_once(tmp_path: Path) -> None:
+def test_constant_code(tmp_path: Path) -> None:
     classifier = Classifier(LeakyMLP(hidden=(20,)), DirectEncoder(num_steps=7))
     file = to_onnx(classifier, tmp_path / "model.onnx")
     tables = {one.name: one.dims for one in onnx.load(file).graph.initializer}
@@ -112,7 +112,7 @@ def test_a_constant_code_is_weighed_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 8), (1, 8, 9), (10,), (16,)])
-def test_images_have_the_shape_of_the_input(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_shapes_of_images(shape: tuple[int, ...], tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = LeakyConvNet("4C3-P2-5", shape) if len(shape) == 3 else LeakyMLP(*shape, (3,), 2)
     classifier = Classifier(network.eval(), "latency")

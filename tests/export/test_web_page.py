@@ -30,7 +30,7 @@ def network_data(page: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", available_pretrained())
-def test_the_page_loads_no_other_file(name: str, tmp_path: Path) -> None:
+def test_page_in_one_file(name: str, tmp_path: Path) -> None:
     classifier = load(name)
     page = to_html(classifier, tmp_path / "page.html")
     text = page.read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def test_the_page_loads_no_other_file(name: str, tmp_path: Path) -> None:
     assert np.shape(network["table"]) == (classifier.encoder.num_steps, 256)
 
 
-def test_the_weights_are_those_of_the_network(tmp_path: Path) -> None:
+def test_weights_of_the_network(tmp_path: Path) -> None:
     model = LeakyMLP(hidden=(40,))
     page = to_html(Classifier(model, "latency"), tmp_path / "page.html")
     first = network_data(page)["layers"][0]
@@ -53,7 +53,7 @@ def test_the_weights_are_those_of_the_network(tmp_path: Path) -> None:
     assert np.array_equal(weight.T, model.layers[0].linear.weight.detach().numpy())
 
 
-def test_a_surrogate_of_one_s_own_keeps_no_network_from_its_page(tmp_path: Path) -> None:
+def test_own_surrogate(tmp_path: Path) -> None:
     class Wide(Surrogate):
         name = "wide"
 
@@ -68,7 +68,7 @@ def test_a_surrogate_of_one_s_own_keeps_no_network_from_its_page(tmp_path: Path)
     assert (settings["surrogate"], settings["width"]) == ("wide", 1.0)
 
 
-def test_examples_are_the_first_two_of_each_class(tmp_path: Path) -> None:
+def test_examples_of_each_class(tmp_path: Path) -> None:
     classifier = Classifier(LeakyMLP(hidden=(4,), out_features=3), "latency", ("a", "b", "c"))
     grey = torch.arange(6, dtype=torch.uint8).view(-1, 1, 1).expand(-1, 28, 28)
     images = ImageDataset(grey, torch.tensor([2, 0, 2, 2, 1, 0]), classifier.classes)
@@ -84,7 +84,7 @@ def test_examples_are_the_first_two_of_each_class(tmp_path: Path) -> None:
             to_html(classifier, tmp_path / "page.html", examples=wrong)
 
 
-def test_class_names_cannot_end_the_script(tmp_path: Path) -> None:
+def test_class_names_that_end_a_script(tmp_path: Path) -> None:
     names = ["</script><b>", *"123456789"]
     page = to_html(Classifier(LeakyMLP(hidden=(4,)), "latency", names), tmp_path / "p.html")
     assert network_data(page)["classes"] == names
@@ -101,15 +101,13 @@ def test_class_names_cannot_end_the_script(tmp_path: Path) -> None:
         ((LeakyMLP(hidden=4), "latency", ["a"]), "must have 10 names; got 1"),
     ],
 )
-def test_other_classifiers_are_refused(
-    tmp_path: Path, parts: tuple[Any, ...], complaint: str
-) -> None:
+def test_other_classifiers(tmp_path: Path, parts: tuple[Any, ...], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         to_html(Classifier(*parts), tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
 
 
-def test_all_codes_of_the_page(tmp_path: Path) -> None:
+def test_codes_of_the_page(tmp_path: Path) -> None:
     model = LeakyMLP(hidden=(4,))
     even = RateEncoder(num_steps=4, gain=0.5, deterministic=True)
     random = RateEncoder(num_steps=4)
