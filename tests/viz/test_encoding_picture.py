@@ -98,9 +98,3 @@ def test_given_figure():
 def test_image_shape(shape, image_shape, size):
     figure = viz.encoding(torch.ones(2, 1, *shape), image_shape=image_shape)
     assert picture(panels(figure)["t = 0"]).shape == size
-
-
-@pytest.mark.parametrize("shape", [(12,), (2, 34, 34)])
-def test_wrong_shapes(shape):
-    with pytest.raises(ValueError, match=r", which is no picture; pass image_shape=\(height"):
-        viz.encoding(torch.ones(2, 1, *shape))

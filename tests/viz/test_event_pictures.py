@@ -65,11 +65,3 @@ def test_animation(tmp_path):
     frames = gif_frames(tmp_path / "events.gif")
     assert len(frames) == 4
     assert any((a != b).any() for a, b in pairwise(frames))
-
-
-@pytest.mark.parametrize("draw", [viz.event_frames, viz.event_scatter, viz.animate_events])
-def test_wrong_recordings(draw):
-    with pytest.raises(ValueError, match="no event to draw"):
-        draw(MOVING[:0], sensor=SENSOR)
-    with pytest.raises(ValueError, match="column 4 and row 2, beyond a sensor of 4 columns"):
-        draw(MOVING, sensor=(3, 4))

