@@ -29,6 +29,15 @@ def zeros(ax):
     return np.array([places[:, 1].max() for places in corners])
 
 
+def membranes(ax, limits):
+    """The membrane of each row, read from zero and the threshold, which is at the limit."""
+    zero, one = zeros(ax), thresholds(ax)
+    return [
+        (trace.get_ydata() - zero[row]) / (one[row] - zero[row]) * float(limits[row])
+        for row, trace in enumerate(rows(ax, "membrane"))
+    ]
+
+
 def names(ax) -> list[str]:
     ax.get_figure().canvas.draw()
     return [text.get_text() for text in ax.get_yticklabels()]
@@ -39,10 +48,9 @@ def test_traces():
     record = make_record()
     ax = viz.membrane(record, sample=1)
     assert names(ax) == [str(i) for i in range(CLASSES)]
-    zero, one = zeros(ax), thresholds(ax)
-    for index, trace in enumerate(rows(ax, "membrane")):
-        drawn = (trace.get_ydata() - zero[index]) / (one[index] - zero[index])
-        np.testing.assert_allclose(drawn, record.membrane[:, 1, index], rtol=1e-4, atol=1e-4)
+    actual = membranes(ax, [1] * CLASSES)
+    np.testing.assert_allclose(actual, record.membrane[:, 1].T, rtol=1e-4, atol=1e-4)
+    for trace in rows(ax, "membrane"):
         assert trace.get_xdata().tolist() == list(range(T))
     assert ax.get_xlabel() == "timestep"
     assert ax.get_ylabel() == "output neuron"
@@ -67,11 +75,8 @@ def test_thresholds():
     assert all(curve.is_dashed() for curve in rows(ax, "threshold"))
     assert rows(ax, "threshold")[0].get_label() == "threshold (0.5 to 2), shaded from zero"
     assert names(ax) == ["3", "14", "0"]
-    for row, neuron in enumerate((3, 14, 0)):
-        trace = rows(ax, "membrane")[row].get_ydata()
-        unit = (zeros(ax)[row] - thresholds(ax)[row]) / float(values[neuron])
-        membrane = record.layers[0].membrane[:, 0, neuron]
-        np.testing.assert_allclose((zeros(ax)[row] - trace) / unit, membrane, atol=1e-4)
+    expected = record.layers[0].membrane[:, 0, [3, 14, 0]].T
+    np.testing.assert_allclose(membranes(ax, values[[3, 14, 0]]), expected, atol=1e-4)
 
 
 def test_marks_of_spikes():
@@ -131,11 +136,8 @@ def test_thresholds_of_feature_maps():
     record = dataclasses.replace(record, layers=(layer, record.layers[1]))
     ax = viz.membrane(record, layer="conv 1", neurons=[0, 4, 11])
     assert rows(ax, "threshold")[0].get_label().startswith("threshold (0.5 to 1.5)")
-    flat = membrane[:, 0].flatten(1)
-    for row, (neuron, limit) in enumerate(((0, 0.5), (4, 1.0), (11, 1.5))):
-        trace = rows(ax, "membrane")[row].get_ydata()
-        unit = (zeros(ax)[row] - thresholds(ax)[row]) / limit
-        np.testing.assert_allclose((zeros(ax)[row] - trace) / unit, flat[:, neuron], atol=1e-4)
+    expected = membrane[:, 0].flatten(1)[:, [0, 4, 11]].T
+    np.testing.assert_allclose(membranes(ax, limits.flatten()), expected, atol=1e-4)
 
 
 def test_nan_and_infinite_membranes():
