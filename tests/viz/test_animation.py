@@ -68,7 +68,7 @@ def test_names_of_classes():
     assert [tick.get_text() for tick in bars.get_xticklabels()] == [*names]
 
 
-def test_the_labels_stay_within_the_panel():
+def test_labels_within_the_panel():
     figure, _, curves, _ = drawn(viz.animate(make_record(gain=0.0)), 0)  # all curves at zero
     figure.draw_without_rendering()
     box = curves.get_window_extent()
@@ -77,14 +77,14 @@ def test_the_labels_stay_within_the_panel():
         assert box.y0 + 3 < centre < box.y1 - 3
 
 
-def test_a_current_leaves_no_trace():
+def test_current():
     current = torch.rand(3, 1, 784)
     _, picture, *_ = drawn(viz.animate(make_record(inputs=current)), 2)
     np.testing.assert_array_equal(picture.images[0].get_array(), current[2, 0].view(28, 28))
     assert picture.get_title() == "input, a current"
 
 
-def test_limits_are_the_same_in_all_frames():
+def test_limits_of_all_frames():
     animation = viz.animate(make_record())
     first, last = (
         [(ax.axis(), ax.get_position().bounds) for ax in drawn(animation, step)[1:]]

@@ -52,7 +52,7 @@ def test_sample():
 
 
 @pytest.mark.parametrize("steps", [1, 16, 100, 1000])
-def test_labels_of_time_do_not_touch(steps):
+def test_distance_of_labels_of_time(steps):
     figure = viz.codes({"a code": torch.ones(steps, 1, 4)})
     figure.draw_without_rendering()
     for ax in rows(figure)[0, 1:]:

@@ -36,7 +36,7 @@ def test_marks_of_predicted_and_true_class():
     assert texts(viz.spike_counts(record, label=predicted)) == ["predicted\ntrue"]
 
 
-def test_prediction_of_the_readout_is_marked():
+def test_mark_of_the_readout():
     record = make_record()
     scores = torch.zeros_like(record.scores)
     scores[0, int(record.spikes[:, 0].sum(0).argmin())] = 1.0
@@ -53,7 +53,7 @@ def test_silent_output():
 
 
 @pytest.mark.parametrize("readout", READOUTS)
-def test_strip_names_the_leading_class(readout):
+def test_strip_of_leading_classes(readout):
     record = make_record(readout=readout)
     ax = viz.decision(record, sample=1)
     (strip,) = ax.child_axes
@@ -68,7 +68,7 @@ def test_strip_names_the_leading_class(readout):
     assert leaders[-1] == int(record.predictions[1])
 
 
-def test_short_lead_has_no_name():
+def test_short_lead():
     record = make_record(everything=False)
     membrane = torch.zeros(100, 1, 3)
     membrane[0, 0] = torch.tensor([0.0, 1.0, 0.5])
@@ -85,7 +85,7 @@ def test_short_lead_has_no_name():
     assert texts(strip) == ["2"]
 
 
-def test_curves_are_running_scores():
+def test_running_scores():
     record = make_record(readout="spike_count")
     ax = viz.decision(record)
     for index in range(CLASSES):
@@ -126,7 +126,7 @@ def test_names_of_classes():
     assert [tick.get_text() for tick in ticks] == [*names]
 
 
-def test_labels_do_not_overlap():
+def test_distance_of_labels():
     ax = viz.decision(make_record(gain=0.0))  # every curve ends at zero
     figure = ax.get_figure()
     figure.draw_without_rendering()
@@ -139,7 +139,7 @@ def test_labels_do_not_overlap():
     assert max(label.y1 for label in labels) <= figure.bbox.y1
 
 
-def test_silent_output_explains_the_leader():
+def test_leader_of_a_silent_output():
     ax = viz.decision(make_record(gain=0.0, readout="first_spike"))
     assert any("highest mean membrane" in text for text in texts(ax))
     ax = viz.decision(make_record(gain=0.0, readout="mean_membrane"))

@@ -44,7 +44,7 @@ def test_panels():
         np.testing.assert_array_equal(picture(axes[f"t = {step}"]), spikes[step, 1])
 
 
-def test_flat_digits_are_squares():
+def test_flat_digits():
     record = make_record()
     axes = panels(viz.encoding(record, sample=2))
     assert "image" not in axes
@@ -59,7 +59,7 @@ def test_at_most_twelve_timesteps():
     assert set(np.diff(steps)) == {9}
 
 
-def test_a_constant_current():
+def test_constant_current():
     """It has neither first spikes nor timesteps that differ."""
     current = torch.rand(1, 1, 16).expand(6, 1, 16)
     figure = viz.encoding(current, image=current[0])
@@ -71,7 +71,7 @@ def test_a_constant_current():
     assert words == "the same current at each of 6 timesteps"
 
 
-def test_a_current_that_changes():
+def test_changing_current():
     current = torch.rand(3, 1, 16)
     frames = [f"t = {t}" for t in range(3)]
     assert list(panels(viz.encoding(current))) == ["current, mean over time", *frames]

@@ -53,7 +53,7 @@ def test_points_of_the_scatter():
     assert ax.get_title() == "4 events"
 
 
-def test_many_events_are_thinned():
+def test_many_events():
     ax = viz.event_scatter(random_events(50_000, seed=0), sensor=(34, 34))
     assert sum(len(points._offsets3d[0]) for points in ax.collections) == -(-50_000 // 3)
     assert ax.get_title() == "50000 events, one in 3 drawn"

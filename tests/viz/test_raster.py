@@ -80,7 +80,7 @@ def test_ten_neurons():
     assert ticks == list(range(CLASSES))
 
 
-def test_many_hidden_neurons_are_sorted():
+def test_order_of_many_hidden_neurons():
     """By falling number of spikes, then by the first one; no spike is lost."""
     record = make_record()
     spikes = (torch.rand(12, 3, 60, generator=torch.Generator().manual_seed(0)) < 0.2).float()
@@ -94,13 +94,13 @@ def test_many_hidden_neurons_are_sorted():
     assert ax.get_ylabel() == "hidden 1, sorted by spikes"
 
 
-def test_a_current():
+def test_current():
     ax = viz.raster(torch.full((3, 4), 0.5))
     assert title(ax) == "a current, not spikes"
     np.testing.assert_array_equal(ax.images[0].get_array(), np.full((4, 3), 0.5))
 
 
-def test_a_million_spikes():
+def test_million_spikes():
     spikes = torch.zeros(1000, 10_000, dtype=torch.bool)
     spikes[:, ::10] = True
     ax = viz.raster(spikes)

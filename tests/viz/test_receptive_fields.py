@@ -57,7 +57,7 @@ def test_first_linear_layer():
     np.testing.assert_allclose(field(figure, last), model[1][0].weight[last].detach().view(28, 28))
 
 
-def test_many_fields_that_are_not_of_a_module():
+def test_many_fields():
     assert texts(viz.receptive_fields(torch.rand(70, 784)).axes[0]) == [str(i) for i in range(64)]
 
 

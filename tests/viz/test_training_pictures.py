@@ -114,7 +114,7 @@ def test_no_counts_for_many_classes():
     assert not viz.confusion(make_evaluation(torch.eye(50).long())).texts
 
 
-def test_names_of_classes_beside_a_confusion_matrix():
+def test_names_of_classes():
     evaluation = replace(make_evaluation(CONFUSION), classes=("coat", "shirt", "bag"))
     ax = viz.confusion(evaluation)
     for axis in (ax.xaxis, ax.yaxis):

@@ -60,7 +60,7 @@ def draw_all(record):
     }
 
 
-def test_all_pictures_without_pyplot_and_rc_params(monkeypatch):
+def test_pyplot_and_rc_params(monkeypatch):
     before = dict(mpl.rcParams)
     with torch.inference_mode():
         record = make_record(steps=2)
@@ -79,7 +79,7 @@ def test_all_pictures_without_pyplot_and_rc_params(monkeypatch):
     assert dict(mpl.rcParams) == before
 
 
-def test_colours_do_not_depend_on_the_style():
+def test_colours_of_another_style():
     with mpl.rc_context({"axes.prop_cycle": mpl.cycler(color=["white"])}):
         ax = viz.decision(make_record())
     assert ax.lines[0].get_color() != "white"
