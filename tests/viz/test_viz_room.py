@@ -154,6 +154,7 @@ def test_sample_beyond_the_batch(name):
         ("training_curves", History(), {}, "no finished epoch"),
         *((name, EVENTS[:0], {"sensor": (34, 34)}, "no event to draw") for name in OF_EVENTS),
         *((name, LAST, {"sensor": (3, 4)}, BEYOND) for name in OF_EVENTS),
+        ("event_frames", LAST, {"sensor": (2, 5)}, "column 4 and row 2, beyond a sensor of 5 co"),
     ],
 )
 def test_wrong_arguments(name, data, options, message):
