@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from spikemnist import LeakyConvNet, LeakyMLP, load_digits
 
@@ -30,6 +31,18 @@ def draw_network(layers: str, seed: int, **options: Any) -> LeakyMLP | LeakyConv
     if "C" in layers:
         return LeakyConvNet(layers, **options).eval()
     return LeakyMLP(hidden=tuple(map(int, layers.split())), **options).eval()
+
+
+def normalised(model: LeakyMLP | LeakyConvNet) -> LeakyMLP | LeakyConvNet:
+    """Return a model whose batch normalisations have seen something."""
+    for module in model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            for tensor in (module.weight, module.bias, module.running_mean):
+                assert tensor is not None
+                tensor.data.uniform_(-0.5, 0.5)
+            assert module.running_var is not None
+            module.running_var.uniform_(0.2, 2)
+    return model.eval()
 
 
 def watch(classifier: Classifier) -> Record:

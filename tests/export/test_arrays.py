@@ -13,7 +13,7 @@ from torch import nn
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
 from spikemnist.export.arrays import build_model, read_arrays
-from tests.export.replay import draw_network
+from tests.export.replay import draw_network, normalised
 from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
@@ -22,18 +22,6 @@ if TYPE_CHECKING:
     from spikemnist.models import SpikingNetwork
 
 CONVOLUTIONS = ("4C5-P2-6C3-AP2-10", "3C3s2p1-8-10", "4C4-10", "2C5p2-AP3-5C3-12-10")
-
-
-def normalised(model: LeakyMLP | LeakyConvNet) -> LeakyMLP | LeakyConvNet:
-    """Return a model whose batch normalisations have seen something."""
-    for module in model.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            for tensor in (module.weight, module.bias, module.running_mean):
-                assert tensor is not None
-                tensor.data.uniform_(-0.5, 0.5)
-            assert module.running_var is not None
-            module.running_var.uniform_(0.2, 2)
-    return model.eval()
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ from spikemnist import Classifier, LeakyConvNet, LeakyMLP, load
 from spikemnist._tensors import not_finite
 from spikemnist.export import from_nir, to_nir
 from tests.export.nir_equations import equations
-from tests.export.replay import draw_network, samples_that_differ, watch
-from tests.export.test_arrays import normalised
+from tests.export.replay import draw_network, normalised, samples_that_differ, watch
 from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
