@@ -177,16 +177,11 @@ def test_stepping_a_normalised_network() -> None:
         accelerated.train()(images)
 
 
-@pytest.mark.parametrize("name", ["dropout", "input_dropout"])
-def test_dropout_in_training_alone(name: str) -> None:
-    model, images = make(**{name: 0.5}), spikes()
-    first, second = model(images), model(images)
-    assert not torch.equal(first.membrane, second.membrane)
-    assert torch.equal(model.eval()(images).membrane, model(images).membrane)
-    torch.manual_seed(3)
-    one = model.train()(images).membrane
-    torch.manual_seed(3)
-    assert torch.equal(one, model(images).membrane)
+def test_places_of_dropout() -> None:
+    """In front of the weights of each layer."""
+    model = make(dropout=0.25, input_dropout=0.1)
+    assert [next(layer.named_children())[0] for layer in model.network] == ["dropout"] * 3
+    assert [layer.dropout.p for layer in model.network] == [0.1, 0.25, 0.25]
 
 
 def test_file_of_a_convolutional_network(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from spikemnist.models import LeakyMLP
 from tests.models.stepped_network import BACKENDS, perceptron, same, spikes
@@ -43,55 +42,6 @@ def test_betas_and_thresholds_of_layers_and_neurons() -> None:
     assert betas[2][0] == pytest.approx(0.1)
     assert [float(layer.leaky.threshold) for layer in model.layers] == [0.5] * 3
     assert "network.0.leaky.beta" in dict(model.named_buffers())
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_dropout_of_hidden_spikes(backend: str) -> None:
-    model = perceptron(backend=backend, dropout=0.5)
-    plain = perceptron(backend=backend)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        trained = model(spikes(), record="all")
-        assert not torch.equal(trained.scores, model(spikes()).scores)
-    # The first layer has no dropout before it, and what is recorded is what fired.
-    expected = plain(spikes(), record="all")
-    assert torch.equal(trained.layers[0].spikes, expected.layers[0].spikes)
-    assert torch.equal(trained.layers[0].membrane, expected.layers[0].membrane)
-    assert not torch.equal(trained.layers[1].membrane, expected.layers[1].membrane)
-    for layer in trained.layers:
-        assert set(layer.spikes.unique().tolist()) <= {0.0, 1.0}
-    assert same(model.eval()(spikes()), expected)
-
-
-def test_dropout_of_input_spikes() -> None:
-    results = []
-    for backend in ("reference", "event_driven"):
-        model = perceptron(backend=backend, input_dropout=0.5).double()
-        torch.manual_seed(1)
-        record = model(spikes().double(), record="all")
-        record.scores.square().sum().backward()
-        results.append([record.scores, *(parameter.grad for parameter in model.parameters())])
-        assert torch.equal(record.input, spikes().double())
-        plain = perceptron(backend=backend).double()
-        assert not torch.equal(record.scores, plain(spikes().double()).scores)
-        assert same(model.eval()(spikes().double()), plain(spikes().double()))
-    for one, other in zip(*results, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
-
-
-def test_mean_and_timesteps_of_dropout() -> None:
-    model = LeakyMLP(1, (500,), 1, dropout=0.25, beta=0.0, reset_mechanism="none")
-    nn.init.constant_(model.layers[0].linear.weight, 2.0)
-    nn.init.constant_(model.layers[1].linear.weight, 1 / 500)
-    nn.init.zeros_(model.layers[1].linear.bias)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        nn.init.zeros_(model.layers[0].linear.bias)
-        membrane = model(torch.ones(400, 1, 1)).membrane.flatten()
-    # Each step's current is the mean of 500 draws, 4/3 with probability 3/4 else 0: its standard
-    # deviation is sqrt(1/3 / 500) = 0.0258, that of the mean of 400 steps 0.0013.
-    assert membrane.mean().item() == pytest.approx(1, abs=6 * 0.0013)
-    assert membrane.std().item() == pytest.approx(0.0258, rel=0.25)
 
 
 def test_repr_of_model_and_record() -> None:

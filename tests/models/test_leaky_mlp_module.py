@@ -88,7 +88,7 @@ def test_training_of_every_parameter(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["reference", "event_driven"])
 def test_batch_normalisation_of_the_same_modules(backend: str) -> None:
-    options: dict[str, Any] = {"backend": backend, "dropout": 0.25, "input_dropout": 0.25}
+    options: dict[str, Any] = {"backend": backend, "dropout": 0.25, "input_dropout": 0.4}
     model = perceptron(batch_norm=True, **options).double()
     twin = copy.deepcopy(model)
     modules = [module for layer in twin.network for module in layer]
@@ -111,3 +111,5 @@ def test_batch_normalisation_of_the_same_modules(backend: str) -> None:
     hidden = [nn.Linear, nn.BatchNorm1d, snntorch.Leaky]
     expected = [nn.Dropout, nn.Flatten, *hidden, nn.Dropout, *hidden]
     assert kinds == [*expected, nn.Dropout, nn.Linear, snntorch.Leaky]
+    dropouts = [module.p for module in modules if isinstance(module, nn.Dropout)]
+    assert dropouts == [0.4, 0.25, 0.25]

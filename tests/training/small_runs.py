@@ -29,8 +29,7 @@ BATCHES = 5  # of an epoch of `run`: 160 training samples
 
 PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 """They share what a server has imported, where one can be forked."""
-# The last is what torch's optimisers import.
-PROCESSES.set_forkserver_preload([__name__, "spikemnist.encoding.kernels", "torch._dynamo"])
+PROCESSES.set_forkserver_preload(["tests.training.preloaded"])
 
 
 def digits(samples: int = 200) -> ImageDataset:

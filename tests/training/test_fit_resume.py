@@ -37,8 +37,6 @@ from tests.training.small_runs import (
 
 pytestmark = pytest.mark.slow
 
-PROCESSES.set_forkserver_preload(["tests.training.preloaded"])
-
 KILLS = {
     "first batch": ("batch", 1),
     "second epoch": ("batch", BATCHES + 3),

@@ -41,8 +41,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="gloo finds no address on some runners"),
 ]
 
-PROCESSES.set_forkserver_preload(["tests.training.preloaded"])
-
 SECONDS = 300
 LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
 """A runner may not find its own host by name."""
