@@ -5,9 +5,9 @@
 A mutant is a copy of the checkout with one change of ``src``: another comparison or operator, a
 constant one higher, a condition without its ``not``, a call or an addition in place left out, a
 message with other words. Mutants are drawn from all such places with a seed, as many in each room
-as its share of the code. The tests of the room come first, before them the file that noticed the
-same mutant in ``--earlier`` results; the whole suite runs only where these pass. What no test
-notices survives, or means the same as before: read it. Results are written after each.
+as its share of the code. The tests that name the module come first, then those of the room, and the
+whole suite only where these pass. What no test notices survives, or means the same as before: read
+it. About a minute for each on two idle cores; results are written after each.
 """
 
 from __future__ import annotations
@@ -137,11 +137,20 @@ def tests_of(room: str) -> list[str]:
     return [f"tests/{path.name}" for path in sorted((ROOT / "tests").glob("test_*.py"))]
 
 
-def run(copy: Path, mutant: Mutant, earlier: str) -> dict[str, Any]:
-    """Return which test noticed a mutant, and whether it is one of its room.
+def near(file: Path) -> list[str]:
+    """Return up to three files of tests of the room, those with the module's name in their own."""
+    named = re.compile(rf"\b{file.stem.strip('_')}\b")
+    folders = (ROOT / folder for folder in tests_of(room_of(file)) if folder.startswith("tests"))
+    files = (path for folder in folders for path in (*folder.glob("test_*.py"), folder))
+    tests = sorted(
+        (path for path in files if path.is_file() and named.search(path.read_text("utf-8"))),
+        key=lambda path: file.stem.strip("_") not in path.stem,
+    )
+    return [str(path.relative_to(ROOT)) for path in tests[:3]]
 
-    ``earlier`` is the test that noticed it before, if one did.
-    """
+
+def run(copy: Path, mutant: Mutant) -> dict[str, Any]:
+    """Return which test noticed a mutant, and whether it is one of its room."""
     file = copy / mutant.file
     original = file.read_text(encoding="utf-8")
     lines = original.splitlines(keepends=True)
@@ -152,9 +161,8 @@ def run(copy: Path, mutant: Mutant, earlier: str) -> dict[str, Any]:
     text = "".join(lines[:first]) + head + changed + tail + "".join(lines[bottom:])
     file.write_text(text, encoding="utf-8")
     try:
-        own, before, noticed = tests_of(room_of(Path(mutant.file))), earlier.split("::")[0], ""
-        if before.endswith(".py") and (copy / before).exists():
-            noticed = notice(copy, [before])
+        own, close = tests_of(room_of(Path(mutant.file))), near(Path(mutant.file))
+        noticed = notice(copy, ["-n", "0", *close]) if close else ""
         noticed = noticed or notice(copy, own) or notice(copy, [])
         by_room = noticed != "" and noticed.startswith(tuple(own))
         return {**mutant._asdict(), "line": top, "noticed": noticed, "by_room": by_room}
@@ -172,7 +180,7 @@ def notice(copy: Path, tests: list[str]) -> str:
         )
     except subprocess.TimeoutExpired:
         return "no end"
-    if ended.returncode == 0:
+    if ended.returncode in (0, 5):  # all passed, or none can run here
         return ""
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", ended.stdout, re.MULTILINE)
     return failed[0] if failed else f"pytest ended with {ended.returncode}"
@@ -184,17 +192,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path("mutants.json"))
-    parser.add_argument("--earlier", type=Path, help="results of another checkout")
     options = parser.parse_args()
-    before = json.loads(options.earlier.read_text("utf-8")) if options.earlier else []
-    earlier = {(one["file"], one["before"], one["after"]): one["noticed"] for one in before}
     results = []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "checkout")
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
         for mutant in draw(options.seed, options.count):
-            change = (mutant.file, mutant.before, mutant.after)
-            results.append(run(copy, mutant, earlier.get(change, "")))
+            results.append(run(copy, mutant))
             options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
             print(f"{mutant.file}:{mutant.place[0]}: {mutant.before} -> {mutant.after}: ", end="")
             print(results[-1]["noticed"] or "SURVIVED", flush=True)
