@@ -36,7 +36,7 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return folder / "run", result
 
 
-@pytest.mark.filterwarnings("default:hidden 1 is silent")
+@pytest.mark.filterwarnings("default:hidden 1 did not fire")
 def test_train_evaluate_and_plot(trained: tuple[Path, dict[str, Any]]) -> None:
     run, result = trained
     assert result["test"]["samples"] == 20
@@ -86,7 +86,7 @@ def test_absent_data(tmp_path: Path) -> None:
     assert "Get Train.zip and Test.zip from" in message
 
 
-@pytest.mark.filterwarnings("default:hidden 1 is silent")
+@pytest.mark.filterwarnings("default:hidden 1 did not fire")
 def test_plot_of_a_recording_without_events(
     trained: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:

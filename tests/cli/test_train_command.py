@@ -152,11 +152,11 @@ def test_a_convolutional_network(tmp_path: Path) -> None:
     assert tested["test"]["confusion"] == trained["test"]["confusion"]
 
 
-@pytest.mark.filterwarnings("default:hidden 1 is silent")
+@pytest.mark.filterwarnings("default:hidden 1 did not fire")
 def test_warnings_are_one_line(tmp_path: Path) -> None:
     words = ("--threshold", 50, "--hidden", 2, "--epochs", 1, "--batch-size", 5000, "--lr", 1e-9)
     warning, epoch = spikemnist("train", *words, cwd=tmp_path).stderr.splitlines()
-    assert warning.startswith("spikemnist: warning: hidden 1 is silent: its membranes reach 0.0")
+    assert warning.startswith("spikemnist: warning: hidden 1 did not fire in an epoch: diagnose")
     assert epoch.startswith("epoch 1/1  loss ")
 
 

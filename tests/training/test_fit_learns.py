@@ -265,7 +265,7 @@ def test_any_module_that_returns_a_record():
 
 
 def test_any_module_with_a_silent_layer():
-    with pytest.warns(TrainingWarning, match="^hidden 1 did not fire in an epoch$"):
+    with pytest.warns(TrainingWarning, match="^hidden 1 did not fire in an epoch"):
         fit(Classifier(Wrapped(threshold=[50.0, 0.3]), ENCODER), digits(100), CONFIG)
 
 

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from spikemnist.training.config import TrainConfig as TrainConfig
     from spikemnist.training.devices import available_devices as available_devices
     from spikemnist.training.devices import select_device as select_device
-    from spikemnist.training.diagnosis import diagnose as diagnose
+    from spikemnist.training.doctor import diagnose as diagnose
     from spikemnist.training.evaluation import Evaluation as Evaluation
     from spikemnist.training.evaluation import evaluate as evaluate
-    from spikemnist.training.findings import TrainingWarning as TrainingWarning
     from spikemnist.training.fitting import fit as fit
     from spikemnist.training.history import EpochMetrics as EpochMetrics
     from spikemnist.training.history import History as History
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from spikemnist.training.losses import SpikeTimeMSE as SpikeTimeMSE
     from spikemnist.training.losses import TargetRate as TargetRate
     from spikemnist.training.losses import cross_entropy as cross_entropy
+    from spikemnist.training.monitor import TrainingWarning as TrainingWarning
     from spikemnist.training.recipe import Recipe as Recipe
     from spikemnist.training.recipe import recipes as recipes
     from spikemnist.training.robustness import Robustness as Robustness

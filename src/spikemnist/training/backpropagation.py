@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist._seeds import seeded
-from spikemnist.models.layer_table import summarise
-from spikemnist.training.average import loaded
 from spikemnist.training.losses import compute_loss, model_options
 
 if TYPE_CHECKING:
@@ -21,8 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from spikemnist.models import LayerRecord, Record, SpikingNetwork, Summary
-    from spikemnist.training.checkpoint import Weights
+    from spikemnist.models import LayerRecord, Record
     from spikemnist.training.losses import Loss
 
 
@@ -109,21 +105,6 @@ def backpropagate_truncated(
         records.append(record)
     record = _join(records)
     return record, compute_loss(loss, record, labels)
-
-
-def examine(
-    network: SpikingNetwork, weights: Weights, batch: tuple[Tensor, Tensor], loss: Loss, seed: int
-) -> Summary:
-    """Summarise a network in training mode by the spikes and labels of a batch, with these weights.
-
-    Its own weights, statistics, modes and gradients stay as they are.
-    """
-    spikes, labels = batch
-    with loaded(network, weights), seeded(seed, labels.device):
-        network.train().zero_grad()
-        record = network(spikes, record="all")
-        torch.autograd.backward(compute_loss(loss, record, labels))
-        return summarise(network.eval(), record, backward=True)
 
 
 def _join(records: Sequence[Record]) -> Record:

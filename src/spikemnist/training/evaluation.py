@@ -21,13 +21,12 @@ from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import not_finite
 from spikemnist.data import ImageDataset
 from spikemnist.models.classifier import Classifier, check_classifier, evaluating
-from spikemnist.training import findings
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import make_feed
 from spikemnist.training.losses import compute_loss, make_loss, model_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence, Sized
 
     from numpy.typing import ArrayLike
     from torch import Tensor
@@ -38,6 +37,9 @@ if TYPE_CHECKING:
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
     from spikemnist.training.feed import Data, Feed
     from spikemnist.training.losses import Loss
+
+ENOUGH = 32
+"""Samples that show the number of classes: labels are all in the lower half once in 2**32."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,9 +215,18 @@ def evaluate(
     interruption.check()
     labels = evaluation.confusion.sum(1)
     counts = len(labels), feed.classes or int(labels.nonzero().max()) + 1, evaluation.samples
-    for text in findings.of_outputs(classifier.classes, *counts):
+    for text in of_outputs(classifier.classes, *counts):
         warnings.warn(text, stacklevel=2)
     return evaluation
+
+
+def of_outputs(named: Sized, outputs: int, classes: int, samples: int) -> Iterator[str]:
+    """Yield a finding if a network has twice as many outputs as classes, without names."""
+    if classes and outputs >= 2 * classes and samples >= ENOUGH and not named:
+        yield (
+            f"the network has {outputs} outputs, the data have {classes} classes, and outputs do "
+            "not vote together: use one for each class, or name all: Classifier(..., classes=names)"
+        )
 
 
 def _evaluate_votes(

@@ -26,12 +26,12 @@ from spikemnist.training.config import TrainConfig
 from spikemnist.training.description import describe_run
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import Dataset, as_dataset, make_feed
-from spikemnist.training.findings import TrainingWarning
 from spikemnist.training.folder import CHECKPOINT, METRICS, find_folder, open_folder
 from spikemnist.training.history import History
 from spikemnist.training.initialisation import start_from_data
 from spikemnist.training.losses import make_loss
 from spikemnist.training.memory import kept_memory
+from spikemnist.training.monitor import TrainingWarning
 from spikemnist.training.optimizers import make_optimizer
 from spikemnist.training.run import Run
 from spikemnist.training.schedules import get_schedule
@@ -125,11 +125,9 @@ def fit(
     Warns
     -----
     TrainingWarning
-        If the network does not learn as it could, with the likely cause: a layer did not fire, or
-        fired almost all the time, in a whole epoch; the loss is far above that of a guess; the
-        weights hardly moved; a layer cannot fire at ``initial_rate``; the network overfits; no
-        pixel of the uint8 images in ``train`` reaches 64 of 255; the network has at least twice as
-        many outputs as there are classes, without names for them.
+        If a layer did not fire in a whole epoch, or fired at nearly every timestep; if a layer
+        cannot fire at ``initial_rate``; at the end, if the accuracy of the validation is far below
+        that of the training. `diagnose` says why.
     UserWarning
         If ``run`` gets no model, as a file cannot hold the classifier.
 

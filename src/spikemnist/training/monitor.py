@@ -6,7 +6,7 @@ Shapes: ``B`` batch, ``L`` layers.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,12 +14,29 @@ from spikemnist._tensors import not_finite
 from spikemnist.models.layer_table import SATURATED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor, nn
 
     from spikemnist.models import Record
     from spikemnist.training.processes import Processes
+
+
+GAP = 0.05
+"""Largest lead of the training accuracy over the validation accuracy without a warning."""
+
+REMEDY = ": diagnose(classifier, train), or train --diagnose, says why and what to try"
+
+
+class TrainingWarning(UserWarning):
+    """Warning of `fit` that the network does not learn as it could, with the likely cause.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", TrainingWarning)  # `fit` stops at the first one
+    """
 
 
 def batch_counts(record: Record, labels: Tensor) -> Tensor:
@@ -35,21 +52,14 @@ class EpochMonitor:
         self.samples: int = 0
         self.batches: int = 0
         self.correct: int = 0
-        self.first_loss: float = math.nan
-        self.batch: Any = None
         self._loss = 0.0
-        self._gradient = 0.0
         self._spikes: dict[str, int] = {}
         self._possible: dict[str, int] = {}
         self._scores = torch.empty(0, 0)
 
-    def add(
-        self, record: Record, samples: int, loss: float, gradient: float, counts: Sequence[int]
-    ) -> None:
+    def add(self, record: Record, samples: int, loss: float, counts: Sequence[int]) -> None:
         """Add one batch, with its `batch_counts`; without samples, another process counts it."""
         self.batches += 1
-        self.first_loss = loss if self.batches == 1 else self.first_loss
-        self._gradient += gradient
         self._scores = record.scores.detach()
         if not samples:
             return
@@ -89,24 +99,9 @@ class EpochMonitor:
         return sum(self._spikes.values()) / self.samples
 
     @property
-    def gradient(self) -> float:
-        """Mean norm of the gradient of a batch, before clipping."""
-        return self._gradient / max(self.batches, 1)
-
-    @property
     def classes(self) -> int:
         """Number of classes."""
         return self._scores.shape[1]
-
-    @property
-    def guesses(self) -> bool:
-        """Whether the accuracy is less than a tenth of the way from that of guesses to 1."""
-        return self.accuracy < 0.1 + 0.9 / self.classes
-
-    @property
-    def fired(self) -> set[str]:
-        """Layers that fired in the epoch."""
-        return {name for name, count in self._spikes.items() if count}
 
     @property
     def needed(self) -> set[str]:
@@ -115,14 +110,33 @@ class EpochMonitor:
         return {*self._spikes} - ({"output"} if decides else set())
 
     @property
-    def silent(self) -> set[str]:
+    def silent(self) -> list[str]:
         """Layers that have to fire, and did not once in the epoch."""
-        return self.needed - self.fired
+        return [name for name in self._spikes if name in self.needed and not self._spikes[name]]
 
-    @property
-    def saturated(self) -> set[str]:
-        """Layers that made nearly all possible spikes in the epoch."""
-        return {n for n, count in self._spikes.items() if count > SATURATED * self._possible[n]}
+    def findings(self) -> Iterator[str]:
+        """Yield a finding for the first silent layer, and for layers that nearly always fire.
+
+        The layers behind a silent one get no input.
+        """
+        for name in self.silent[:1]:
+            yield f"{name} did not fire in an epoch{REMEDY}"
+        for name, count in self._spikes.items():
+            if count > SATURATED * self._possible[name]:
+                yield f"{name} fired at nearly every timestep of an epoch{REMEDY}"
+
+
+def of_validation(accuracy: float, validation: float, samples: int, classes: int) -> Iterator[str]:
+    """Yield a finding if the training accuracy is far above that of some validation samples."""
+    # Agresti and Coull add two right and two wrong answers. Else 0 right of 10 would have no error.
+    share = (validation * samples + 2) / (samples + 4)
+    error = math.sqrt(share * (1 - share) / (samples + 4))
+    if accuracy - validation > GAP + 3 * error:
+        cause = "overfits. Remedies: augment=, dropout, weight_decay=, fewer epochs or more images"
+        if validation < 0.1 + 0.9 / classes:
+            cause = "guesses. Do labels and grey values of the validation data mean the same?"
+        accuracies = f"training accuracy {accuracy:.1%}, validation accuracy {validation:.1%}"
+        yield f"{accuracies}: the network {cause}"
 
 
 def check_finite(

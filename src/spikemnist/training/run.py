@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import derive_seed
-from spikemnist.models.network import SpikingNetwork
-from spikemnist.training import findings, processes
+from spikemnist.training import processes
 from spikemnist.training.average import loaded
-from spikemnist.training.backpropagation import examine
 from spikemnist.training.checkpoint import REMEDY, Checkpoint, restore, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.folder import CHECKPOINT
 from spikemnist.training.history import EpochMetrics, History
-from spikemnist.training.monitor import check_finite, check_weights
+from spikemnist.training.monitor import check_finite, check_weights, of_validation
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 
     from spikemnist._interrupt import Interruption
     from spikemnist.data import Augmentation
-    from spikemnist.models import Classifier, LayerSummary
+    from spikemnist.models import Classifier
     from spikemnist.training.average import MovingAverage
     from spikemnist.training.checkpoint import Weights
     from spikemnist.training.config import TrainConfig
@@ -50,7 +47,6 @@ class Run:
     """Classifier, optimiser and history of a run.
 
     ``model`` runs the network, in several processes through torch's `DistributedDataParallel`.
-    ``initial`` are the weights at the start, ``fired`` are the layers that have fired since.
     """
 
     classifier: Classifier
@@ -66,8 +62,6 @@ class Run:
     average: MovingAverage | None = None
     processes: Processes = field(default_factory=processes.current)
     folder: Path | None = None
-    fired: set[str] = field(default_factory=set)
-    initial: Weights = field(init=False)
 
     @property
     def network(self) -> nn.Module:
@@ -111,7 +105,7 @@ class Run:
                 "iterable that can be read once per epoch, such as a DataLoader"
             )
         check_weights(self.network, epoch=epoch, lr=self.lr)
-        texts = self._findings(monitor) if self.processes.is_first else []
+        texts = [*monitor.findings()]
         evaluation = self.processes.first(lambda: self._validate(epoch, interruption))
         previous = history.column("validation_loss")
         history.seconds.append(seconds)
@@ -139,28 +133,7 @@ class Run:
             history.stopped_early = True
         if self.finished:
             shares = monitor.accuracy, evaluation.accuracy
-            texts += findings.of_validation(*shares, evaluation.samples, monitor.classes)
-        return texts
-
-    def _findings(self, monitor: EpochMonitor) -> list[str]:
-        """Return what is wrong after an epoch, with the likely cause."""
-        layers: tuple[LayerSummary, ...] = ()
-        troubled = monitor.guesses or monitor.silent or monitor.saturated
-        if troubled and isinstance(self.network, SpikingNetwork):
-            spoiled = monitor.silent & self.fired or monitor.saturated
-            # From the first weights follow values to start with.
-            weights = self.network.state_dict() if spoiled else self.initial
-            table = examine(self.network, weights, monitor.batch, self.loss, self.config.seed)
-            layers = table.layers
-        texts = [*findings.of_training(monitor, self.config, self.network, self.initial, layers)]
-        texts = texts or [*findings.of_layers(layers, monitor.needed, self.fired)]
-        # A network of another kind shows no layers.
-        texts = texts or [f"{name} did not fire in an epoch" for name in sorted(monitor.silent)]
-        if not self.history:
-            counts = monitor.classes, self.feed.classes, monitor.samples
-            texts += findings.of_outputs(self.classifier.classes, *counts)
-        # A layer that was silent at first has not been woken by an epoch that taught nothing.
-        self.fired |= monitor.fired - {layer.name for layer in layers if not layer.spikes}
+            texts += of_validation(*shares, evaluation.samples, monitor.classes)
         return texts
 
     def _validate(self, epoch: int, interruption: Interruption) -> Evaluation | None:
@@ -214,9 +187,6 @@ class Run:
             self.save()  # or a run killed in its first epoch could not be resumed
         else:
             self._restore(earlier)
-        self.initial = copy.deepcopy(self.network.state_dict())
-        for text in findings.of_images(self.feed.data) if self.processes.is_first else ():
-            warnings.warn(text, findings.TrainingWarning, stacklevel=3)  # `fit` or `diagnose`
 
     def save(self) -> None:
         """Have the first process write a checkpoint, if the run has a folder."""

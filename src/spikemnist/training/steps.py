@@ -39,7 +39,6 @@ def train_epoch(run: Run, bar: tqdm[Any], interruption: Interruption) -> EpochMo
             if run.augment is not None:
                 images = run.augment(images, generator=changes)
             # No variable holds the spikes: it would keep them while the next batch is encoded.
-            monitor.batch = None
             train_step(run, run.classifier.encode(images, generator=generator), labels, monitor)
             bar.set_postfix_str(
                 f"loss {monitor.loss:.4f}, accuracy {monitor.accuracy:.2%}", refresh=False
@@ -48,8 +47,13 @@ def train_epoch(run: Run, bar: tqdm[Any], interruption: Interruption) -> EpochMo
     return monitor
 
 
-def train_step(run: Run, spikes: Tensor, labels: Tensor, monitor: EpochMonitor) -> None:
-    """Change the weights by the spikes ``[T, B, ...]`` and the labels ``[B]`` of a batch."""
+def train_step(
+    run: Run, spikes: Tensor, labels: Tensor, monitor: EpochMonitor
+) -> tuple[float, float]:
+    """Change the weights by the spikes ``[T, B, ...]`` and the labels ``[B]`` of a batch.
+
+    Return the loss and the norm of the gradient before clipping.
+    """
     config, processes, samples = run.config, run.processes, len(labels)
     epoch, batch = len(run.history) + 1, monitor.batches
     mine = processes.share(samples)
@@ -84,8 +88,8 @@ def train_step(run: Run, spikes: Tensor, labels: Tensor, monitor: EpochMonitor) 
     if run.average is not None:
         run.average.update(run.network)
     counted = len(labels) if processes.counts(samples) else 0
-    monitor.add(record, counted, value, length, counts)
-    monitor.batch = spikes, labels
+    monitor.add(record, counted, value, counts)
+    return value, length
 
 
 def set_lr(run: Run, epoch: int, batch: int) -> None:

@@ -1,22 +1,28 @@
-"""What a diagnosis says before training, and that it changes nothing."""
+"""What the doctor says before training, and that it changes nothing."""
 
 from __future__ import annotations
 
 import copy
 import re
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 
 import pytest
 import snntorch
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune
 
+from spikemnist.data import ImageDataset
 from spikemnist.encoding import get_encoder
 from spikemnist.energy import measure_energy
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate, summary
 from spikemnist.ops import Sigmoid, Surrogate
-from spikemnist.training import TrainConfig, diagnose, fit
+from spikemnist.training import TrainConfig, diagnose, evaluate, fit
+from spikemnist.training.doctor import of_images, of_layers
+from spikemnist.training.feed import make_feed
 from tests.training.small_runs import FIELDS, digits, new_classifier, same, weights
 
 HEALTHY = {"hidden": (64,), "threshold": 0.3}
@@ -44,6 +50,12 @@ def test_a_healthy_network_has_no_findings():
         ({}, {"lr": 1e-6}, "the learning rate 1e-06 is too low; start with lr=0.01", False),
         ({}, {"optimizer": "sgd", "clip_norm": 1e-6}, "clip_norm 1e-06 has cut gradients", False),
         ({}, {"weight_decay": 10.0}, "weight_decay 10 has shrunk the weights", False),
+        (
+            {},
+            {"spike_penalty": 10.0},
+            "with spike_penalty 10 spikes cost more than right",
+            False,
+        ),
         ({"threshold": 50.0}, {}, "hidden 1 is silent: its membranes reach 0.0", False),
         ({"threshold": 9.0, "beta": 0.1}, {}, "hidden 1 is silent: its membranes reach 0.", None),
         ({"threshold": 2.0, "spike_grad": "heaviside"}, {}, "hidden 1 is silent, and its", False),
@@ -244,3 +256,66 @@ def test_a_network_without_layers_is_refused():
     for function in (diagnose, summary):
         with pytest.raises(TypeError, match=rf"{function.__name__} needs a LeakyMLP"):
             function(classifier, digits(4))
+
+
+@pytest.mark.parametrize(("share", "findings"), [(0.5, 0), (0.51, 1)])
+def test_a_layer_of_which_half_is_saturated(share, findings):
+    layer, _ = summary(new_classifier(), digits(16).images).layers
+    assert len([*of_layers([replace(layer, saturated=share)], {"hidden 1"})]) == findings
+
+
+OUTPUTS = "the network has {} outputs, the data have {} classes, and outputs do not vote"
+
+
+@pytest.mark.parametrize("outputs", [19, 20, 500])
+def test_outputs_without_names_that_are_twice_the_classes(outputs):
+    """A population of outputs for each class is judged by its largest output."""
+    message, bad = OUTPUTS.format(outputs, 10), outputs > 19
+    classifier, data = new_classifier(out_features=outputs), digits(160)
+    assert any(message in text for text in diagnose(classifier, data).findings) == bad
+    for test in (data, (data.images, data.labels), list(data.batches(40))):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            evaluate(classifier, test, progress=False)
+        assert [str(one.message).startswith(message) for one in caught] == [True] * bad
+    classifier.classes = tuple(map(str, range(outputs)))  # each output stands for something
+    assert not any(message in text for text in diagnose(classifier, data).findings)
+
+
+def test_few_images_do_not_show_the_number_of_classes():
+    images, labels = digits(400).images, digits(400).labels
+    low = labels < 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(new_classifier(), (images[low][:31], labels[low][:31]), progress=False)
+    with pytest.warns(UserWarning, match=OUTPUTS.format(10, 2)):
+        evaluate(new_classifier(), (images[low][:32], labels[low][:32]), progress=False)
+
+
+@given(st.lists(st.integers(0, 255), max_size=6))
+def test_images_are_dark_by_their_brightest_pixel(pixels):
+    def images(factor=1):
+        values = torch.tensor(pixels, dtype=torch.uint8) * factor
+        return ImageDataset(values, torch.zeros(len(pixels)).long())
+
+    highest = max(pixels, default=0)
+    actual = [*of_images(images())]
+    assert len(actual) == (0 < highest < 64)
+    for text in actual:
+        factor = int(re.search(rf"up to {highest} of 255: multiply them by (\d+)$", text)[1])
+        assert highest * factor <= 255 < highest * (factor + 1)
+        assert not [*of_images(images(factor))]
+
+
+def test_dark_images():
+    data = digits(160)
+    dark = ImageDataset(data.images // 16, data.labels)
+    text = "the images are dark, up to 15 of 255: multiply them by 17"
+    assert text in diagnose(new_classifier(), dark).findings
+    for train in (
+        ImageDataset(torch.cat((dark.images, data.images[:1])), torch.zeros(161).long()),
+        ImageDataset(dark.images / 255, dark.labels),
+        ImageDataset(dark.images * 0, dark.labels),
+        [(dark.images, dark.labels)],
+    ):
+        assert not [*of_images(make_feed(train, 16, torch.device("cpu"), "train").data)]

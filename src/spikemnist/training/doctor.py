@@ -1,0 +1,273 @@
+"""What is wrong with a network before it is trained, in sentences with a value to try."""
+
+from __future__ import annotations
+
+import copy
+import math
+import statistics
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from spikemnist._seeds import seeded
+from spikemnist.data import ImageDataset
+from spikemnist.models.layer_table import check_network, norm, summarise
+from spikemnist.training.average import loaded
+from spikemnist.training.config import TrainConfig
+from spikemnist.training.devices import parameter_dtype, select_device
+from spikemnist.training.evaluation import of_outputs
+from spikemnist.training.feed import make_feed
+from spikemnist.training.initialisation import start_from_data
+from spikemnist.training.losses import compute_loss, make_loss
+from spikemnist.training.monitor import EpochMonitor
+from spikemnist.training.optimizers import make_optimizer
+from spikemnist.training.run import Run
+from spikemnist.training.steps import train_step
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Mapping, Sequence
+
+    from torch import Tensor, nn
+
+    from spikemnist.models import Classifier, LayerSummary, SpikingNetwork, Summary
+    from spikemnist.training.feed import Data
+    from spikemnist.training.losses import Loss
+
+SAMPLES = 64
+"""Images to look at, and to learn by heart."""
+
+STEPS = 50
+"""Most training steps to learn them."""
+
+FAR = 5.0
+"""Factor of the accuracy ``a``: a loss is far too high above ``1 + FAR * a`` times ln C, the loss
+of a guess. A network that learns may have begun with a high loss; one that guesses has learned
+nothing from it."""
+
+STILL = 0.002
+"""Relative change of all weights per step below which training has hardly moved them."""
+
+FEW = 50
+"""Steps after which no more change is expected, as the steps point into different directions."""
+
+CLIPPED = 100.0
+"""Ratio of the gradient's norm to ``clip_norm`` above which clipping stops the training."""
+
+SHRUNK = 0.5
+"""Share of the initial norm of the weights below which weight decay has taken them."""
+
+COSTLY = 0.003
+"""Largest ``spike_penalty`` with which networks of digits learn: a right answer is worth more."""
+
+FLAT = 0.01
+"""Share of neurons and timesteps with a surrogate gradient below which a layer cannot wake."""
+
+WIDE = 3.0
+"""Distance from the threshold at which the default surrogate still has 1 % of its maximum."""
+
+WIDER = ('spike_grad="atan"', "a smaller slope of the surrogate")
+"""Remedies for a surrogate that is too narrow."""
+
+DARK = 64
+"""Grey value, of 255, that no pixel of dark images reaches: images of 16 grey values, or of two."""
+
+
+def diagnose(
+    classifier: Classifier,
+    train: Data,
+    config: TrainConfig | None = None,
+    *,
+    device: str | torch.device = "auto",
+) -> Summary:
+    """Look at a classifier before it is trained, and say what would keep it from learning.
+
+    One batch runs forward and backward in training mode, for the table of `spikemnist.summary` with
+    the columns of the backward pass. Then the network is trained on this batch alone, for 50 steps
+    at most, with the settings of ``config`` and a constant learning rate: a network that cannot
+    learn 64 images by heart will not learn thousands. At the end its weights, statistics and
+    gradients are what they were, and so are the global random numbers.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Network and encoder. They are moved to the device, as by `fit`.
+    train : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
+        Training data, as in `fit`; 64 samples of a dataset or of tensors are used, or the first
+        batch of an iterable.
+    config : TrainConfig, default TrainConfig()
+        Settings of the run: optimiser, learning rate, loss, clipping, weight decay, truncation and
+        initial rate count.
+    device : str or torch.device, default "auto"
+        Device to compute on: see `select_device`.
+
+    Returns
+    -------
+    Summary
+        The table of the layers, with the findings below.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the network is no `spikemnist.models.SpikingNetwork`, or the data do not fit.
+    FloatingPointError
+        If loss or gradient become NaN or infinite, with the likely cause.
+
+    Warns
+    -----
+    TrainingWarning
+        As `fit`, if a layer cannot fire at ``initial_rate``.
+
+    Examples
+    --------
+    >>> from spikemnist import Classifier, LeakyMLP, load_digits
+    >>> classifier = Classifier(LeakyMLP(hidden=100, threshold=0.3), "latency")
+    >>> diagnosis = diagnose(classifier, load_digits()[0])
+    >>> diagnosis.findings, diagnosis.learned
+    ((), 1.0)
+    """
+    network = check_network(classifier, "diagnose")
+    config = replace(config or TrainConfig(), schedule="constant")
+    target = select_device(device, dtype=parameter_dtype(classifier))
+    classifier.to(target)
+    feed = make_feed(train, SAMPLES, target, "train")
+    monitor, right = EpochMonitor(), 0
+    steps: list[tuple[float, float]] = []
+    with loaded(network, network.state_dict()), seeded(config.seed, target) as generator:
+        start_from_data(classifier, feed, config, target)
+        initial = copy.deepcopy(network.state_dict())
+        run = Run(
+            classifier=classifier,
+            model=network.train(),
+            feed=feed,
+            validation=None,
+            optimizer=make_optimizer(config.optimizer, network, config.lr, config.weight_decay),
+            config=config,
+            loss=make_loss(config.loss, config.label_smoothing, config.spike_penalty),
+            augment=None,
+        )
+        images, labels = next(feed.batches(config.seed))
+        spikes = classifier.encode(images, generator=generator)
+        table = examine(network, spikes, labels, run.loss, config.seed)
+        while right < len(labels) and len(steps) < STEPS:
+            before = monitor.correct
+            steps.append(train_step(run, spikes, labels, monitor))
+            right = monitor.correct - before
+        texts = [*of_training(monitor, steps, config, network, initial, table.layers)]
+    if right < 0.9 * len(labels):  # otherwise training wakes the layers that are silent at first
+        texts = texts or [*of_layers(table.layers, monitor.needed)]
+    texts += of_images(feed.data)
+    texts += of_outputs(classifier.classes, monitor.classes, feed.classes, len(labels))
+    return replace(table, findings=tuple(texts), learned=right / len(labels))
+
+
+def examine(
+    network: SpikingNetwork, spikes: Tensor, labels: Tensor, loss: Loss, seed: int
+) -> Summary:
+    """Summarise a network in training mode by the spikes and labels of a batch.
+
+    Its weights, statistics, modes and gradients stay as they are.
+    """
+    with loaded(network, network.state_dict()), seeded(seed, labels.device):
+        network.train().zero_grad()
+        record = network(spikes, record="all")
+        torch.autograd.backward(compute_loss(loss, record, labels))
+        return summarise(network.eval(), record, backward=True)
+
+
+def of_images(data: object) -> Iterator[str]:
+    """Yield a finding if all uint8 images of a dataset are dark: their spikes are late or rare."""
+    if isinstance(data, ImageDataset) and data.images.dtype == torch.uint8 and data.images.numel():
+        highest = int(data.images.max())
+        if 0 < highest < DARK:
+            yield f"the images are dark, up to {highest} of 255: multiply them by {255 // highest}"
+
+
+def of_layers(layers: Sequence[LayerSummary], needed: Container[str]) -> Iterator[str]:
+    """Yield a finding for each layer that is saturated in a batch, or is ``needed`` but silent.
+
+    A layer behind a silent one gets no input, and has no finding of its own.
+    """
+    for before, layer in zip((None, *layers), layers, strict=False):
+        rate = [] if layer.surrogate is None else ["initial_rate=0.1"]
+        remedies = rate + [f"threshold={layer.threshold * layer.reach:.3g}"] * (layer.reach > 0)
+        in_question = layer.name in needed and (not before or before.spikes)
+        if layer.saturated > 0.5:
+            state = f"{layer.saturated:.0%} of the neurons of {layer.name} fire at every timestep"
+            remedies.append("a tenth of the lr")
+        elif in_question and layer.spikes and is_flat(layer):
+            state = f"{layer.name} has almost no surrogate gradient"
+            remedies = [*WIDER, *rate]
+        elif not in_question or layer.spikes:
+            continue
+        elif layer.macs == layer.acs == 0:
+            state, remedies = f"{layer.name} has no input", ["brighter images", "new weights"]
+        else:
+            state = f"{layer.name} is silent"
+            if is_flat(layer) and layer.threshold * (1 - layer.reach) < WIDE:
+                state += ", and its surrogate reaches hardly a neuron"
+                remedies = [*WIDER, *remedies]
+        yield (
+            f"{state}: its membranes reach {layer.reach:.3g} of the threshold; start with "
+            f"{', or '.join(remedies or ['a code of more spikes'])}"
+        )
+
+
+def of_training(
+    monitor: EpochMonitor,
+    steps: Sequence[tuple[float, float]],
+    config: TrainConfig,
+    network: nn.Module,
+    initial: Mapping[str, Tensor],
+    layers: Sequence[LayerSummary],
+) -> Iterator[str]:
+    """Yield the cause, if some steps did not teach the network what they could.
+
+    ``steps`` are the loss and the norm of the gradient of each, ``initial`` the weights before the
+    first. If one of the ``layers`` has no surrogate gradient, no learning rate is the cause.
+    """
+    lr, decay, clip = config.lr, config.weight_decay, config.clip_norm
+    best = 0.1 if config.optimizer == "sgd" else TrainConfig.lr
+    guess, gradient = (
+        math.log(max(monitor.classes, 2)),
+        statistics.mean(length for _, length in steps),
+    )
+    far = guess * (1 + FAR * monitor.accuracy)
+    pure = config.loss == "cross_entropy" and not config.spike_penalty
+    if pure and monitor.loss > max(far, steps[0][0]):
+        yield (
+            f"the mean loss is {monitor.loss:.3g}, and {guess:.2g} for a guess: the learning rate "
+            f"{lr:g} is too high; start with lr={min(best, lr / 10):g}"
+        )
+    elif monitor.silent or monitor.accuracy < 0.1 + 0.9 / monitor.classes:
+        new = dict(network.named_parameters())
+        before, after = norm([initial[name] for name in new]), norm([*new.values()])
+        moved = norm([last - initial[name] for name, last in new.items()])
+        # A schedule may begin with a low learning rate, so that the first epoch moves little.
+        still = STILL * min(len(steps), FEW) * (1 if config.schedule == "constant" else 0.2)
+        flat = any(layer.name in monitor.needed and is_flat(layer) for layer in layers)
+        if config.spike_penalty > COSTLY:
+            yield (
+                f"with spike_penalty {config.spike_penalty:g} spikes cost more than right answers "
+                "are worth; start with spike_penalty=0.001"
+            )
+        elif decay and after < SHRUNK * before:
+            yield (
+                f"weight_decay {decay:g} has shrunk the weights to {after / before:.1%} of their "
+                "norm; start with weight_decay=0.0001"
+            )
+        elif clip is not None and gradient > CLIPPED * clip:
+            yield (
+                f"clip_norm {clip:g} has cut gradients of norm {gradient:.2g}; start with "
+                f"clip_norm={max(1.0, gradient):.2g}"
+            )
+        elif moved < still * before and lr < best and not flat:
+            yield (
+                f"training has moved the weights by {moved / before:.1%} of their norm: the "
+                f"learning rate {lr:g} is too low; start with lr={best:g}"
+            )
+
+
+def is_flat(layer: LayerSummary) -> bool:
+    """Return whether a layer has no surrogate gradient that could change it."""
+    return layer.surrogate is not None and layer.surrogate < FLAT
