@@ -186,7 +186,6 @@ def test_a_diagnosis_changes_nothing(batch_norm):
     assert not any(module.training for module in classifier.modules())
 
 
-@pytest.mark.filterwarnings("ignore:hidden 1 is silent")
 def test_a_network_that_cannot_be_copied():
     """A pruned weight, and a membrane of an earlier call, hold the graph that made them."""
     network = new_classifier().network

@@ -193,6 +193,19 @@ def test_an_existing_run_is_never_overwritten(tmp_path, undisturbed):
 def test_resume_needs_a_folder():
     with pytest.raises(ValueError, match="resume=True needs run=, the folder of the run"):
         fit(new_classifier(), digits(), resume=True)
+    with pytest.raises(ValueError, match="resume must be True, False or 'auto'; got 'yes'"):
+        fit(new_classifier(), digits(), resume="yes")
+
+
+def test_auto_begins_a_run_and_resumes_it(tmp_path):
+    """The second call has more epochs, as the learning rate is constant."""
+    for epochs in (1, 2):
+        classifier = new_classifier()
+        history = run(tmp_path / "a", classifier, epochs=epochs, resume="auto", schedule="constant")
+        assert len(history) == epochs
+    other = new_classifier()
+    run(tmp_path / "b", other, epochs=2, schedule="constant")
+    assert same(weights(classifier), weights(other))
 
 
 def brighter(data):

@@ -247,7 +247,8 @@ def test_a_folder_with_any_file_of_a_run_is_refused(name: str, tmp_path: Path) -
 
 
 def test_runs_inside_a_folder_without_one_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"is not a run folder: it has no config.json$"):
+    message = "is not a run folder: it has no config.json; resume='auto' begins a run there"
+    with pytest.raises(FileNotFoundError, match=message):
         run(tmp_path, new_classifier(), resume=True)
     inside = [tmp_path / name for name in "ab"]
     for folder in inside:

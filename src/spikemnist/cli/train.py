@@ -16,7 +16,7 @@ from spikemnist.cli.output import Block, command_line, say, show, show_detail
 from spikemnist.cli.parser import number, whole
 from spikemnist.models.network_options import NetworkOptions
 from spikemnist.training.config import TrainConfig
-from spikemnist.training.folder import CONFIG, FILES
+from spikemnist.training.folder import FILES
 from spikemnist.training.recipe import Recipe, recipes
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def run(command: Command) -> int:
                 config,
                 validation=command.validation or None,
                 run=folder,
-                resume=command.resume and (folder / CONFIG).is_file(),
+                resume="auto" if command.resume else False,
                 device=command.device,
             )
         if not processes.is_first:

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def fit(
     *,
     validation: Data | float | None = None,
     run: str | os.PathLike[str] | None = None,
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     callbacks: Sequence[Callback] = (),
     device: str | torch.device = "auto",
     progress: bool = True,
@@ -89,8 +89,9 @@ def fit(
         Folder of the run, which must not hold one yet. It gets ``config.json``, a description of
         classifier, data and settings; after each epoch ``metrics.csv`` and ``checkpoint.pt``, the
         whole state of the run; and at the end ``model.safetensors``, which `spikemnist.load` reads.
-    resume : bool, default False
-        Whether to continue the run in ``run`` instead of training from the present weights.
+    resume : bool or "auto", default False
+        Whether to continue the run in ``run`` instead of training from the present weights;
+        ``"auto"`` begins a run where there is none.
         Classifier, data and settings must be the same. With the schedule ``"constant"``, a run can
         be continued for more epochs than before.
     callbacks : sequence of callable, default ()
@@ -149,7 +150,7 @@ def fit(
     config = TrainConfig() if config is None else config
     _check(config, train, validation, callbacks)
     together = processes.current()
-    folder = together.first(lambda: find_folder(run, resume=resume))
+    folder, resume = together.first(lambda: find_folder(run, resume=resume))
     target = select_device(device, dtype=parameter_dtype(classifier))
     loss = make_loss(config.loss, config.label_smoothing, config.spike_penalty)
     training_set, validation_set = _hold_out(train, validation, config.seed)

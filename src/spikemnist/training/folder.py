@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spikemnist import __version__
 from spikemnist._atomic import PREFIX, write_atomically
@@ -27,25 +27,31 @@ EMPTY = "{} is empty: a run begins here, or was killed as it began. If killed, d
 """Message for a file that a run has made, but not filled."""
 
 
-def find_folder(run: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
-    """Return the folder of a run: a new one, or with ``resume`` one that holds a run.
+def find_folder(
+    run: str | os.PathLike[str] | None, *, resume: bool | Literal["auto"]
+) -> tuple[Path | None, bool]:
+    """Return the folder of a run, a new one or one that holds a run, and whether to resume it.
 
     Raises
     ------
     ValueError
-        If there is nothing to resume.
+        If there is nothing to resume, or ``resume`` has another value.
     FileExistsError
         If the folder of a new run holds a run already.
     FileNotFoundError
         If the folder to resume holds no run.
     """
+    if resume not in (True, False, "auto"):
+        raise ValueError(f"resume must be True, False or 'auto'; got {resume!r}")
     if run is None:
         if resume:
-            raise ValueError("resume=True needs run=, the folder of the run to continue")
-        return None
+            raise ValueError(f"resume={resume!r} needs run=, the folder of the run to continue")
+        return None, False
     folder = Path(run)
+    if resume == "auto":
+        resume = (folder / CONFIG).exists()
     if resume:
-        check_file(folder, CONFIG)
+        check_file(folder, CONFIG, "; resume='auto' begins a run there")
     elif folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: run= takes a folder")
     elif any((folder / name).exists() for name in FILES):
@@ -55,7 +61,7 @@ def find_folder(run: str | os.PathLike[str] | None, *, resume: bool) -> Path | N
         raise FileExistsError(
             f"{folder} holds a run already: pass resume=True to continue it, or another folder"
         )
-    return folder
+    return folder, resume
 
 
 @contextlib.contextmanager
@@ -156,7 +162,7 @@ def flat(description: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for part in parts for name, value in part.items()}
 
 
-def check_file(folder: Path, name: str) -> Path:
+def check_file(folder: Path, name: str, advice: str = "") -> Path:
     """Return a file that every run has.
 
     Raises
@@ -167,7 +173,7 @@ def check_file(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
         inside = sorted(str(path.parent) for path in folder.glob(f"*/{name}"))
         hint = f"; run folders in it are {', '.join(inside[:5])}" if inside else ""
-        raise FileNotFoundError(f"{folder} is not a run folder: it has no {name}{hint}")
+        raise FileNotFoundError(f"{folder} is not a run folder: it has no {name}{hint}{advice}")
     return folder / name
 
 

@@ -32,27 +32,17 @@ AFTERWARDS = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 * MEBIBYTE, TRIM_THRESHOLD: 6
 def kept_memory() -> Iterator[None]:
     """Keep freed memory in the process inside this context, for the next tensors; then return it.
 
-    Without glibc it does nothing.
+    Without glibc it does nothing. The process keeps the thresholds of afterwards.
     """
-    glibc = _glibc()
-    if glibc is None:
+    glibc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(glibc, "gnu_get_libc_version"):
         yield
         return
-    _set(glibc, WHILE_KEPT)
+    for name, value in WHILE_KEPT.items():
+        glibc.mallopt(name, value)
     try:
         yield
     finally:
-        _set(glibc, AFTERWARDS)
+        for name, value in AFTERWARDS.items():
+            glibc.mallopt(name, value)
         glibc.malloc_trim(0)
-
-
-def _set(glibc: Any, settings: dict[int, int]) -> None:
-    for name, value in settings.items():
-        glibc.mallopt(name, value)
-
-
-def _glibc() -> Any:
-    if sys.platform != "linux":
-        return None
-    library = ctypes.CDLL(None)
-    return library if hasattr(library, "gnu_get_libc_version") else None
