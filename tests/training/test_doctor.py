@@ -57,6 +57,7 @@ def test_a_healthy_network_has_no_findings():
             False,
         ),
         ({"threshold": 50.0}, {}, "hidden 1 is silent: its membranes reach 0.0", False),
+        ({"threshold": 20.0}, {}, "hidden 1 is silent: its membranes reach 0.0", None),
         ({"threshold": 9.0, "beta": 0.1}, {}, "hidden 1 is silent: its membranes reach 0.", None),
         ({"threshold": 2.0, "spike_grad": "heaviside"}, {}, "hidden 1 is silent, and its", False),
     ],
@@ -132,6 +133,10 @@ def test_what_users_of_other_libraries_asked(network, code, config, finding, rem
     settings = {name: value for name, value in remedy.items() if name in FIELDS}
     changes = {name: value for name, value in remedy.items() if name not in FIELDS}
     assert doctor(encoder, TrainConfig(**config | settings), **network | changes).learned > 0.7
+
+
+def test_layer_that_training_wakes():
+    assert doctor(hidden=(512,), threshold=[5.0, 1.0]).findings == ()
 
 
 def test_a_silent_output_that_is_right():

@@ -40,6 +40,9 @@ SAMPLES = 64
 STEPS = 50
 """Most training steps to learn them."""
 
+PATIENCE = 10
+"""Steps after which training should have woken the layers that are silent at first."""
+
 FAR = 5.0
 """Factor of the accuracy ``a``: a loss is far too high above ``1 + FAR * a`` times ln C, the loss
 of a guess. A network that learns may have begun with a high loss; one that guesses has learned
@@ -131,7 +134,7 @@ def diagnose(
     target = select_device(device, dtype=parameter_dtype(classifier))
     classifier.to(target)
     feed = make_feed(train, SAMPLES, target, "train")
-    monitor, right = EpochMonitor(), 0
+    monitor, right, asleep = EpochMonitor(), 0, 0
     steps: list[tuple[float, float]] = []
     with loaded(network, network.state_dict()), seeded(config.seed, target) as generator:
         start_from_data(classifier, feed, config, target)
@@ -153,8 +156,9 @@ def diagnose(
             before = monitor.correct
             steps.append(train_step(run, spikes, labels, monitor))
             right = monitor.correct - before
+            asleep += bool(monitor.silent)
         texts = [*of_training(monitor, steps, config, network, initial, table.layers)]
-    if right < 0.9 * len(labels):  # otherwise training wakes the layers that are silent at first
+    if right < 0.9 * len(labels) or asleep > PATIENCE:
         texts = texts or [*of_layers(table.layers, monitor.needed)]
     texts += of_images(feed.data)
     texts += of_outputs(classifier.classes, monitor.classes, feed.classes, len(labels))
