@@ -127,15 +127,13 @@ def test_a_page_has_examples_of_the_data(tmp_path: Path) -> None:
     assert [one["label"] for one in examples] == [0, 1, 0, 1]
 
 
-@pytest.mark.filterwarnings("always::UserWarning")
-def test_dark_images_are_named_once_with_the_factor(tmp_path: Path) -> None:
+def test_diagnosis_of_dark_images(tmp_path: Path) -> None:
     images = np.arange(1000).reshape(40, 5, 5).astype(np.uint8) % 17
     np.savez(tmp_path / "dark.npz", images=images, labels=np.arange(40) % 2)
-    words = ("train", "--data", "dark.npz", "--hidden", 5, "--epochs", 2, "--out", "run")
-    lines = spikemnist(*words, cwd=tmp_path).stderr.splitlines()
-    assert [line for line in lines if "dark" in line] == [
-        "spikemnist: warning: the images are dark, up to 16 of 255: multiply them by 15"
-    ]
+    words = ("train", "--data", "dark.npz", "--hidden", 5, "--diagnose")
+    (answer,) = answers(*words, cwd=tmp_path)
+    finding = "the images are dark, up to 16 of 255: multiply them by 15"
+    assert finding in answer["diagnosis"]["findings"]
 
 
 @pytest.mark.filterwarnings("ignore:.*use fewer neurons")
