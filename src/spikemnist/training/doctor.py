@@ -51,9 +51,6 @@ nothing from it."""
 STILL = 0.002
 """Relative change of all weights per step below which training has hardly moved them."""
 
-FEW = 50
-"""Steps after which no more change is expected, as the steps point into different directions."""
-
 CLIPPED = 100.0
 """Ratio of the gradient's norm to ``clip_norm`` above which clipping stops the training."""
 
@@ -247,8 +244,7 @@ def of_training(
         new = dict(network.named_parameters())
         before, after = norm([initial[name] for name in new]), norm([*new.values()])
         moved = norm([last - initial[name] for name, last in new.items()])
-        # A schedule may begin with a low learning rate, so that the first epoch moves little.
-        still = STILL * min(len(steps), FEW) * (1 if config.schedule == "constant" else 0.2)
+        still = STILL * len(steps)
         flat = any(layer.name in monitor.needed and is_flat(layer) for layer in layers)
         if config.spike_penalty > COSTLY:
             yield (

@@ -29,7 +29,7 @@ REMEDY = ": diagnose(classifier, train), or train --diagnose, says why and what 
 
 
 class TrainingWarning(UserWarning):
-    """Warning of `fit` that the network does not learn as it could, with the likely cause.
+    """Warning of `fit` that the network does not learn as it could.
 
     Examples
     --------
