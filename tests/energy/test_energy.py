@@ -134,6 +134,13 @@ def test_margins_of_early_exits(one: float, other: float) -> None:
     assert low.operations <= high.operations
 
 
+def test_margins_of_a_measurement() -> None:
+    """After the last timestep, they are those of the record."""
+    with torch.no_grad():
+        record = Classifier(MODEL, ENCODER).eval()(IMAGES)
+    torch.testing.assert_close(ENERGY.margins[-1], record.margin, check_dtype=False)
+
+
 def test_early_exit_at_first_and_last_timestep() -> None:
     first, last = ENERGY.early_exit(0), ENERGY.early_exit(1)
     assert (first.steps, last.steps) == (1, STEPS)

@@ -85,8 +85,9 @@ def diagnose(
     One batch runs forward and backward in training mode, for the table of `spikemnist.summary` with
     the columns of the backward pass. Then the network is trained on this batch alone, for 50 steps
     at most, with the settings of ``config`` and a constant learning rate: a network that cannot
-    learn 64 images by heart will not learn thousands. At the end its weights, statistics and
-    gradients are what they were, and so are the global random numbers.
+    learn 64 images by heart will not learn thousands. A layer that is silent at first is a finding
+    if these steps do not wake it soon. At the end weights, statistics and gradients are what they
+    were, and so are the global random numbers.
 
     Parameters
     ----------
@@ -229,10 +230,8 @@ def of_training(
     """
     lr, decay, clip = config.lr, config.weight_decay, config.clip_norm
     best = 0.1 if config.optimizer == "sgd" else TrainConfig.lr
-    guess, gradient = (
-        math.log(max(monitor.classes, 2)),
-        statistics.mean(length for _, length in steps),
-    )
+    guess = math.log(max(monitor.classes, 2))
+    gradient = statistics.mean(length for _, length in steps)
     far = guess * (1 + FAR * monitor.accuracy)
     pure = config.loss == "cross_entropy" and not config.spike_penalty
     if pure and monitor.loss > max(far, steps[0][0]):

@@ -91,9 +91,8 @@ def fit(
         whole state of the run; and at the end ``model.safetensors``, which `spikemnist.load` reads.
     resume : bool or "auto", default False
         Whether to continue the run in ``run`` instead of training from the present weights;
-        ``"auto"`` begins a run where there is none.
-        Classifier, data and settings must be the same. With the schedule ``"constant"``, a run can
-        be continued for more epochs than before.
+        ``"auto"`` begins a run where there is none. Classifier, data and settings must be the same.
+        With the schedule ``"constant"``, a run can be continued for more epochs than before.
     callbacks : sequence of callable, default ()
         Functions called as ``callback(history, classifier)`` after each epoch. One that returns
         True ends the run. A resumed run calls them once more for its last finished epoch, as it may
@@ -126,9 +125,9 @@ def fit(
     Warns
     -----
     TrainingWarning
-        If a layer did not fire in a whole epoch, or fired at nearly every timestep; if a layer
-        cannot fire at ``initial_rate``; at the end, if the accuracy of the validation is far below
-        that of the training. `diagnose` says why.
+        If a layer did not fire in a whole epoch, or fired at nearly every timestep: `diagnose` says
+        why; if a layer cannot fire at ``initial_rate``; at the end, if the validation accuracy is
+        far below the training accuracy.
     UserWarning
         If ``run`` gets no model, as a file cannot hold the classifier.
 
