@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spikemnist._run_folder import MODEL, model_file
+
 if TYPE_CHECKING:
     import os
 
     from spikemnist.models import Classifier
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-
-MODEL = "model.safetensors"
-"""Name of the model file in the folder of a run."""
 
 
 def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvSTDPClassifier:
@@ -32,10 +31,11 @@ def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvST
     Raises
     ------
     FileNotFoundError
-        If there is neither such a file nor such a name.
+        If there is neither such a file nor such a name, or the run has not finished.
     ValueError
         If the file is damaged, is not one of spikemnist, holds NaN or infinity, or its tensors do
-        not fit its configuration. The message names the problem.
+        not fit its description; if network, encoder or readout are a user's own, whose weights
+        `Classifier.load_weights` reads. The message names the problem.
 
     Examples
     --------
@@ -45,21 +45,19 @@ def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvST
     >>> spikemnist.evaluate(classifier, test[:100]).accuracy > 0.95
     True
     """
-    # Imported here, as the command line reads `MODEL` before it needs PyTorch.
     from spikemnist._tensor_files import format_of
     from spikemnist.models.classifier import load_classifier
     from spikemnist.models.pretrained import available_pretrained, pretrained_file
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
-    path = Path(source)
-    file = path / MODEL if path.is_dir() else path
-    if not file.is_file() and str(source) in available_pretrained():
+    path, names = Path(source), available_pretrained()
+    if str(source) in names and not path.is_file() and not (path / MODEL).is_file():
         with pretrained_file(str(source)) as pretrained:
             return load_classifier(pretrained)
+    file = model_file(path)
     if not file.is_file():
         raise FileNotFoundError(
-            f"no model at {file}: give a run folder, a model file, or one of "
-            f"{', '.join(available_pretrained())}"
+            f"no model at {file}: give a run folder, a model file, or one of {', '.join(names)}"
         )
     by_format = {kind.file_format.name: kind for kind in (STDPClassifier, ConvSTDPClassifier)}
     kind = by_format.get(format_of(file))

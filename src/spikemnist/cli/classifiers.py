@@ -1,13 +1,12 @@
-"""The trained classifier of a command, with the options of its training."""
+"""The trained classifier of a command, with the data of its training."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import spikemnist
-from spikemnist.cli import runs
+from spikemnist._run_folder import CONFIG, read_config
 from spikemnist.cli.errors import WrongRequest, refuse
-from spikemnist.training.folder import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,14 +24,14 @@ class ClassifierSource(NamedTuple):
     ----------
     classifier
         The classifier of `train`, or of `stdp`.
-    options
-        Options of its training; empty for a model file alone.
+    data
+        Description of its training data; empty for a model file alone.
     folder
         Folder for its pictures.
     """
 
     classifier: Classifier | STDPClassifier | ConvSTDPClassifier
-    options: Mapping[str, Any]
+    data: Mapping[str, Any]
     folder: Path
 
 
@@ -53,23 +52,12 @@ def find(run: Path) -> ClassifierSource:
     ValueError
         If the file is damaged.
     """
-    has_model = (run / runs.MODEL).is_file()
-    # `plot` draws a pretrained network into a folder of its name, which is no run.
-    is_pretrained = str(run) in spikemnist.models.available_pretrained() and not has_model
-    has_command = (run / runs.COMMAND).exists()  # a run of `spikemnist.fit` has none
-    options: Mapping[str, Any] = {}
-    if run.is_dir() and not is_pretrained and (has_command or not has_model):
-        unfinished = f"{run} has no {runs.MODEL}, because the run has not finished"
-        if (run / CONFIG).exists() and not has_command:
-            raise WrongRequest(unfinished)
-        name, options = runs.read_options(run)
-        if not has_model:
-            raise WrongRequest(f"{unfinished}; continue it with `{runs.to_continue(name, run)}`")
     try:
         classifier = spikemnist.load(run)
     except FileNotFoundError as error:
         raise WrongRequest(str(error)) from None
-    return ClassifierSource(classifier, options, run.parent if run.is_file() else run)
+    data = read_config(run, "data")["data"] if (run / CONFIG).is_file() else {}
+    return ClassifierSource(classifier, data, run.parent if run.is_file() else run)
 
 
 def check_options(command: Command, run: Path, source: ClassifierSource, *names: str) -> None:

@@ -95,7 +95,7 @@ def _evaluate(
 ) -> Robustness | None:
     """Test a classifier, print the results, and return its robustness if requested."""
     classifier: Any = source.classifier
-    data, test = sources.test_set(command, source.options)
+    data, test = sources.test_set(command, source.data)
     if command.robustness and data == "nmnist":
         raise WrongRequest("--robustness needs images, but nmnist has recordings")
     options: dict[str, Any] = {"device": command.device, "seed": command.seed}

@@ -39,7 +39,7 @@ def run(command: Command) -> int:
         spikemnist.training.select_device(command.device)
     source = classifiers.find(command.run)
     classifiers.check_options(command, command.run, source, "index", "seed", "device")
-    _, test = sources.test_set(command, source.options)
+    _, test = sources.test_set(command, source.data)
     written = []
     for path in _draw(command, source.classifier, test, command.out or source.folder):
         written.append(path)

@@ -69,7 +69,7 @@ def run(command: Command) -> int:
         raise WrongRequest(
             f"{command.run} reads recordings of an event camera; predict needs a network of images"
         )
-    as_it_is = source.options.get("data", "digits") not in sources.DIGITS
+    as_it_is = (source.data.get("name") or "digits") not in sources.DIGITS
     if as_it_is:
         refuse(command, "invert", because=f"for {command.run}, which sees pictures as they are")
     show_detail(command, classifier)

@@ -84,17 +84,31 @@ def load(
     return train.transformed(*changes), test.transformed(*changes)
 
 
-def test_set(command: Command, options: Mapping[str, Any]) -> tuple[str, Dataset]:
+def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options by which a command loads the data that a run describes."""
+    changes = {change["name"].rpartition(".")[2]: change for change in data.get("changes", ())}
+    return {
+        "data": data.get("name") or "digits",
+        "root": Path(data["root"]) if data.get("root") else None,
+        "first_saccade": "FirstSaccade" in changes,
+        "stabilize": "Stabilize" in changes,
+        "drop_events": changes.get("DropEvents", {}).get("probability", 0.0),
+    }
+
+
+def test_set(command: Command, described: Mapping[str, Any]) -> tuple[str, Dataset]:
     """Return name and samples of the requested test set, else of the run's test set.
 
-    ``options`` are those of the run, including the changes to recordings before they are encoded.
-    It is empty for a model file alone.
+    ``described`` are the data of the run, including the changes to recordings before they are
+    encoded. It is empty for a model file alone.
     """
-    data = command.data or options.get("data", "digits")
-    check_root(command, data)
-    root = command.root if command.data or command.root else options.get("root")
-    changes = {name: options.get(name, False) for name in ("first_saccade", "stabilize")}
-    return data, load(data, root, **changes)[1]
+    options = options_of(described)
+    del options["drop_events"]  # in training alone
+    if command.data or command.root:
+        options["root"] = command.root
+    options["data"] = command.data or options["data"]
+    check_root(command, options["data"])
+    return options["data"], load(**options)[1]
 
 
 def check_root(command: Command, data: str) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any, get_args
 
 import spikemnist
 from spikemnist._atomic import write_atomically
 from spikemnist._names import Voting
+from spikemnist._run_folder import CONFIG, METRICS, MODEL, open_folder
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, refuse, request
 from spikemnist.cli.output import command_line, say, show, show_detail
 from spikemnist.cli.parser import number, whole
-from spikemnist.training.folder import METRICS, locked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +27,16 @@ spikemnist stdp
 spikemnist stdp --data mnist --neurons 1600 --out runs/stdp
 spikemnist stdp --features 16
 """
+
+PARAMETERS = {
+    "features": "n_features",
+    "neurons": "n_neurons",
+    "passes": "passes",
+    "theta_plus": "theta_plus",
+    "voting": "voting",
+    "seed": "random_state",
+}
+"""Parameter of a classifier behind each option."""
 
 OF_NEURONS = ("neurons", "passes", "theta_plus", "voting", "resume")
 """Options that do not apply to convolutional features."""
@@ -59,7 +70,13 @@ def add_options(add: Options) -> None:
 
 def defaults(given: Command) -> dict[str, Any]:
     """Return the options of the resumed run."""
-    return runs.options_to_resume("stdp", given) if given.resume else {}
+    if not given.resume:
+        return {}
+    run = runs.description(given, "stdp")
+    parameters = run["classifier"]
+    # ConvSTDPClassifier has features, STDPClassifier the other ones.
+    options = {name: parameters.get(parameter) for name, parameter in PARAMETERS.items()}
+    return {**options, **sources.options_of(run["data"])}
 
 
 def check(command: Command) -> None:
@@ -71,20 +88,28 @@ def check(command: Command) -> None:
 
 def run(command: Command) -> int:
     """Learn, test, draw and print the results."""
+    from spikemnist.training.feed import describe_data
+
     start = time.perf_counter()
     with request(command):
         classifier = _classifier(command)
     show_detail(command, classifier)
     images, test = sources.load(command.data, command.root)
     train = images.images, images.labels  # type: ignore[union-attr]  # --data has no recordings
-    files, settings = [runs.MODEL, runs.COMMAND], dict[str, float]()
-    with runs.run_folder("stdp", command, "stdp") as folder, locked(folder):
-        model = folder / runs.MODEL
+    files, settings = [MODEL, CONFIG], dict[str, float]()
+    description = {
+        "classifier": {"name": type(classifier).__name__, **classifier.plain_params()},
+        "data": describe_data(images, None),
+    }
+    with (
+        runs.run_folder(command, "stdp") as folder,
+        open_folder(folder, description, resume=command.resume),
+    ):
+        model = folder / MODEL
         if isinstance(classifier, spikemnist.plasticity.ConvSTDPClassifier):
             classifier.fit(*train)
         else:
-            with request(command):
-                classifier.fit(*train, checkpoint=model, resume=model.exists())
+            classifier.fit(*train, checkpoint=model, resume=model.exists())
             if classifier.interrupted_:
                 passes = classifier.n_images_seen_ // len(train[0])
                 show(command, run=folder, interrupted=True, passes=passes)
@@ -112,15 +137,11 @@ def run(command: Command) -> int:
 
 def _classifier(command: Command) -> Any:
     """Return the untrained classifier."""
+    kind: Any = spikemnist.STDPClassifier
     if command.features is not None:
-        return spikemnist.plasticity.ConvSTDPClassifier(command.features, random_state=command.seed)
-    return spikemnist.STDPClassifier(
-        command.neurons,
-        passes=command.passes,
-        theta_plus=command.theta_plus,
-        voting=command.voting,
-        random_state=command.seed,
-    )
+        kind = spikemnist.plasticity.ConvSTDPClassifier
+    known = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{name: vars(command)[o] for o, name in PARAMETERS.items() if name in known})
 
 
 def _write_metrics(classifier: STDPClassifier, file: Path) -> None:

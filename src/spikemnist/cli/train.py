@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import spikemnist
+from spikemnist._descriptions import fields_of
 from spikemnist._names import NetworkName
+from spikemnist._run_folder import FILES
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
 from spikemnist.cli.output import Block, command_line, say, show, show_detail
 from spikemnist.cli.parser import number, whole
-from spikemnist.models.network_options import NetworkOptions
+from spikemnist.models.network_options import ConvNetOptions, NetworkOptions
 from spikemnist.training.config import TrainConfig
-from spikemnist.training.folder import FILES
 from spikemnist.training.recipe import Recipe, recipes
 
 if TYPE_CHECKING:
@@ -83,20 +84,32 @@ def add_options(add: Options) -> None:
 
 def defaults(given: Command) -> dict[str, Any]:
     """Return the options of the resumed run, or those that follow from recipe, data and model."""
+    recipe = _base(given)
+    named = {"model": recipe.network["name"], **recipe.encoder, **fields_of(recipe.config)}
+    options = {**named, "encoder": recipe.encoder["name"], **recipe.network}
     if given.resume:
-        return runs.options_to_resume("train", given)
-    of_events = given.data == "nmnist"
-    name = given.recipe or ("events" if of_events else "default")
-    if given.recipe and of_events:
+        data = runs.description(given, "train")["data"]
+        share = data.get("validation")
+        options |= sources.options_of(data)
+        options["validation"] = share if isinstance(share, float) else None
+    return {name: value for name, value in options.items() if name in vars(given)}
+
+
+def _base(command: Command) -> Recipe:
+    """Return the recipe of the resumed run, or that of the options ``--recipe`` and ``--model``."""
+    if command.resume:
+        with request(command):
+            return Recipe.from_json(runs.description(command, "train"))
+    of_events = command.data == "nmnist"
+    name = command.recipe or ("events" if of_events else "default")
+    if command.recipe and of_events:
         raise WrongRequest(f"--recipe {name} is for images, but nmnist has recordings; remove it")
-    if name == "accurate" and given.data == "fashion_mnist":
+    if name == "accurate" and command.data == "fashion_mnist":
         name = "fashion"
-    if (name, given.model) not in recipes:
+    if (name, command.model) not in recipes:
         models = " or ".join(model for recipe, model in recipes if recipe == name)
-        raise WrongRequest(f"--recipe {name} needs --model {models}; got {given.model}")
-    recipe = recipes[name, given.model]
-    named = {"model": recipe.network, "encoder": recipe.encoder, "num_steps": recipe.num_steps}
-    return {**named, **recipe.options, **vars(recipe.config)}
+        raise WrongRequest(f"--recipe {name} needs --model {models}; got {command.model}")
+    return recipes[name, command.model]
 
 
 def check(command: Command) -> None:
@@ -122,16 +135,22 @@ def check(command: Command) -> None:
 
 
 def recipe_of(command: Command) -> Recipe:
-    """Return the network, the code and the settings of a command."""
-    values = vars(command)
-    of_network = ["hidden" if command.model == "mlp" else "layers"]
-    of_network += [field.name for field in fields(NetworkOptions)]
-    return Recipe(
-        network=command.model,
-        options={name: values[name] for name in of_network},
-        encoder=command.encoder,
-        num_steps=command.num_steps,
-        config=TrainConfig(**{field.name: values[field.name] for field in fields(TrainConfig)}),
+    """Return the recipe of a command: the base, with the options that the user gave."""
+    base = _base(command)
+
+    def given(*names: str) -> dict[str, Any]:
+        return {name: vars(command)[name] for name in names if name in command.given}
+
+    encoder = {"name": command.encoder, "num_steps": command.num_steps}
+    if command.encoder == base.encoder["name"]:
+        encoder = {**base.encoder, **encoder}
+    of_network = given("hidden", "layers", *(field.name for field in fields(NetworkOptions)))
+    of_config = given(*(field.name for field in fields(TrainConfig)))
+    return replace(
+        base,
+        network={**base.network, **of_network},
+        encoder=encoder,
+        config=replace(base.config, **of_config),
     )
 
 
@@ -179,7 +198,7 @@ def run(command: Command) -> int:
         best_epoch=history.best_epoch,
         test=evaluation,
         total_seconds=time.perf_counter() - start,
-        files=[*FILES, runs.COMMAND, *(path.name for path in drawings)],
+        files=[*FILES, *(path.name for path in drawings)],
     )
     _advise(command, folder)
     return 0
@@ -198,20 +217,25 @@ def _advise(command: Command, folder: Path) -> None:
 def _folder(command: Command, processes: Processes) -> Iterator[Path]:
     """Yield, in each process, the run folder that the first process makes."""
     with contextlib.ExitStack() as stack:
-        folder = runs.run_folder("train", command, command.encoder)
+        folder = runs.run_folder(command, command.encoder)
         yield processes.first(lambda: stack.enter_context(folder))
 
 
 def _prepare(command: Command, train: Dataset) -> tuple[Classifier, TrainConfig]:
     """Return a new classifier for the training data, and the settings of its run."""
-    # The classes of digits are numbers, which need no names.
-    classes = () if command.data in sources.DIGITS else train.classes
-    image = {} if command.data == "nmnist" else {"image": train.images.shape[1:]}  # type: ignore[union-attr]
-    if classes and command.layers and "layers" not in command.given:
-        command.layers = re.sub(r"\d+$", str(len(classes)), command.layers)
+    from spikemnist.training.feed import sample_shape
+
     recipe = recipe_of(command)
+    if not command.resume:
+        # The classes of digits are numbers, which need no names.
+        classes = () if command.data in sources.DIGITS else train.classes
+        recipe = replace(recipe, sample=sample_shape(train), classes=classes)
+        if classes and command.model == "conv" and "layers" not in command.given:
+            layers = recipe.network.get("layers", ConvNetOptions.layers)
+            fitted = {"layers": re.sub(r"\d+$", str(len(classes)), layers)}
+            recipe = replace(recipe, network={**recipe.network, **fitted})
     with request(command, "--layers" if command.model == "conv" else "--encoder"):
-        return recipe.classifier(command.seed, classes=classes, **image), recipe.config
+        return recipe.classifier(command.seed), recipe.config
 
 
 def _data(command: Command) -> tuple[Dataset, Dataset]:

@@ -27,12 +27,13 @@ Batch = TypeVar("Batch")
 class LabelledDataset(Generic[Sample, Batch]):
     """Samples with one label each.
 
-    A subclass has the attributes ``labels`` and ``classes`` and the methods `_sample`, `_subset`
-    and `_batch`.
+    A subclass has the attributes below and the methods `_sample`, `_subset` and `_batch`.
     """
 
     labels: Tensor
     classes: tuple[str, ...]
+    name: str
+    root: str
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -223,6 +223,8 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         Name of each label; ``()`` for labels without names.
     transforms : tuple of callable, default ()
         Transforms applied to each recording when it is read: see `transformed`.
+    name, root : str, default ""
+        Name of the data set, and the folder of its files: see `ImageDataset`.
 
     Raises
     ------
@@ -246,6 +248,8 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
     sensor: tuple[int, int]
     classes: tuple[str, ...] = ()
     transforms: tuple[Transform, ...] = ()
+    name: str = ""
+    root: str = ""
 
     def __post_init__(self) -> None:
         height, width = self.sensor

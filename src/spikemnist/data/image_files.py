@@ -114,7 +114,8 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
         raise FileNotFoundError(f"no data at {place}. Expected {EXPECTED}, or one of the files")
     splits, classes = _read_files(files, place) if (files := _files(place)) else _pictures(place)
     try:
-        sets = {split: _dataset(*pair, classes) for split, pair in splits.items()}
+        name = str(place.resolve())
+        sets = {split: _dataset(*pair, classes, name) for split, pair in splits.items()}
         if len(sets) == 1:
             return sets["train"].split(HELD_OUT)
         shapes = {split: list(data.images.shape[1:]) for split, data in sets.items()}
@@ -297,7 +298,9 @@ def as_it_is(file: Path) -> PreparedPicture:
     return PreparedPicture(image, None, (image.shape[-2], image.shape[-1]), 1)
 
 
-def _dataset(images: NDArray[Any], labels: NDArray[Any], names: tuple[str, ...]) -> ImageDataset:
+def _dataset(
+    images: NDArray[Any], labels: NDArray[Any], classes: tuple[str, ...], name: str
+) -> ImageDataset:
     """Return a dataset, with channels first.
 
     Raises
@@ -314,4 +317,4 @@ def _dataset(images: NDArray[Any], labels: NDArray[Any], names: tuple[str, ...])
         images = np.moveaxis(images, 3, 1)
     images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
     pixels = torch.from_numpy(np.ascontiguousarray(images))
-    return ImageDataset(pixels, torch.from_numpy(labels.astype(np.int64)), names)
+    return ImageDataset(pixels, torch.from_numpy(labels.astype(np.int64)), classes, name)

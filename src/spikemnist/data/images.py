@@ -31,6 +31,9 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
         Integer labels ``[N]`` from 0 on. Stored as int64 on the device of ``images``.
     classes : tuple of str, default ()
         Name of each label; ``()`` for labels without names.
+    name, root : str, default ""
+        Name of the data set, such as ``"mnist"``, or the path of another one, and the folder of its
+        files. The loaders of this package set them, and a run folder holds them.
 
     Raises
     ------
@@ -60,6 +63,8 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...] = ()
+    name: str = ""
+    root: str = ""
 
     def __post_init__(self) -> None:
         check_tensor(self.images, "images", "[N, ...]")

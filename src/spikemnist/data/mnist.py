@@ -108,7 +108,7 @@ def load_digits() -> tuple[ImageDataset, ImageDataset]:
     [100, 100, 100, 100, 100, 100, 100, 100, 100, 100]
     """
     # A traversable, not a path: the package may be in a zip file.
-    return _read_set(resources.files("spikemnist.data") / "embedded", MNIST)
+    return _read_set(resources.files("spikemnist.data") / "embedded", MNIST, "digits")
 
 
 def load_mnist(
@@ -242,7 +242,8 @@ def _load(
             raise
         _download(source, roots(root)[-1])
         folder = find_folder(source, root)
-    return _read_set(folder, source)
+    name = source.loader.removeprefix("load_")
+    return _read_set(folder, source, name, "" if root is None else str(Path(root).resolve()))
 
 
 def _download(source: OfficialSet, root: Path) -> None:
@@ -260,7 +261,9 @@ def _download(source: OfficialSet, root: Path) -> None:
         ) from error
 
 
-def _read_set(folder: Traversable, source: OfficialSet) -> tuple[ImageDataset, ImageDataset]:
+def _read_set(
+    folder: Traversable, source: OfficialSet, name: str, root: str = ""
+) -> tuple[ImageDataset, ImageDataset]:
     images, labels, test_images, test_labels = (
         read_idx(_file(folder, name), ndim) for name, ndim in FILES.items()
     )
@@ -272,8 +275,8 @@ def _read_set(folder: Traversable, source: OfficialSet) -> tuple[ImageDataset, I
         )
     try:
         return (
-            ImageDataset(images, labels, source.classes),
-            ImageDataset(test_images, test_labels, source.classes),
+            ImageDataset(images, labels, source.classes, name, root),
+            ImageDataset(test_images, test_labels, source.classes, name, root),
         )
     except ValueError as error:
         raise ValueError(f"the files in {folder} do not belong together: {error}") from error

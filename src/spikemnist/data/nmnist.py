@@ -12,6 +12,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,6 @@ from spikemnist.data.mnist import VARIABLE, roots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from spikemnist.data.events import Events
 
@@ -103,9 +103,10 @@ def load_nmnist(
     ([(5, 16, 17, True)], 7)
     """
     folder = find_nmnist(root)
-    train = _open_split(folder, "Train")
+    given = "" if root is None else str(Path(root).resolve())
+    train = _open_split(folder, "Train", given)
     try:
-        return train, _open_split(folder, "Test")
+        return train, _open_split(folder, "Test", given)
     except FileNotFoundError:
         first = len(train) - max(1, len(train) // HELD_BACK)
         warnings.warn(
@@ -136,7 +137,7 @@ def find_nmnist(root: str | os.PathLike[str] | None) -> Path:
     )
 
 
-def _open_split(folder: Path, name: str) -> EventDataset:
+def _open_split(folder: Path, name: str, root: str) -> EventDataset:
     """List the recordings of a split, ``<digit>/<id>.bin``, without reading any."""
     place = folder / name
     if place.is_dir():
@@ -153,7 +154,8 @@ def _open_split(folder: Path, name: str) -> EventDataset:
     if not entries:
         raise ValueError(f"{place} has no recordings <digit>/<id>.bin, as in 7/00016.bin")
     _, names, labels = zip(*entries, strict=True)
-    return EventDataset(_Files(place, names), torch.tensor(labels), SENSOR, CLASSES)
+    recordings = _Files(place, names)
+    return EventDataset(recordings, torch.tensor(labels), SENSOR, CLASSES, name="nmnist", root=root)
 
 
 @dataclass(frozen=True)

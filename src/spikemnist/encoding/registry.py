@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from spikemnist._descriptions import fields_of, plain
 from spikemnist._names import suggestion
 
 if TYPE_CHECKING:
@@ -123,23 +124,19 @@ def get_encoder(name: str, *arguments: Any, **options: Any) -> Encoder:
     return _factory(name)(*arguments, **options)
 
 
-def describe_encoder(encoder: Encoder) -> dict[str, object]:
+def describe_encoder(encoder: Encoder) -> dict[str, Any]:
     """Return the name and options with which `get_encoder` builds an equal encoder.
 
     Parameters
     ----------
     encoder : Encoder
-        Dataclass whose class is registered or provided by an entry point.
+        A dataclass whose class is registered or provided by an entry point. Another one has the
+        name of its module and class, by which `get_encoder` does not find it.
 
     Returns
     -------
     dict
         ``{"name": ..., **options}``, ready for JSON.
-
-    Raises
-    ------
-    TypeError
-        For an encoder that cannot be described; the message names the remedy.
 
     Examples
     --------
@@ -151,13 +148,10 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
     # An installed plug-in is loaded only if the class is not among the registered ones.
     own = [name for name, path in _paths.items() if path == _path(kind)]
     names = own or (*_factories, *available_encoders())
-    name = next((name for name in names if _factory(name) is kind), None)
-    if name is None or not dataclasses.is_dataclass(encoder):
-        raise TypeError(
-            f"{kind.__qualname__} cannot be written to a file: make it a dataclass and register it "
-            "with spikemnist.encoding.register_encoder"
-        )
-    options = {field.name: getattr(encoder, field.name) for field in dataclasses.fields(encoder)}
+    options: dict[str, Any] = {}
+    if dataclasses.is_dataclass(encoder):
+        options = plain(fields_of(encoder))
+    name = next((name for name in names if options and _factory(name) is kind), _path(kind))
     return {"name": name, **options}
 
 

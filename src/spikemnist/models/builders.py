@@ -241,8 +241,8 @@ class LeakyNetwork(SpikingNetwork):
         first, *others = (_dropout(layer) for layer in self.network.children())
         return {
             "batch_norm": nn.BatchNorm1d in kinds or nn.BatchNorm2d in kinds,
-            "beta": [_numbers(leaky.beta) for leaky in neurons],
-            "threshold": [_numbers(leaky.threshold) for leaky in neurons],
+            "beta": [numbers_of(leaky.beta) for leaky in neurons],
+            "threshold": [numbers_of(leaky.threshold) for leaky in neurons],
             "reset_mechanism": neurons[0].reset_mechanism,
             "spike_grad": neurons[0].spike_grad,
             "learn_beta": isinstance(neurons[0].beta, nn.Parameter),
@@ -410,7 +410,11 @@ def _for_channels(values: Tensor, *, dense: bool) -> Tensor:
     return values if dense or not values.dim() else values.view(-1, 1, 1)
 
 
-def _numbers(values: Tensor) -> float | list[float]:
-    """Return a scalar as a number, and the values of channels or neurons as a list."""
-    numbers: float | list[float] = values.flatten().tolist() if values.dim() else values.item()
-    return numbers
+def numbers_of(values: Tensor) -> float | list[float]:
+    """Return a scalar as a number, and the values of channels or neurons as a list.
+
+    The numbers are the shortest that have the bits of the tensor: 0.95, not 0.949999988079071.
+    """
+    wide = values.detach().double() if values.element_size() < 4 else values.detach()
+    numbers = [float(str(number)) for number in wide.cpu().flatten().numpy()]
+    return numbers if values.dim() else numbers[0]

@@ -210,9 +210,10 @@ class Classifier(nn.Module):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write network, encoder and classes to one safetensors file, atomically.
 
-        `spikemnist.load` reads it. A file holds no code: of a `spikemnist.ops.Surrogate` of your
-        own it has the name, so the network that is loaded predicts the same, and asks for the
-        surrogate when it is trained.
+        `spikemnist.load` reads it. A file holds no code. Of a network, an encoder or a readout of
+        your own it has the name: build the classifier again, and call `load_weights`. Of a
+        surrogate gradient of your own it has the name, too, but the network that is loaded
+        predicts the same, and asks for the surrogate when it is trained.
 
         Parameters
         ----------
@@ -226,12 +227,8 @@ class Classifier(nn.Module):
 
         Raises
         ------
-        TypeError
-            If the network is neither a `LeakyMLP` nor a `LeakyConvNet`, or the encoder is not a
-            registered dataclass.
         ValueError
-            If surrogate gradient or readout is a function, because code cannot be stored, or if a
-            parameter holds NaN or infinity.
+            If a parameter holds NaN or infinity.
         OSError
             If the file cannot be written.
 
@@ -247,8 +244,43 @@ class Classifier(nn.Module):
         """
         return files.write(path, self.network, self.encoder, self.classes)
 
+    def load_weights(self, source: str | os.PathLike[str]) -> Classifier:
+        """Load the weights of a file of `save` into the network, which may be of your own.
 
-def load_classifier(path: str | os.PathLike[str]) -> Classifier:
+        Parameters
+        ----------
+        source : str or os.PathLike
+            File, or folder of a run.
+
+        Returns
+        -------
+        Classifier
+            The classifier itself.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, or a weight has another name, shape or dtype. The network stays
+            unchanged.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from spikemnist import LeakyMLP
+        >>> one, other = (Classifier(LeakyMLP(hidden=20), "latency") for _ in range(2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = one.save(f"{folder}/digits.safetensors")
+        ...     weights = other.load_weights(file).state_dict()
+        >>> all(torch.equal(weights[name], x) for name, x in one.state_dict().items())
+        True
+        """
+        files.load_weights(source, self.network)
+        return self
+
+
+def load_classifier(path: Path) -> Classifier:
     """Load what `Classifier.save` wrote: see `spikemnist.load`."""
     return Classifier(*files.read(path)).eval()
 

@@ -1,22 +1,25 @@
-"""Files of classifiers: safetensors with JSON metadata and a digest. Loading runs no code.
+"""Files of classifiers: safetensors with a description in JSON and a digest. Loading runs no code.
 
-The metadata hold the class and the options of the network, the encoder and the names of the
-classes.
+The description has the network with its options, the encoder with its options, and the names of
+the classes. What is a user's own is described by module and name.
 """
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import snntorch
 import torch
+from torch import nn
 
 from spikemnist import _tensor_files, ops
-from spikemnist._tensor_files import Format, described
+from spikemnist._descriptions import fields_of, plain
+from spikemnist._run_folder import model_file
+from spikemnist._tensor_files import Format, check_tensors, described
 from spikemnist.encoding import available_encoders, get_encoder
 from spikemnist.encoding.registry import describe_encoder
-from spikemnist.models.builders import LeakyConvNet, LeakyMLP
-from spikemnist.models.readout import READOUTS
+from spikemnist.models.builders import LeakyConvNet, LeakyMLP, numbers_of
 from spikemnist.ops.surrogate import MissingSurrogate
 
 if TYPE_CHECKING:
@@ -24,73 +27,102 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from spikemnist.encoding import Encoder
 
 FORMAT = Format(
-    "spikemnist-model-1", "model", "Restore it from a good copy, or train the model again"
+    "spikemnist-model-2", "model", "Restore it from a good copy, or train the model again"
 )
-NETWORKS = {kind.__name__: kind for kind in (LeakyMLP, LeakyConvNet)}
+NETWORKS: dict[str, type[LeakyMLP] | type[LeakyConvNet]] = {"mlp": LeakyMLP, "conv": LeakyConvNet}
 
 
 def describe(network: nn.Module, encoder: Encoder, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return the metadata of a file.
+    """Return the description of a classifier, in the types of JSON."""
+    return {
+        "network": describe_network(network),
+        "encoder": describe_encoder(encoder),
+        "classes": list(classes),
+    }
+
+
+def describe_network(network: nn.Module) -> dict[str, Any]:
+    """Return the name and options with which `build_network` builds such a network.
+
+    A network of another class has its name and its modules.
+    """
+    for name, kind in NETWORKS.items():
+        if type(network) is kind:
+            config = network.config
+            return {"name": name, **plain(config | {"spike_grad": _surrogate(config)})}
+    modules = {path or "network": _describe_module(m) for path, m in network.named_modules()}
+    return {"name": plain(type(network)), "modules": modules}
+
+
+def build_network(description: Mapping[str, Any]) -> LeakyMLP | LeakyConvNet:
+    """Build the network of a description, or of a name and options of a user.
 
     Raises
     ------
     TypeError, ValueError
-        If a file cannot hold the classifier.
+        If there is no such network, or an option is unknown or out of range.
     """
-    name = type(network).__name__
-    if not isinstance(network, (LeakyMLP, LeakyConvNet)) or NETWORKS.get(name) is not type(network):
-        raise TypeError(
-            f"a file holds a network of {' or '.join(NETWORKS)}; got {name}. Save the state_dict() "
-            "of another network with torch.save"
-        )
-    return {
-        "class": name,
-        "config": _to_json(network.config),
-        "encoder": describe_encoder(encoder),
-        "classes": list(classes),
-    }
+    options = dict(description)
+    name, surrogate = options.pop("name"), options.get("spike_grad")
+    if name not in NETWORKS:
+        raise ValueError(f"network must be {' or '.join(NETWORKS)}; got {name!r}")
+    if isinstance(surrogate, Mapping):
+        kinds = {**ops.SURROGATES, MissingSurrogate.name: MissingSurrogate}
+        values = dict(surrogate)
+        options["spike_grad"] = kinds[values.pop("name")](**values)
+    return NETWORKS[name](**options)
 
 
 def write(
     path: str | os.PathLike[str], network: nn.Module, encoder: Encoder, classes: tuple[str, ...]
 ) -> Path:
     """Write a classifier: see `spikemnist.models.Classifier.save`."""
-    metadata = describe(network, encoder, classes)
-    return _tensor_files.write(path, FORMAT, network.state_dict(), metadata)
+    description = describe(network, encoder, classes)
+    return _tensor_files.write(path, FORMAT, network.state_dict(), description)
 
 
-def read(path: str | os.PathLike[str]) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...]]:
+def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...]]:
     """Return network, encoder and classes of a file, on the CPU: see `spikemnist.load`."""
-    tensors, metadata = _tensor_files.read(path, FORMAT)
-    encoder = metadata.get("encoder")
-    if isinstance(encoder, dict) and encoder.get("name") not in (*available_encoders(), None):
+    tensors, description = _tensor_files.read(path, FORMAT)
+    with described(path, FORMAT):
+        options, encoder = description["network"], description["encoder"]
+        own = [part["name"] for part in (options, encoder)] + [options.get("readout", "")]
+        classes = description["classes"]
+        check_classes(classes)
+    if own := [name for name in own if "." in str(name)]:
+        raise ValueError(
+            f"{path} holds the weights of {', '.join(own)}, but no code: build the classifier, and "
+            f"call its load_weights({str(path)!r})"
+        )
+    if encoder["name"] not in available_encoders():
         raise ValueError(f"{path} needs the encoder {encoder['name']!r}: install its package")
     with described(path, FORMAT):
-        if str(metadata["class"]) not in NETWORKS:
-            raise ValueError(
-                f"it is of class {metadata['class']!r}, written by version {metadata['version']}; "
-                f"this version reads {', '.join(NETWORKS)}"
-            )
-        config = dict(metadata["config"])
-        spike_grad = dict(config.pop("spike_grad"))
-        kinds = {**ops.SURROGATES, MissingSurrogate.name: MissingSurrogate}
-        config["spike_grad"] = kinds[spike_grad.pop("name")](**spike_grad)
-        # On meta, a damaged configuration cannot ask for memory; each layer may have its dtype.
+        # On meta, a damaged description cannot ask for memory; each layer may have its dtype.
         with torch.device("meta"):
-            network = NETWORKS[metadata["class"]](**config)
+            network = build_network(options)
         floating = {name for name, x in network.state_dict().items() if x.is_floating_point()}
         network.load_state_dict(tensors, assign=True)
-        _check(tensors, floating)
-        classes, outputs = metadata["classes"], [*network.sizes.values()][-1]
-        if not isinstance(classes, list) or len(classes) not in (0, outputs):
+        _check_kinds(tensors, floating)
+        outputs = [*network.sizes.values()][-1]
+        if len(classes) not in (0, outputs):
             raise ValueError(f"classes must be {outputs} names or none; got {classes!r}")
-        check_classes(classes)
-        return network, get_encoder(**metadata["encoder"]), tuple(classes)
+        return network, get_encoder(**encoder), tuple(classes)
+
+
+def load_weights(source: str | os.PathLike[str], network: nn.Module) -> None:
+    """Load weights into a network: see `spikemnist.models.Classifier.load_weights`."""
+    path = model_file(source)
+    tensors, _ = _tensor_files.read(path, FORMAT)
+    try:
+        check_tensors(tensors, network.state_dict())
+    except ValueError as error:
+        raise ValueError(f"{path} does not fit the network: {error}") from error
+    network.load_state_dict(tensors)
 
 
 def check_classes(classes: Collection[str]) -> None:
@@ -99,31 +131,30 @@ def check_classes(classes: Collection[str]) -> None:
         raise ValueError(f"classes must be names without control characters; got {classes!r}")
 
 
-def _check(tensors: dict[str, Tensor], floating: Collection[str]) -> None:
-    """Raise a `ValueError` for a tensor of another kind, or a negative variance."""
+def _check_kinds(tensors: dict[str, Tensor], floating: Collection[str]) -> None:
+    """Raise a `ValueError` for a tensor of another kind than the network has there."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() != (name in floating):
             raise ValueError(f"{name} is {tensor.dtype}, which no network has there")
-        if name.endswith("running_var") and bool((tensor < 0).any()):
-            raise ValueError(f"{name} holds a negative variance")
 
 
-def _to_json(config: dict[str, Any]) -> dict[str, Any]:
-    spike_grad = config["spike_grad"]
-    if not isinstance(spike_grad, ops.Surrogate):
-        raise ValueError(
-            "a function as surrogate gradient is code and cannot be stored; derive it from "
-            "spikemnist.ops.Surrogate, of which a file has the name, or use one of "
-            f"{', '.join(ops.SURROGATES)}"
-        )
-    if not ops.is_named(spike_grad) and not isinstance(spike_grad, MissingSurrogate):
-        spike_grad = MissingSurrogate(f"{type(spike_grad).__module__}.{spike_grad!r}")
-    if not isinstance(config["readout"], str):
-        raise ValueError(
-            "a custom readout is code and cannot be stored; use one of "
-            f"{', '.join(READOUTS)}, or save the state_dict() of the network and rebuild it in code"
-        )
-    return {
-        **config,
-        "spike_grad": {"name": spike_grad.name, **dataclasses.asdict(spike_grad)},
-    }
+def _surrogate(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the surrogate gradient of a configuration; of a user's own one stays the name."""
+    surrogate = config["spike_grad"]
+    if not ops.is_named(surrogate) and not isinstance(surrogate, MissingSurrogate):
+        printed = surrogate if isinstance(surrogate, ops.Surrogate) else ""
+        module = f"{type(surrogate).__module__}." if printed else plain(surrogate)
+        surrogate = MissingSurrogate(f"{module}{printed}")
+    return {"name": surrogate.name, **fields_of(surrogate)}
+
+
+def _describe_module(module: nn.Module) -> dict[str, Any]:
+    """Describe a module by its printed options, neurons of snnTorch by all that is not learned."""
+    fixed: dict[str, Any] = {"options": module.extra_repr()}
+    if isinstance(module, snntorch.SpikingNeuron):
+        fixed = {n: x for n, x in vars(module).items() if isinstance(x, bool | str)}
+        fixed["spike_grad"] = plain(ops.get_surrogate(module.spike_grad))
+        for name in sorted(module.state_dict().keys() & module._buffers.keys()):
+            fixed[name] = numbers_of(getattr(module, name))
+        del fixed["training"]
+    return {"name": type(module).__name__, **fixed}

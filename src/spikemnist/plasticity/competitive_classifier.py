@@ -6,12 +6,13 @@ Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
-from spikemnist._checkpoints import check_settings, checkpoint_file
+from spikemnist._descriptions import check_resumed
 from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
@@ -38,7 +39,6 @@ from spikemnist.plasticity.homeostasis import LONG, step_sizes, warn_of_idle
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
@@ -253,7 +253,7 @@ class STDPClassifier(Estimator):
         check_parameters(self)
         pixels = check_images(images)
         classes, targets = check_labels(labels, len(pixels))
-        file = checkpoint_file(checkpoint, resume=resume)
+        file = _checkpoint_file(checkpoint, resume=resume)
         if file and resume:
             self._resume(file, pixels, classes)
         else:
@@ -426,7 +426,7 @@ class STDPClassifier(Estimator):
     def _resume(self, file: Path, pixels: Tensor, classes: Array) -> None:
         """Begin with the classifier that an earlier fit saved after a pass."""
         earlier = type(self).load(file)
-        check_settings(earlier.plain_params(), self.plain_params(), file)
+        check_resumed(earlier.plain_params(), self.plain_params(), file)
         earlier._fitted_pixels(pixels)
         known, seen = earlier.classes_.tolist(), earlier.n_images_seen_
         if known != classes.tolist() or seen % len(pixels):
@@ -498,3 +498,17 @@ class STDPClassifier(Estimator):
             )
         if self.voting not in VOTINGS:
             raise ValueError(f"voting must be one of {', '.join(VOTINGS)}; got {self.voting!r}")
+
+
+def _checkpoint_file(path: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
+    """Return the file of a checkpoint; raise if it exists and is not resumed."""
+    if path is None:
+        if resume:
+            raise ValueError("resume=True needs the checkpoint= file to resume from")
+        return None
+    file = Path(path)
+    if file.exists() and not resume:
+        raise FileExistsError(
+            f"{file} holds an earlier run: pass resume=True to continue it, or another file"
+        )
+    return file

@@ -5,18 +5,18 @@ Shapes: ``B`` batch.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from spikemnist._descriptions import plain
 from spikemnist.data import EventDataset, ImageDataset
 from spikemnist.models.classifier import Samples
-
-if TYPE_CHECKING:
-    import torch
 
 Dataset = ImageDataset | EventDataset
 Batches = Iterable[tuple[Samples, Tensor]]
@@ -103,6 +103,42 @@ def as_dataset(data: Data) -> Dataset | Batches:
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (Tensor, np.ndarray)):
         return ImageDataset(*data)
     return data
+
+
+def sample_shape(data: Data) -> tuple[int, ...]:
+    """Return the shape of an image, or of the sensor; empty for an iterable."""
+    data = as_dataset(data)
+    if isinstance(data, EventDataset):
+        return data.seen_sensor
+    return tuple(data.images.shape[1:]) if isinstance(data, ImageDataset) else ()
+
+
+def describe_data(train: Data, validation: Any) -> dict[str, Any]:
+    """Describe the data of a run in the types of JSON, their contents by a digest.
+
+    Recordings stay on disk: the digest is that of their labels.
+    """
+    data = as_dataset(train)
+    described: dict[str, Any] = {"digest": _digest(data)}
+    if isinstance(data, Dataset):
+        described = {"name": data.name, "root": data.root, "samples": len(data), **described}
+    if isinstance(data, EventDataset):
+        described["changes"] = plain(data.transforms)
+    if validation is not None and not isinstance(validation, float):
+        validation = _digest(validation)
+    return {**described, "validation": validation}
+
+
+def _digest(data: Data) -> str:
+    """Return a digest of samples and labels; of an iterable, the name of its class."""
+    data = as_dataset(data)
+    if not isinstance(data, Dataset):
+        return str(plain(data))
+    digest = hashlib.sha256()
+    for tensor in (data.labels, data.images) if isinstance(data, ImageDataset) else (data.labels,):
+        digest.update(f"{list(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 def _pair(batch: Any) -> tuple[Samples, Tensor]:

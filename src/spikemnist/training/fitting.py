@@ -11,28 +11,32 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from spikemnist._interrupt import interruptible
-from spikemnist._load import MODEL
 from spikemnist._progress import note, write_line
+from spikemnist._run_folder import CHECKPOINT, METRICS, MODEL, find_folder, open_folder
 from spikemnist._signatures import takes
 from spikemnist.data import EventDataset
 from spikemnist.data.augmentation import get_augmentation
 from spikemnist.models.classifier import check_classifier
-from spikemnist.models.files import describe
 from spikemnist.training import processes
 from spikemnist.training.average import MovingAverage
 from spikemnist.training.callbacks import csv_logger
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.config import TrainConfig
-from spikemnist.training.description import describe_run
 from spikemnist.training.devices import parameter_dtype, select_device
-from spikemnist.training.feed import Dataset, as_dataset, make_feed
-from spikemnist.training.folder import CHECKPOINT, METRICS, find_folder, open_folder
+from spikemnist.training.feed import (
+    Dataset,
+    as_dataset,
+    describe_data,
+    make_feed,
+    sample_shape,
+)
 from spikemnist.training.history import History
 from spikemnist.training.initialisation import start_from_data
 from spikemnist.training.losses import make_loss
 from spikemnist.training.memory import kept_memory
 from spikemnist.training.monitor import TrainingWarning
 from spikemnist.training.optimizers import make_optimizer
+from spikemnist.training.recipe import Recipe
 from spikemnist.training.run import Run
 from spikemnist.training.schedules import get_schedule
 from spikemnist.training.steps import train_epoch
@@ -40,7 +44,6 @@ from spikemnist.training.steps import train_epoch
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
-    from pathlib import Path
 
     import torch
 
@@ -86,8 +89,8 @@ def fit(
         network then ends with the weights of the epoch with the lowest validation loss. Never pass
         the test set.
     run : str or os.PathLike, default None
-        Folder of the run, which must not hold one yet. It gets ``config.json``, a description of
-        classifier, data and settings; after each epoch ``metrics.csv`` and ``checkpoint.pt``, the
+        Folder of the run, which must not hold one yet. It gets ``config.json``, the `Recipe` with a
+        digest of the data; after each epoch ``metrics.csv`` and ``checkpoint.pt``, the
         whole state of the run; and at the end ``model.safetensors``, which `spikemnist.load` reads.
     resume : bool or "auto", default False
         Whether to continue the run in ``run`` instead of training from the present weights;
@@ -128,8 +131,6 @@ def fit(
         If a layer did not fire in a whole epoch, or fired at nearly every timestep: `diagnose` says
         why; if a layer cannot fire at ``initial_rate``; at the end, if the validation accuracy is
         far below the training accuracy.
-    UserWarning
-        If ``run`` gets no model, as a file cannot hold the classifier.
 
     Notes
     -----
@@ -158,7 +159,8 @@ def fit(
         earlier = load_checkpoint(folder / CHECKPOINT)
     description = {}
     if folder is not None or together.size > 1:
-        description = describe_run(classifier, train, validation, config)
+        recipe = Recipe.of(classifier, config, sample_shape(train))
+        description = recipe.to_json() | {"data": describe_data(train, validation)}
         together.check_same(description)
     classifier.to(target)
     network = classifier.network
@@ -183,7 +185,6 @@ def fit(
         history=History(device=str(target)),
         folder=folder,
     )
-    savable = folder is not None and together.is_first and _is_savable(classifier, folder)
     stack = contextlib.ExitStack()
     with interruptible() as interruption, stack, processes.explained(), kept_memory():
         if folder is not None:
@@ -195,7 +196,7 @@ def fit(
         _train(state, callbacks, interruption, progress=progress)
     state.history.interrupted = interruption.pressed
     state.model = network  # torch may hang if its wrapper outlives the process group
-    if folder is not None and savable and not interruption.pressed:
+    if folder is not None and together.is_first and not interruption.pressed:
         classifier.save(folder / MODEL)
     return state.history
 
@@ -222,16 +223,6 @@ def _check(
             "augment needs images, but train has recordings of an event camera; change them with "
             "train.transformed(), for example by spikemnist.data.DropEvents"
         )
-
-
-def _is_savable(classifier: Classifier, folder: Path) -> bool:
-    """Return whether a file can hold the classifier; warn if it cannot."""
-    try:
-        describe(classifier.network, classifier.encoder, classifier.classes)
-    except (TypeError, ValueError) as error:
-        warnings.warn(f"{folder} will hold no {MODEL}: {error}", stacklevel=3)
-        return False
-    return True
 
 
 def _train(

@@ -19,9 +19,8 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from spikemnist._checkpoints import differences
+from spikemnist._descriptions import differences
 from spikemnist._seeds import derive_seed, seeded
-from spikemnist.training.folder import flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -116,7 +115,7 @@ class Processes:
         if self.size > 1:
             distributed.all_gather_object(descriptions, description)
         for rank, other in enumerate(descriptions):
-            if named := differences(flat(descriptions[0]), flat(other)):
+            if named := differences(descriptions[0], other):
                 raise ValueError(
                     f"the processes train different runs: in process 0 {named} in process {rank}"
                 )

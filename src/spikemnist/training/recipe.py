@@ -1,46 +1,47 @@
-"""Recipes: a network, a code and the settings of a training, tried together.
+"""Recipes: a network, an encoder and the settings of a training, tried together.
 
-Nothing heavy is imported here, so that the command line can show them at once.
+The description of a run is its recipe. Nothing heavy is imported here, so that the command line can
+show recipes at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from spikemnist._names import NUM_STEPS, NetworkName
+from spikemnist._descriptions import fields_of, plain
+from spikemnist._names import NUM_STEPS
 from spikemnist.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from spikemnist.models import Classifier
 
-IMAGE, SENSOR, CLASSES = (28, 28), (34, 34), 10
-"""Shapes of an image of MNIST and of the sensor of N-MNIST, and their number of classes."""
+CLASSES = 10
+"""Number of classes of MNIST and N-MNIST."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A network, a code and the settings of a training.
+    """A network, an encoder and the settings of a training.
+
+    Two recipes are equal if their fields are.
 
     Parameters
     ----------
-    network : str, default "mlp"
-        ``"mlp"``, a `LeakyMLP`, or ``"conv"``, a `LeakyConvNet`.
-    options : mapping, default {}
-        Keyword arguments of the network, such as ``hidden`` or ``layers``.
-    encoder : str, default "latency"
-        Name of the encoder.
-    num_steps : int, default 8
-        Number of timesteps.
+    network : mapping, default {"name": "mlp"}
+        ``"mlp"``, a `LeakyMLP`, or ``"conv"``, a `LeakyConvNet`, as ``name``, with keyword
+        arguments such as ``hidden`` or ``layers``.
+    encoder : mapping, default {"name": "latency", "num_steps": 8}
+        Name and options of the encoder, as for `spikemnist.encoding.get_encoder`.
+    sample : tuple of int, default (28, 28)
+        Shape of an image, ``(H, W)``, ``(C, H, W)`` or ``(F,)``, or of the sensor of an event
+        camera.
+    classes : tuple of str, default ()
+        Names of the classes; ``()`` for ten without names.
     config : TrainConfig, default TrainConfig()
         Settings of `fit`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such network.
 
     Examples
     --------
@@ -48,33 +49,82 @@ class Recipe:
     >>> classifier = recipe.classifier(seed=0)
     >>> classifier.network.sizes, classifier.encoder.num_steps, recipe.config.epochs
     ({'hidden 1': 500, 'output': 10}, 4, 6)
+    >>> Recipe.from_json(recipe.to_json()) == recipe
+    True
     """
 
-    network: NetworkName = "mlp"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    encoder: str = "latency"
-    num_steps: int = NUM_STEPS
+    network: Mapping[str, Any] = field(default_factory=lambda: {"name": "mlp"})
+    encoder: Mapping[str, Any] = field(
+        default_factory=lambda: {"name": "latency", "num_steps": NUM_STEPS}
+    )
+    sample: tuple[int, ...] = (28, 28)
+    classes: tuple[str, ...] = ()
     config: TrainConfig = field(default_factory=TrainConfig)
 
-    def __post_init__(self) -> None:
-        if self.network not in get_args(NetworkName):
-            raise ValueError(
-                f"network must be {' or '.join(get_args(NetworkName))}; got {self.network!r}"
-            )
+    @classmethod
+    def of(cls, classifier: Classifier, config: TrainConfig, sample: tuple[int, ...]) -> Recipe:
+        """Return the recipe of a classifier, in plain values.
 
-    def classifier(
-        self, seed: int = 0, *, image: Sequence[int] = IMAGE, classes: Sequence[str] = ()
-    ) -> Classifier:
-        """Return a new classifier for images, or for N-MNIST with the code ``"events"``.
+        Parameters
+        ----------
+        classifier : Classifier
+            Its network and encoder. Those of other kinds than the recipes have, as those of a
+            user's own, are described by module and name, and cannot be built again.
+        config : TrainConfig
+            Settings, of which functions are described by module and name as well.
+        sample : tuple of int
+            Shape of a sample.
+
+        Returns
+        -------
+        Recipe
+        """
+        from spikemnist.models.files import describe
+
+        parts = describe(classifier.network, classifier.encoder, classifier.classes)
+        return cls.from_json({**parts, "sample": sample, "config": plain(fields_of(config))})
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Recipe:
+        """Return the recipe of a description, such as ``config.json`` of a run has.
+
+        Parameters
+        ----------
+        values : mapping
+            Fields by name, as of `to_json`; others are left out.
+
+        Returns
+        -------
+        Recipe
+
+        Raises
+        ------
+        ValueError
+            If a field is missing, or has another form.
+        """
+        try:
+            parts = {name: _tuples(values[name]) for name in cls.__dataclass_fields__}
+            return cls(**{**parts, "config": TrainConfig(**parts["config"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no description of a run: {error!r}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields in the types of JSON.
+
+        Returns
+        -------
+        dict
+            Fields by name, for `from_json`.
+        """
+        return dict(plain({**fields_of(self), "config": fields_of(self.config)}))
+
+    def classifier(self, seed: int = 0) -> Classifier:
+        """Return a new classifier for images, or for recordings with the code ``"events"``.
 
         Parameters
         ----------
         seed : int, default 0
             Seed of the weights.
-        image : sequence of int, default (28, 28)
-            Shape of an image, ``[H, W]``, ``[C, H, W]`` or ``[F]``.
-        classes : sequence of str, default ()
-            Names of the classes; ``()`` for ten without names.
 
         Returns
         -------
@@ -82,9 +132,9 @@ class Recipe:
 
         Raises
         ------
-        ValueError
-            If the encoder is unknown, an option is out of range, or the network does not fit the
-            code, the images or the classes.
+        TypeError, ValueError
+            If there is no such network or encoder, an option is unknown or out of range, or the
+            network does not fit the code, the images or the classes.
 
         Examples
         --------
@@ -92,25 +142,32 @@ class Recipe:
         '12C5-P2-64C5-P2-10'
         """
         from spikemnist.encoding import get_encoder
-        from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
+        from spikemnist.models import Classifier
+        from spikemnist.models.files import build_network
 
-        encoder: Any = get_encoder(self.encoder, num_steps=self.num_steps)
-        shape = _blank(encoder, image).shape[2:]
-        outputs = len(classes) or CLASSES
-        picture = (1, *shape) if len(shape) == 2 else tuple(shape)
-        if self.network == "mlp":
-            network = LeakyMLP(shape.numel(), out_features=outputs, seed=seed, **self.options)
-            return Classifier(network, encoder, classes)
-        convolutions = LeakyConvNet(in_shape=picture, seed=seed, **self.options)
-        if (neurons := convolutions.sizes["output"]) != outputs:
+        encoder: Any = get_encoder(**self.encoder)
+        shape = _blank(encoder, self.sample).shape[2:]
+        outputs = len(self.classes) or CLASSES
+        fitted: dict[str, Any] = {"in_features": shape.numel(), "out_features": outputs}
+        if self.network["name"] == "conv":
+            fitted = {"in_shape": (1, *shape) if len(shape) == 2 else tuple(shape)}
+        network = build_network({**fitted, "seed": seed, **self.network})
+        if self.classes and (neurons := network.sizes["output"]) != outputs:
             raise ValueError(
                 f"layers must end in {outputs}, a neuron for each class; got {neurons} in "
-                f"{convolutions.notation}"
+                f"{self.network.get('layers')}"
             )
-        return Classifier(convolutions, encoder, classes)
+        return Classifier(network, encoder, self.classes)
 
 
-def _blank(encoder: Any, image: Sequence[int]) -> Any:
+def _tuples(value: Any) -> Any:
+    """Return a value of JSON with tuples for its lists."""
+    if isinstance(value, dict):
+        return {name: _tuples(part) for name, part in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _blank(encoder: Any, sample: tuple[int, ...]) -> Any:
     """Return the spikes of one blank sample."""
     import numpy as np
     import torch
@@ -118,64 +175,78 @@ def _blank(encoder: Any, image: Sequence[int]) -> Any:
     from spikemnist.data import EVENT, EventBatch
     from spikemnist.encoding import EventEncoder
 
-    sample: Any = torch.zeros((1, *image), dtype=torch.uint8)
     if isinstance(encoder, EventEncoder):
-        sample = EventBatch.gather([np.empty(0, EVENT)], SENSOR)
-    return encoder(sample)
+        height, width = sample
+        blank: Any = EventBatch.gather([np.empty(0, EVENT)], (height, width))
+        return encoder(blank)
+    return encoder(torch.zeros((1, *sample), dtype=torch.uint8))
+
+
+def _code(name: str, num_steps: int) -> dict[str, Any]:
+    return {"name": name, "num_steps": num_steps}
 
 
 _CONV = Recipe(
-    network="conv",
-    options={"batch_norm": True},
-    encoder="direct",
-    num_steps=4,
+    network={"name": "conv", "batch_norm": True},
+    encoder=_code("direct", 4),
     config=TrainConfig(epochs=6),
 )
-_EVENTS = Recipe(encoder="events", num_steps=10, config=TrainConfig(epochs=20, batch_size=32))
+_EVENTS = Recipe(
+    network={"name": "mlp", "hidden": (512,)},
+    encoder=_code("events", 10),
+    sample=(34, 34),
+    config=TrainConfig(epochs=20, batch_size=32),
+)
 _FASHION = TrainConfig(epochs=40, batch_size=128, lr=3e-3, label_smoothing=0.1, augment=("flip",))
 
 # Chosen on 10,000 held-out training images of MNIST; "fashion" on those of Fashion-MNIST.
 recipes: dict[tuple[str, str], Recipe] = {
-    ("default", "mlp"): Recipe(options={"hidden": (512,)}),
+    ("default", "mlp"): Recipe(network={"name": "mlp", "hidden": (512,)}),
     ("default", "conv"): _CONV,
-    ("events", "mlp"): replace(_EVENTS, options={"hidden": (512,)}),
-    ("events", "conv"): replace(_EVENTS, network="conv", options={"batch_norm": True}),
+    ("events", "mlp"): _EVENTS,
+    ("events", "conv"): replace(_EVENTS, network=_CONV.network),
     ("fast", "mlp"): Recipe(
-        options={"hidden": (500,), "threshold": 0.5},
-        num_steps=4,
+        network={"name": "mlp", "hidden": (500,), "threshold": 0.5},
+        encoder=_code("latency", 4),
         config=TrainConfig(
             epochs=6, batch_size=512, lr=2e-2, label_smoothing=0.1, optimizer="adamw"
         ),
     ),
     ("accurate", "mlp"): Recipe(
-        options={"hidden": (800, 800)},
+        network={"name": "mlp", "hidden": (800, 800)},
         config=TrainConfig(epochs=60, batch_size=128, lr=3e-3, augment=("affine", "elastic")),
     ),
-    ("accurate", "conv"): replace(
-        _CONV,
-        options={"layers": "32C5-P2-64C3-64C3-P2-128C3-10", "batch_norm": True},
-        num_steps=2,
+    ("accurate", "conv"): Recipe(
+        network={
+            "name": "conv",
+            "layers": "32C5-P2-64C3-64C3-P2-128C3-10",
+            "batch_norm": True,
+        },
+        encoder=_code("direct", 2),
         config=TrainConfig(
             epochs=40, batch_size=128, lr=3e-3, label_smoothing=0.1, augment=("affine",)
         ),
     ),
     ("fashion", "mlp"): Recipe(
-        options={"hidden": (1024, 1024), "batch_norm": True, "dropout": 0.4},
-        encoder="direct",
-        num_steps=4,
+        network={"name": "mlp", "hidden": (1024, 1024), "batch_norm": True, "dropout": 0.4},
+        encoder=_code("direct", 4),
         config=_FASHION,
     ),
-    ("fashion", "conv"): replace(
-        _CONV,
-        options={"layers": "64C5p2-P2-128C3-P2-256C3-10", "batch_norm": True, "dropout": 0.2},
-        num_steps=2,
+    ("fashion", "conv"): Recipe(
+        network={
+            "name": "conv",
+            "layers": "64C5p2-P2-128C3-P2-256C3-10",
+            "batch_norm": True,
+            "dropout": 0.2,
+        },
+        encoder=_code("direct", 2),
         config=replace(
             _FASHION, epochs=45, augment=("flip", "erase"), optimizer="adamw", weight_decay=0.1
         ),
     ),
     ("sparse", "mlp"): Recipe(
-        options={"hidden": (200,), "readout": "first_spike"},
-        num_steps=16,
+        network={"name": "mlp", "hidden": (200,), "readout": "first_spike"},
+        encoder=_code("latency", 16),
         config=TrainConfig(epochs=45, batch_size=128, spike_penalty=1.5e-4, augment=("affine",)),
     ),
 }

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spikemnist._progress import progress_bar
+from spikemnist._run_folder import CHECKPOINT
 from spikemnist._seeds import derive_seed
 from spikemnist.training import processes
 from spikemnist.training.average import loaded
 from spikemnist.training.checkpoint import REMEDY, Checkpoint, restore, save_checkpoint
 from spikemnist.training.evaluation import evaluate_feed
-from spikemnist.training.folder import CHECKPOINT
 from spikemnist.training.history import EpochMetrics, History
 from spikemnist.training.monitor import check_finite, check_weights, of_validation
 

@@ -1,4 +1,4 @@
-"""The folder of a run: its configuration, metrics, checkpoint and model.
+"""The folder of a run: its description, metrics, checkpoint and model.
 
 Nothing heavy is imported here, so that the command line can look for runs before it needs PyTorch.
 """
@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spikemnist import __version__
 from spikemnist._atomic import PREFIX, write_atomically
-from spikemnist._checkpoints import check_settings
-from spikemnist._load import MODEL
+from spikemnist._descriptions import check_resumed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-CONFIG, METRICS, CHECKPOINT = "config.json", "metrics.csv", "checkpoint.pt"
-FILES = (MODEL, METRICS, CONFIG, CHECKPOINT)
+MODEL, METRICS, CONFIG, CHECKPOINT = FILES = (
+    "model.safetensors",
+    "metrics.csv",
+    "config.json",
+    "checkpoint.pt",
+)
+FREE = ("version", "data.name", "data.root")
+"""Entries of a description that may differ when a run is resumed: the digest tells the data."""
 
 EMPTY = "{} is empty: a run begins here, or was killed as it began. If killed, delete the file"
 """Message for a file that a run has made, but not filled."""
@@ -51,7 +56,7 @@ def find_folder(
     if resume == "auto":
         resume = (folder / CONFIG).exists()
     if resume:
-        check_file(folder, CONFIG, "; resume='auto' begins a run there")
+        check_run(folder, "; resume='auto' begins a run there")
     elif folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: run= takes a folder")
     elif any((folder / name).exists() for name in FILES):
@@ -59,7 +64,8 @@ def find_folder(
         if config.is_file() and not config.stat().st_size:
             raise FileExistsError(EMPTY.format(config))
         raise FileExistsError(
-            f"{folder} holds a run already: pass resume=True to continue it, or another folder"
+            f"{folder} holds a run already: continue it with resume=True, or `--resume` on the "
+            "command line; or choose another folder"
         )
     return folder, resume
 
@@ -87,17 +93,19 @@ def open_folder(folder: Path, description: Mapping[str, Any], *, resume: bool) -
             raise
     with locked(folder):
         if resume:
-            earlier, settings = read_json(config, *description), description["settings"]
-            former = earlier["settings"]
-            if settings["schedule"] == "constant" and former.get("epochs", 0) < settings["epochs"]:
-                former["epochs"] = settings["epochs"]
-            check_settings(flat(earlier), flat(description), folder)
-            write_atomically(config, lambda new: claim(new, **description))
+            earlier = read_config(folder, "data")
+            settings, former = description.get("config", {}), earlier.get("config", {})
+            longer = settings.get("schedule") == "constant" and settings["epochs"]
+            if longer and longer > former.get("epochs", longer):
+                earlier["config"] = {**former, "epochs": longer}
+            check_resumed(earlier, description, folder, FREE)
+            write_atomically(config, lambda new: claim(new, **earlier))
         try:
             yield
         except Exception as error:
+            begun = resume or (folder / METRICS).exists() or (folder / MODEL).exists()
             # Where another process has ended, the rest of the run can be resumed.
-            if not (resume or (folder / METRICS).exists() or isinstance(error, ConnectionError)):
+            if not begun and not isinstance(error, ConnectionError):
                 discard(folder)
             raise
 
@@ -156,35 +164,32 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def flat(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of all parts of a description, which have different names."""
-    parts = (part for part in description.values() if isinstance(part, dict))
-    return {name: value for part in parts for name, value in part.items()}
-
-
-def check_file(folder: Path, name: str, advice: str = "") -> Path:
-    """Return a file that every run has.
+def check_run(folder: Path, advice: str = "") -> Path:
+    """Return the file that every run has.
 
     Raises
     ------
     FileNotFoundError
         If there is none; the message lists runs inside the folder.
     """
-    if not (folder / name).is_file():
-        inside = sorted(str(path.parent) for path in folder.glob(f"*/{name}"))
+    if not (folder / CONFIG).is_file():
+        inside = sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))
         hint = f"; run folders in it are {', '.join(inside[:5])}" if inside else ""
-        raise FileNotFoundError(f"{folder} is not a run folder: it has no {name}{hint}{advice}")
-    return folder / name
+        raise FileNotFoundError(f"{folder} is not a run folder: it has no {CONFIG}{hint}{advice}")
+    return folder / CONFIG
 
 
-def read_json(file: Path, *parts: str) -> dict[str, Any]:
-    """Return the values of `claim`.
+def read_config(folder: Path, *parts: str) -> dict[str, Any]:
+    """Return the description of the run in a folder.
 
     Raises
     ------
+    FileNotFoundError
+        If the folder holds no run.
     ValueError
-        If the file is empty or damaged, or lacks one of the parts, which are mappings.
+        If the description is empty or damaged, or lacks one of the parts, which are mappings.
     """
+    file = check_run(folder)
     if not file.stat().st_size:
         raise ValueError(EMPTY.format(file))
     try:
@@ -195,6 +200,26 @@ def read_json(file: Path, *parts: str) -> dict[str, Any]:
         if not isinstance(values, dict) or not isinstance(values.get(part), dict):
             raise ValueError(f"{file} is damaged: it lacks {part!r}")
     return dict(values)
+
+
+def model_file(source: str | os.PathLike[str]) -> Path:
+    """Return the model file in the folder of a run, or a path to a file unchanged.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no run, or its run has not finished.
+    """
+    path = Path(source)
+    if not path.is_dir():
+        return path
+    if not (path / MODEL).is_file():
+        command = "train" if "network" in read_config(path) else "stdp"
+        raise FileNotFoundError(
+            f"{path} has no {MODEL}, because the run has not finished; continue it with "
+            f"`spikemnist {command} --resume --out {path}`, or in Python with fit(..., resume=True)"
+        )
+    return path / MODEL
 
 
 def discard(folder: Path) -> None:
