@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
+    from spikemnist._evaluation import Evaluation as Evaluation
     from spikemnist.training.callbacks import Callback as Callback
     from spikemnist.training.callbacks import csv_logger as csv_logger
     from spikemnist.training.callbacks import tensorboard as tensorboard
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from spikemnist.training.devices import available_devices as available_devices
     from spikemnist.training.devices import select_device as select_device
     from spikemnist.training.doctor import diagnose as diagnose
-    from spikemnist.training.evaluation import Evaluation as Evaluation
     from spikemnist.training.evaluation import evaluate as evaluate
     from spikemnist.training.fitting import fit as fit
     from spikemnist.training.history import EpochMetrics as EpochMetrics

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from torch import nn
     from tqdm import tqdm
 
+    from spikemnist._evaluation import Evaluation
     from spikemnist._interrupt import Interruption
     from spikemnist.data import Augmentation
     from spikemnist.models import Classifier
     from spikemnist.training.average import MovingAverage
     from spikemnist.training.checkpoint import Weights
     from spikemnist.training.config import TrainConfig
-    from spikemnist.training.evaluation import Evaluation
     from spikemnist.training.feed import Feed
     from spikemnist.training.losses import Loss
     from spikemnist.training.monitor import EpochMonitor

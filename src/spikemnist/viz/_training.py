@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-    from spikemnist.training.evaluation import Evaluation
+    from spikemnist._evaluation import Evaluation
     from spikemnist.training.history import History
     from spikemnist.viz._samples import Array
 
