@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from spikemnist._tables import Table, Tabular
 
@@ -99,3 +99,11 @@ class Evaluation(Tabular):
         ]
         title = f"Evaluation of {self.samples:,} samples, by the backend {self.backend}"
         return Table(title, ("metric", "value"), [row for row in rows if row[1]])
+
+
+@runtime_checkable
+class Evaluable(Protocol):
+    """A classifier that evaluates itself, as those of `spikemnist.plasticity` do."""
+
+    def evaluate(self, data: Any) -> Evaluation:
+        """Evaluate the classifier on labelled data."""

@@ -14,7 +14,6 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from spikemnist import evaluate
 from spikemnist.plasticity.conv_classifier import contrast
 from spikemnist.plasticity.conv_kernels import ConvFeatures
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, small_features
@@ -79,7 +78,7 @@ def test_bars_are_learned(features: ConvSTDPClassifier) -> None:
 
 
 def test_evaluate(features: ConvSTDPClassifier) -> None:
-    evaluation = evaluate(features, (TEST_IMAGES, TEST_LABELS))
+    evaluation = features.evaluate((TEST_IMAGES, TEST_LABELS))
     seen = features.count_features(TEST_IMAGES)
     assert evaluation.accuracy == features.score(TEST_IMAGES, TEST_LABELS)
     assert evaluation.confusion.sum(1).tolist() == np.bincount(TEST_LABELS).tolist()
@@ -88,9 +87,9 @@ def test_evaluate(features: ConvSTDPClassifier) -> None:
     assert evaluation.spikes_per_sample == {"features": (seen > 0).sum() / len(seen)}
     assert evaluation.silent == (seen.reshape(len(seen), -1) == 0).all(1).mean()
     with pytest.raises(ValueError, match="labels"):
-        evaluate(features, (TEST_IMAGES, TEST_LABELS[:-1]))
+        features.evaluate((TEST_IMAGES, TEST_LABELS[:-1]))
     with pytest.raises(TypeError, match="data must be an ImageDataset or a pair"):
-        evaluate(features, [(TEST_IMAGES, TEST_LABELS)])
+        features.evaluate([(TEST_IMAGES, TEST_LABELS)])
 
 
 def test_seed_of_features_with_any_number_of_threads(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikemnist import evaluate
+from spikemnist.data import ImageDataset
 from spikemnist.kernels import compiler
 from spikemnist.plasticity import STDPClassifier, assign_classes, class_scores
 from spikemnist.plasticity.assignment import WINDOWS, Progress, Responses
@@ -69,6 +72,14 @@ def test_attributes_after_a_fit(fitted: STDPClassifier) -> None:
     votes = fitted.decision_function(TEST_IMAGES)
     assert votes.shape == (200,)
     assert np.array_equal(fitted.predict(TEST_IMAGES), (votes > 0).astype(int))
+
+
+def test_evaluate(fitted: STDPClassifier) -> None:
+    data = ImageDataset(torch.from_numpy(TEST_IMAGES), torch.from_numpy(TEST_LABELS))
+    own, common = fitted.evaluate((TEST_IMAGES, TEST_LABELS)), evaluate(fitted, data)
+    assert own.confusion.tolist() == common.confusion.tolist()
+    assert repr(replace(own, seconds=0.0)) == repr(replace(common, seconds=0.0))
+    assert own.accuracy == own.votes["proportional"] == fitted.score(TEST_IMAGES, TEST_LABELS)
 
 
 @pytest.mark.usefixtures("threads")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spikemnist import evaluate
 from spikemnist.plasticity import STDPClassifier
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, same, small
 
@@ -93,7 +92,7 @@ def test_invalid_images_and_labels(
     images: Any, labels: Any, message: str, fitted: STDPClassifier
 ) -> None:
     def tested(images: Any, labels: Any) -> object:
-        return evaluate(fitted, (images, labels))
+        return fitted.evaluate((images, labels))
 
     for use in (small().fit, copy.deepcopy(fitted).partial_fit, fitted.score, tested):
         with pytest.raises(ValueError, match=message):

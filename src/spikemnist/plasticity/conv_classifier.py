@@ -137,11 +137,11 @@ class ConvSTDPClassifier(Estimator):
 
     Examples
     --------
-    >>> from spikemnist import evaluate, load_digits
+    >>> from spikemnist import load_digits
     >>> train, test = load_digits()
     >>> classifier = ConvSTDPClassifier(n_features=16, epochs=3, batch_size=25)
     >>> classifier = classifier.fit(train.images[:2000], train.labels[:2000])
-    >>> evaluate(classifier, test).accuracy > 0.8
+    >>> classifier.evaluate(test).accuracy > 0.8
     True
     """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from spikemnist import _tensor_files
+from spikemnist._evaluation import Evaluation
 from spikemnist.data import ImageDataset
 from spikemnist.kernels import compiler
 
@@ -152,6 +154,70 @@ class Estimator:
         """
         predictions = self.predict(images)
         return float((predictions == _label_array(labels, len(predictions))).mean())
+
+    def evaluate(self, data: ImageDataset | tuple[ArrayLike, ArrayLike]) -> Evaluation:
+        """Evaluate the classifier on labelled images, as `spikemnist.training.evaluate` does.
+
+        Parameters
+        ----------
+        data : ImageDataset or tuple of array_like
+            A dataset, or a pair: images ``[B, ...]`` and labels ``[B]``, as for ``fit``.
+
+        Returns
+        -------
+        Evaluation
+            Without loss and without accuracies after each timestep.
+
+        Raises
+        ------
+        TypeError
+            If ``data`` is neither a dataset of images nor a pair.
+        ValueError
+            If the images or labels are invalid or the classifier is not fitted.
+
+        Examples
+        --------
+        >>> from spikemnist import load_digits
+        >>> from spikemnist.plasticity import ConvSTDPClassifier
+        >>> train, test = load_digits()
+        >>> classifier = ConvSTDPClassifier(n_features=4, epochs=1)
+        >>> classifier = classifier.fit(train.images[:100], train.labels[:100])
+        >>> classifier.evaluate(test[:50]).confusion.sum()
+        tensor(50)
+        """
+        start = time.perf_counter()
+        if isinstance(data, ImageDataset):
+            data = data.images, data.labels
+        if not isinstance(data, tuple):
+            raise TypeError(
+                f"{type(self).__name__} reads images: data must be an ImageDataset or a pair "
+                f"(images, labels); got {type(data).__name__}"
+            )
+        images, labels = data
+        votes = self.votes(images)
+        scores, classes = votes.deciding, self.classes_
+        targets, predictions = encode_labels(labels, len(scores), classes), scores.argmax(1)
+        confusion = np.zeros((len(classes), len(classes)), np.int64)
+        np.add.at(confusion, (targets, predictions), 1)
+        ((neurons, spikes),) = votes.spikes.items()
+        return Evaluation(
+            accuracy=float((predictions == targets).mean()),
+            loss=math.nan,
+            confusion=torch.from_numpy(confusion),
+            spikes_per_sample={neurons: float(spikes.mean())},
+            silent=float((spikes == 0).mean()),
+            tied=float(((scores == scores.max(1, keepdims=True)).sum(1) > 1).mean()),
+            accuracy_per_step=torch.empty(0),
+            samples=len(targets),
+            backend="event_driven",
+            seconds=time.perf_counter() - start,
+            votes={
+                rule: float((by_rule.argmax(1) == targets).mean())
+                for rule, by_rule in votes.scores.items()
+                if len(votes.scores) > 1
+            },
+            classes=tuple(map(str, classes)),
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the parameters and the fitted state to a safetensors file, atomically.

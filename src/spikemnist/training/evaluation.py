@@ -5,20 +5,17 @@ Shapes: ``T`` timesteps, ``C`` classes, ``L`` layers.
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 
-from spikemnist._evaluation import Evaluation
+from spikemnist._evaluation import Evaluable, Evaluation
 from spikemnist._interrupt import interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tensors import not_finite
-from spikemnist.data import ImageDataset
 from spikemnist.models.classifier import Classifier, check_classifier, evaluating
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import make_feed
@@ -33,7 +30,6 @@ if TYPE_CHECKING:
     from spikemnist._interrupt import Interruption
     from spikemnist._names import LossName
     from spikemnist.models import Record
-    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
     from spikemnist.training.feed import Data, Feed
     from spikemnist.training.losses import Loss
 
@@ -42,7 +38,7 @@ ENOUGH = 32
 
 
 def evaluate(
-    classifier: Classifier | STDPClassifier | ConvSTDPClassifier,
+    classifier: Classifier | Evaluable,
     data: Data | tuple[ArrayLike, ArrayLike],
     *,
     batch_size: int = 256,
@@ -53,8 +49,9 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a classifier on labelled data.
 
-    The options are for a `Classifier`; a classifier of `spikemnist.plasticity` runs on the CPU, and
-    its own ``random_state`` draws its spikes.
+    The options are for a `Classifier`. Any other classifier is evaluated by its own method
+    ``evaluate``: those of `spikemnist.plasticity` run on the CPU, and their ``random_state`` draws
+    the spikes.
 
     Parameters
     ----------
@@ -102,11 +99,8 @@ def evaluate(
     >>> evaluation.confusion.sum(), len(evaluation.accuracy_per_step)
     (tensor(100), 8)
     """
-    if not isinstance(classifier, Classifier):
-        from spikemnist.plasticity.estimator import Estimator
-
-        if isinstance(classifier, Estimator):
-            return _evaluate_votes(classifier, data)
+    if not isinstance(classifier, Classifier) and isinstance(classifier, Evaluable):
+        return classifier.evaluate(data)
     check_classifier(classifier, "evaluate")
     if batch_size < 1:
         raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
@@ -142,47 +136,6 @@ def of_outputs(named: Sized, outputs: int, classes: int, samples: int) -> Iterat
             f"the network has {outputs} outputs, the data have {classes} classes, and outputs do "
             "not vote together: use one for each class, or name all: Classifier(..., classes=names)"
         )
-
-
-def _evaluate_votes(
-    classifier: STDPClassifier | ConvSTDPClassifier, data: Data | tuple[ArrayLike, ArrayLike]
-) -> Evaluation:
-    """Evaluate a classifier of `spikemnist.plasticity`: see `evaluate`."""
-    from spikemnist.plasticity.estimator import encode_labels
-
-    start = time.perf_counter()
-    if isinstance(data, ImageDataset):
-        data = data.images, data.labels
-    if not isinstance(data, tuple):
-        raise TypeError(
-            f"{type(classifier).__name__} reads images: data must be an ImageDataset or a pair "
-            f"(images, labels); got {type(data).__name__}"
-        )
-    images, labels = data
-    votes, classes = classifier.votes(images), classifier.classes_
-    scores = votes.deciding
-    targets, predictions = encode_labels(labels, len(scores), classes), scores.argmax(1)
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (targets, predictions), 1)
-    (spikes,) = votes.spikes.values()
-    return Evaluation(
-        accuracy=float((predictions == targets).mean()),
-        loss=math.nan,
-        confusion=torch.from_numpy(confusion),
-        spikes_per_sample={name: float(counts.mean()) for name, counts in votes.spikes.items()},
-        silent=float((spikes == 0).mean()),
-        tied=float(((scores == scores.max(1, keepdims=True)).sum(1) > 1).mean()),
-        accuracy_per_step=torch.empty(0),
-        samples=len(targets),
-        backend="event_driven",
-        seconds=time.perf_counter() - start,
-        votes={
-            rule: float((by_rule.argmax(1) == targets).mean())
-            for rule, by_rule in votes.scores.items()
-            if len(votes.scores) > 1
-        },
-        classes=tuple(map(str, classes)),
-    )
 
 
 def evaluate_feed(
