@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from spikemnist.models import Record
     from spikemnist.training.feed import Data, Feed
     from spikemnist.training.losses import Loss
+
+    Batch = tuple[Tensor, int, str, dict[str, Tensor]]
+    """Loss, number of samples, backend, and sums of a batch."""
 
 ENOUGH = 32
 """Samples that show the number of classes: labels are all in the lower half once in 2**32."""
@@ -158,7 +161,12 @@ def evaluate_feed(
         progress=progress,
     ) as batches:
         parts = [
-            _measure(spikes, record, labels, compute_loss(loss, record, labels))
+            (
+                compute_loss(loss, record, labels),
+                len(labels),
+                record.backend,
+                _measure(spikes, record, labels),
+            )
             for spikes, record, labels in batches
         ]
     return _join(parts, classifier.classes, start)
@@ -199,83 +207,49 @@ def responses(
         yield run()
 
 
-class _Batch(NamedTuple):
-    """Metrics of one batch of an evaluation.
+def _measure(spikes: Tensor, record: Record, labels: Tensor) -> dict[str, Tensor]:
+    """Return sums over a batch by name, without waiting for the device.
 
-    Attributes
-    ----------
-    loss : torch.Tensor
-        Mean loss, a scalar.
-    samples : int
-        Number of samples.
-    counts : torch.Tensor
-        Silent samples, ties, spikes of the input and of each layer.
-    confusion : torch.Tensor
-        Pairs of label and prediction, ``[C, C]``.
-    correct : torch.Tensor
-        Correct predictions at each timestep, ``[T]``.
-    names : tuple of str
-        The input and the layers.
-    backend : str
-        Backend that ran the batch.
+    They are the confusion matrix ``[C, C]``, correct predictions at each timestep ``[T]``, silent
+    samples, ties, inputs at the first timestep other than spikes, and the spikes of each layer.
     """
-
-    loss: Tensor
-    samples: int
-    counts: Tensor
-    confusion: Tensor
-    correct: Tensor
-    names: tuple[str, ...]
-    backend: str
-
-
-def _measure(spikes: Tensor, record: Record, labels: Tensor, loss: Tensor) -> _Batch:
-    """Measure a batch without waiting for the device."""
     leaders = record.scores == record.scores.amax(-1, keepdim=True)
     first = spikes[0].float()
-    counts = [
-        (record.spikes == 0).all(0).all(-1).sum(),
-        (leaders.sum(-1) > 1).sum(),
-        ((first != 0) & (first.abs() != 1)).sum(),
-        torch.count_nonzero(spikes),
-        *record.spike_counts.sum(1),
-    ]
     classes = torch.arange(record.scores.shape[1], device=labels.device).unsqueeze(1)
     hits = (record.predictions == classes).float()
-    return _Batch(
-        loss=loss.detach(),
-        samples=len(labels),
-        counts=torch.stack(counts),
-        confusion=torch.mm((labels == classes).float(), hits.transpose(0, 1)).long(),
-        correct=(record.running_predictions == labels).sum(1),
-        names=("input", *record.sizes),
-        backend=record.backend,
-    )
+    return {
+        "confusion": torch.mm((labels == classes).float(), hits.transpose(0, 1)).long(),
+        "correct": (record.running_predictions == labels).sum(1),
+        "silent": (record.spikes == 0).all(0).all(-1).sum(),
+        "tied": (leaders.sum(-1) > 1).sum(),
+        "current": ((first != 0) & (first.abs() != 1)).sum(),
+        "input": torch.count_nonzero(spikes),
+        **dict(zip(record.sizes, record.spike_counts.sum(1), strict=True)),
+    }
 
 
-def _join(batches: Sequence[_Batch], names: tuple[str, ...], start: float) -> Evaluation:
+def _join(batches: Sequence[Batch], names: tuple[str, ...], start: float) -> Evaluation:
     """Return the metrics of all batches together, on the CPU."""
     if not batches:
         raise ValueError("the data to evaluate are empty")
-    samples = sum(batch.samples for batch in batches)
-    losses, _, counts, confusions, correct, _, _ = zip(*batches, strict=True)
-    confusion = torch.stack(confusions).sum(0).cpu()
-    means = [count / samples for count in torch.stack(counts).sum(0).tolist()]
-    silent, tied, current, *spikes = means
-    by_layer = dict(zip(batches[0].names, spikes, strict=True))
+    losses, sizes, backends, sums = zip(*batches, strict=True)
+    samples = sum(sizes)
+    totals = {name: torch.stack([batch[name] for batch in sums]).sum(0).cpu() for name in sums[0]}
+    confusion, correct = totals.pop("confusion"), totals.pop("correct")
+    means = {name: int(total) / samples for name, total in totals.items()}
+    silent, tied, current = (means.pop(name) for name in ("silent", "tied", "current"))
     if current:
-        del by_layer["input"]
-    loss = sum(float(mean) * batch.samples for mean, batch in zip(losses, batches, strict=True))
+        del means["input"]
     return Evaluation(
         accuracy=int(confusion.trace()) / samples,
-        loss=loss / samples,
+        loss=sum(float(loss) * size for loss, size in zip(losses, sizes, strict=True)) / samples,
         confusion=confusion,
-        spikes_per_sample=by_layer,
+        spikes_per_sample=means,
         silent=silent,
         tied=tied,
-        accuracy_per_step=torch.stack(correct).sum(0).cpu() / samples,
+        accuracy_per_step=correct / samples,
         samples=samples,
-        backend=batches[0].backend,
+        backend=backends[0],
         seconds=time.perf_counter() - start,
         classes=names,
     )
