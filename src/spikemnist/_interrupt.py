@@ -1,8 +1,8 @@
-"""Ctrl-C, recorded and read between two batches.
+"""Ctrl-C, recorded and read between two steps of a loop.
 
 Python raises KeyboardInterrupt at any instruction of the main thread, but discards it in callbacks
 of weak references, in destructors and in some imports. A record that a loop reads between two
-batches is never lost.
+steps is never lost.
 """
 
 from __future__ import annotations
@@ -41,22 +41,6 @@ class Interruption:
         if at_once and not _in_callback(frame):
             raise KeyboardInterrupt
 
-    def poll(self) -> bool:
-        """Return whether Ctrl-C has been pressed; called between two steps of a loop."""
-        self.deadline = time.monotonic() + PATIENCE
-        return self.pressed
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C has been pressed."""
-        if self.poll():
-            raise KeyboardInterrupt
-
-    def between(self, steps: Iterable[Step]) -> Iterator[Step]:
-        """Yield the steps of a loop; check before each."""
-        for step in steps:
-            self.check()
-            yield step
-
 
 def _in_callback(frame: FrameType | None) -> bool:
     """Return whether the compiler has called Python: it would print and drop an exception."""
@@ -65,21 +49,43 @@ def _in_callback(frame: FrameType | None) -> bool:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Interruption]:
+def interruptible() -> Iterator[None]:
     """Record Ctrl-C within the context, and then restore the former handler.
 
     Nested contexts share one record. Only the main thread can handle signals, and a handler of the
     user's own stays.
     """
     former = signal.getsignal(signal.SIGINT)
-    interruption = former if isinstance(former, Interruption) else Interruption()
+    handler = former if isinstance(former, Interruption) else Interruption()
     in_main = threading.current_thread() is threading.main_thread()
     replaced = in_main and former is signal.default_int_handler
     if replaced:
-        signal.signal(signal.SIGINT, interruption)
+        signal.signal(signal.SIGINT, handler)
     try:
-        yield interruption
+        yield
     finally:
-        interruption.deadline = 0.0  # outside loops Ctrl-C acts at once
+        handler.deadline = 0.0  # outside loops Ctrl-C acts at once
         if replaced:
             signal.signal(signal.SIGINT, former)
+
+
+def interrupted() -> bool:
+    """Return whether Ctrl-C was pressed in an `interruptible` context, between two steps of it."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not isinstance(handler, Interruption):
+        return False
+    handler.deadline = time.monotonic() + PATIENCE
+    return handler.pressed
+
+
+def check_interrupt() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C was pressed in an `interruptible` context."""
+    if interrupted():
+        raise KeyboardInterrupt
+
+
+def between(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield the steps of a loop; raise KeyboardInterrupt before the one after Ctrl-C."""
+    for step in steps:
+        check_interrupt()
+        yield step

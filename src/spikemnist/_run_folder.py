@@ -71,7 +71,9 @@ def find_folder(
 
 
 @contextlib.contextmanager
-def open_folder(folder: Path, description: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
+def open_folder(
+    folder: Path | None, description: Mapping[str, Any], *, resume: bool
+) -> Iterator[None]:
     """Claim a folder by the description of a new run, or with ``resume`` compare it; lock it.
 
     A resumed run may have more epochs where the learning rate does not depend on their number. The
@@ -84,6 +86,9 @@ def open_folder(folder: Path, description: Mapping[str, Any], *, resume: bool) -
     FileExistsError
         If another process has claimed the folder, or is training in it.
     """
+    if folder is None:
+        yield
+        return
     config = folder / CONFIG
     if not resume:
         try:

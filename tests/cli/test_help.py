@@ -19,8 +19,7 @@ from spikemnist.models import READOUTS, NetworkOptions, available_pretrained
 from spikemnist.ops import BACKENDS, RESET_MECHANISMS, SURROGATES
 from spikemnist.training import TrainConfig
 from spikemnist.training.losses import LOSSES
-from spikemnist.training.optimizers import OPTIMIZERS
-from spikemnist.training.schedules import SCHEDULES
+from spikemnist.training.optim import OPTIMIZERS, SCHEDULES
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -14,9 +14,8 @@ from spikemnist.data import EventBatch, RandomAffine
 from spikemnist.encoding import DirectEncoder, EventEncoder
 from spikemnist.models import LeakyConvNet
 from spikemnist.training import SmoothedCrossEntropy, TrainConfig, cross_entropy, evaluate, fit
-from spikemnist.training.average import MovingAverage, loaded
 from spikemnist.training.checkpoint import load_checkpoint
-from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
+from spikemnist.training.optim import OPTIMIZERS, MovingAverage, loaded, make_optimizer
 from tests.training.small_runs import (
     RANDOM,
     digits,

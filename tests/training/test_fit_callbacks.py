@@ -136,7 +136,7 @@ def visible(text):
 def test_on_a_terminal_the_epochs_are_above_a_bar(monkeypatch):
     """A bar for each epoch, which fits the terminal and leaves nothing."""
     every_batch = functools.partial(progress_bar, mininterval=0.0)
-    monkeypatch.setattr("spikemnist.training.run.progress_bar", every_batch)
+    monkeypatch.setattr("spikemnist.training.loop.progress_bar", every_batch)
     text, history = fit_output(monkeypatch, Terminal())
     assert visible(text) == lines(history)
     bars = [part.strip() for part in re.split(r"[\r\n]", text) if "|" in part]

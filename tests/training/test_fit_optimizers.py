@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.training import TrainConfig, fit
-from spikemnist.training.optimizers import OPTIMIZERS, make_optimizer
-from spikemnist.training.schedules import SCHEDULES, get_schedule
+from spikemnist.training.optim import OPTIMIZERS, SCHEDULES, get_schedule, make_optimizer
 from tests.training.small_runs import digits, new_classifier, new_network, weights
 
 DIRECT = DirectEncoder(num_steps=3)

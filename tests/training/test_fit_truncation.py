@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import cross_entropy
-from spikemnist.training.steps import backpropagate, backpropagate_truncated
+from spikemnist.training.backpropagation import backpropagate, backpropagate_truncated
 from tests.training.small_runs import RANDOM, digits, new_network, same
 
 STEPS = 7

@@ -9,7 +9,7 @@ import torch
 
 from spikemnist.encoding import DirectEncoder
 from spikemnist.training import TrainConfig, TrainingWarning, fit
-from spikemnist.training.monitor import of_validation
+from spikemnist.training.metrics import of_validation
 from tests.training.small_runs import digits, new_classifier
 
 REMEDY = "diagnose(classifier, train), or train --diagnose, says why and what to try"

@@ -21,7 +21,7 @@ from torch import distributed
 
 from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.training import processes
-from spikemnist.training.processes import Processes, joined
+from spikemnist.training.processes import joined
 from tests.cli.command import spikemnist
 from tests.training.small_runs import (
     PROCESSES,
@@ -179,7 +179,10 @@ def test_other_settings_in_another_process_are_named(tmp_path: Path) -> None:
     assert together(tmp_path, 2, lr_of_rank=0.5) == [1, 1]
     for rank in range(2):
         message = (tmp_path / f"error-{rank}").read_text(encoding="utf-8")
-        assert "the processes train different runs: in process 0 lr was 0.005, is 0.5" in message
+        assert (
+            "the processes train different runs: in process 0 config.lr was 0.005, is 0.5"
+            in message
+        )
 
 
 @pytest.mark.parametrize(
@@ -219,17 +222,6 @@ def test_batches_smaller_than_the_number_of_processes(tmp_path: Path) -> None:
     assert together(tmp_path / "one", 1, epochs=1, batch_size=53) == [0]
     assert together(tmp_path / "three", 3, epochs=1, batch_size=53) == [0] * 3
     assert_close(result(tmp_path / "three", 3), result(tmp_path / "one", 1))
-
-
-def test_shares_are_the_full_batch() -> None:
-    labels, group = torch.arange(7), [Processes(rank, 3) for rank in range(3)]
-    shares = [labels[each.share(7)] for each in group]
-    assert torch.cat(shares).sort().values.tolist() == labels.tolist()
-    weights = [each.weight(len(share), 7) for each, share in zip(group, shares, strict=True)]
-    assert sum(weights) / 3 == pytest.approx(1)  # the average of the gradients
-    for each in group:  # all run two samples, and one counts them
-        assert len(labels[:2][each.share(2)]) == 2
-        assert (each.weight(2, 2), each.counts(2)) == (1, each.is_first)
 
 
 def command(folder: Path, *words: str) -> str:

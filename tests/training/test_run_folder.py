@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from spikemnist.training.folder import locked, open_folder
 
 from spikemnist import __version__, load
 from spikemnist.training import TrainConfig
 from spikemnist.training.checkpoint import load_checkpoint
-from spikemnist.training.folder import locked, open_folder
 from tests.training import small_runs
 from tests.training.small_runs import PROCESSES, new_classifier, run, same, weights
 

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from spikemnist import viz
-from spikemnist.training.history import EpochMetrics, History
+from spikemnist.training.metrics import EpochMetrics, History
 from tests.viz.viz_records import line, make_evaluation, title
 
 

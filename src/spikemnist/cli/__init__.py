@@ -15,7 +15,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from spikemnist._interrupt import interruptible
+from spikemnist._interrupt import check_interrupt, interrupted, interruptible
 from spikemnist._names import suggestion
 from spikemnist.cli.errors import (
     CLOSED_PIPE,
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Ctrl-C; 141 when the reader of a pipe has closed it.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    with interruptible() as interruption:
+    with interruptible():
         try:
             code = _guarded(words)
             sys.stdout.flush()
@@ -71,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Python flushes the stream once more when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = CLOSED_PIPE
-    if code == 0 and interruption.pressed:  # recorded, but nothing was left to end
-        code = _interrupted()
+        if code == 0 and interrupted():  # recorded, but nothing was left to end
+            code = _interrupted()
     return code
 
 
@@ -102,7 +102,7 @@ def _interrupted() -> int:
 
 def _answer(words: list[str]) -> int:
     """Print the help, the version or the completion, or run a command."""
-    with interruptible() as interruption:  # an import may drop a KeyboardInterrupt
+    with interruptible():  # an import may drop a KeyboardInterrupt
         from spikemnist.cli import parser
 
         if words[:1] == ["help"]:
@@ -132,7 +132,7 @@ def _answer(words: list[str]) -> int:
             return 0
         command = parser.parse(name, module, words[1:])
         _import_heavy_packages()
-        interruption.check()
+        check_interrupt()
     return _run(module, command, name)
 
 

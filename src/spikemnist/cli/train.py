@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
 from dataclasses import fields, replace
@@ -21,13 +20,11 @@ from spikemnist.training.config import TrainConfig
 from spikemnist.training.recipe import Recipe, recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from spikemnist.cli.parser import Command, Options
     from spikemnist.cli.sources import Dataset
     from spikemnist.models import Classifier
-    from spikemnist.training.processes import Processes
 
 SUMMARY = "Train a spiking network, test it, and draw its activity."
 EXAMPLES = """
@@ -156,7 +153,7 @@ def recipe_of(command: Command) -> Recipe:
 
 def run(command: Command) -> int:
     """Train, test, draw and print the results."""
-    from spikemnist.training.processes import joined
+    from spikemnist.training.processes import entered_first, is_first, joined
 
     start = time.perf_counter()
     training = spikemnist.training
@@ -170,8 +167,8 @@ def run(command: Command) -> int:
         diagnosis = training.diagnose(classifier, train, config, device=device)
         show(command, diagnosis=Block(repr(diagnosis), diagnosis))
         return 0
-    with joined() as processes:
-        with _folder(command, processes) as folder:
+    with joined():
+        with entered_first(runs.run_folder(command, command.encoder)) as folder:
             history = training.fit(
                 classifier,
                 train,
@@ -181,7 +178,7 @@ def run(command: Command) -> int:
                 resume="auto" if command.resume else False,
                 device=command.device,
             )
-        if not processes.is_first:
+        if not is_first():
             return INTERRUPTED if history.interrupted else 0
         results: dict[str, Any] = {"run": folder, "history": history}
         if history.interrupted:
@@ -211,14 +208,6 @@ def _advise(command: Command, folder: Path) -> None:
         say(command, f"{'':18}{command_line('spikemnist', 'predict', folder, 'your-picture.png')}")
     if command.encoder in ("latency", "rate", "direct") and command.data in sources.DATA:
         say(command, f"{'':18}{command_line('spikemnist', 'export', folder)}")
-
-
-@contextlib.contextmanager
-def _folder(command: Command, processes: Processes) -> Iterator[Path]:
-    """Yield, in each process, the run folder that the first process makes."""
-    with contextlib.ExitStack() as stack:
-        folder = runs.run_folder(command, command.encoder)
-        yield processes.first(lambda: stack.enter_context(folder))
 
 
 def _prepare(command: Command, train: Dataset) -> tuple[Classifier, TrainConfig]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikemnist._interrupt import interruptible
+from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist.energy.results import CHIPS, MEMORIES, Chip, Energy, LayerOperations
 from spikemnist.models.layer_table import check_network
 from spikemnist.models.operations import TECHNOLOGIES, Counts, Technology, count, count_weights
@@ -118,13 +118,12 @@ def measure_energy(
     classifier.to(target)
     tally = _Tally(network.layers)
     with (
-        interruptible() as interruption,
+        interruptible(),
         responses(
             classifier,
             make_feed(data, batch_size, target, "data"),
             seed=seed,
             options={"record": "all"},
-            interruption=interruption,
             progress=progress,
         ) as batches,
     ):
@@ -133,7 +132,7 @@ def measure_energy(
             tally.add(record, labels)
             if limits is not None:
                 tally.check_fit(limits)
-    interruption.check()
+        check_interrupt()
     return Energy(
         **tally.fields(),
         synapses=tally.synapses,

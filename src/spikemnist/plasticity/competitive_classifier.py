@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from spikemnist._descriptions import check_resumed
-from spikemnist._interrupt import interruptible
+from spikemnist._interrupt import interrupted, interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist.kernels import splitmix
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
-    from spikemnist._interrupt import Interruption
     from spikemnist._names import Voting
 
     Array = NDArray[Any]
@@ -258,12 +257,12 @@ class STDPClassifier(Estimator):
             self._resume(file, pixels, classes)
         else:
             self._begin(pixels, classes, int(self.passes) * len(pixels))
-        with interruptible() as interruption:
-            for _ in self._passes(pixels, targets, interruption, show_bar=progress):
+        with interruptible():
+            for _ in self._passes(pixels, targets, show_bar=progress):
                 if file:
                     self.save(file)
-            responses = self._respond(pixels, targets, interruption, show_bar=progress)
-        self.interrupted_: bool = interruption.poll()
+            responses = self._respond(pixels, targets, show_bar=progress)
+            self.interrupted_: bool = interrupted()
         self._progress.responses = responses or self._progress.responses
         warn_of_idle(self._progress.responses.spikes.sum(0), self.theta_plus_)
         return self
@@ -442,9 +441,7 @@ class STDPClassifier(Estimator):
         counts = self._layer.learn(images, self._seeds[0], self._progress.seen)
         self._progress.add(counts, labels)
 
-    def _passes(
-        self, pixels: Tensor, targets: Array, interruption: Interruption, *, show_bar: bool
-    ) -> Iterator[None]:
+    def _passes(self, pixels: Tensor, targets: Array, *, show_bar: bool) -> Iterator[None]:
         """Run the passes that are left, up to an interruption; yield after each of them."""
         progress, total = self._progress, int(self.passes) * len(pixels)
         with progress_bar(progress=show_bar, total=total, unit="image") as bar:
@@ -453,16 +450,14 @@ class STDPClassifier(Estimator):
                 generator = np.random.default_rng([self.random_state, number])
                 order = torch.from_numpy(generator.permutation(len(pixels)))
                 for block in torch.split(order, BLOCK):
-                    if interruption.poll():
+                    if interrupted():
                         return
                     self._learn(pixels[block], targets[block.numpy()])
                     bar.set_postfix_str(f"accuracy {progress.accuracy:.1%}", refresh=False)
                     bar.update(len(block))
                 yield
 
-    def _respond(
-        self, pixels: Tensor, targets: Array, interruption: Interruption, *, show_bar: bool
-    ) -> Responses | None:
+    def _respond(self, pixels: Tensor, targets: Array, *, show_bar: bool) -> Responses | None:
         """Return the responses to all images, or None if interrupted."""
         responses = Responses(len(self.classes_), self.n_neurons)
         with progress_bar(progress=show_bar, total=len(pixels), unit="image") as bar:
@@ -471,7 +466,7 @@ class STDPClassifier(Estimator):
                 responses.add(self._layer.respond(images, self._seeds[1]), targets[: len(images)])
                 targets = targets[len(images) :]
                 bar.update(len(images))
-                if interruption.poll():
+                if interrupted():
                     return None
         return responses
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from spikemnist._interrupt import interruptible
+from spikemnist._interrupt import between, check_interrupt, interruptible
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.kernels import splitmix
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
-    from spikemnist._interrupt import Interruption
     from spikemnist.plasticity.conv_kernels import ConvFeatures
 
     Array = NDArray[Any]
@@ -198,11 +197,11 @@ class ConvSTDPClassifier(Estimator):
         self._check_numba()
         self._shape = self._pixels(pictures.shape[1:])
         self.classes_: Array = classes
-        with interruptible() as interruption:
-            self._learn_features(pictures, interruption)
-            earliness = _join(interruption.between(self._see(pictures)))
-            self._learn_readout(earliness, torch.from_numpy(targets), interruption)
-        interruption.check()
+        with interruptible():
+            self._learn_features(pictures)
+            earliness = _join(between(self._see(pictures)))
+            self._learn_readout(earliness, torch.from_numpy(targets))
+            check_interrupt()
         self.n_features_in_: int = math.prod(self._shape)
         return self
 
@@ -272,13 +271,13 @@ class ConvSTDPClassifier(Estimator):
 
         return ConvFeatures(self.get_params(), weights, self._shape)
 
-    def _learn_features(self, pictures: Tensor, interruption: Interruption) -> None:
+    def _learn_features(self, pictures: Tensor) -> None:
         generator = np.random.default_rng(splitmix.word(int(self.random_state), 0))
         shape = (self.n_features, CHANNELS, self.kernel_size, self.kernel_size)
         first = generator.normal(0.8, 0.05, shape).clip(0.01, 0.99)
         order = torch.from_numpy(generator.permutation(len(pictures))[: self.feature_images])
         features, count = self._features(first.astype(np.float32)), 0
-        for block in interruption.between(torch.split(order, BLOCK)):
+        for block in between(torch.split(order, BLOCK)):
             features.learn(self._encode(pictures[block]), count)
             count += len(block)
         self.weights_, self.wins_ = features.weights, features.wins
@@ -294,14 +293,14 @@ class ConvSTDPClassifier(Estimator):
         encoder = LatencyEncoder(num_steps=self.num_steps, threshold=self.min_contrast)
         return encoder(contrast(pictures).flatten(1), dtype=torch.uint8)
 
-    def _learn_readout(self, earliness: Tensor, labels: Tensor, interruption: Interruption) -> None:
+    def _learn_readout(self, earliness: Tensor, labels: Tensor) -> None:
         features = earliness.flatten(1)
         weight = torch.zeros((len(self.classes_), features.shape[1]), requires_grad=True)
         bias = torch.zeros(len(self.classes_), requires_grad=True)
         optimizer = torch.optim.Adam([weight, bias], self.lr, fused=True)
         steps = self.epochs * -(-len(features) // self.batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
-        for batch in interruption.between(self._batches(len(features))):
+        for batch in between(self._batches(len(features))):
             inputs = features[batch].float() / self.num_steps
             loss = functional.cross_entropy(functional.linear(inputs, weight, bias), labels[batch])
             optimizer.zero_grad()

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from spikemnist.training.devices import select_device as select_device
     from spikemnist.training.doctor import diagnose as diagnose
     from spikemnist.training.evaluation import evaluate as evaluate
-    from spikemnist.training.fitting import fit as fit
-    from spikemnist.training.history import EpochMetrics as EpochMetrics
-    from spikemnist.training.history import History as History
     from spikemnist.training.initialisation import initialize as initialize
+    from spikemnist.training.loop import fit as fit
     from spikemnist.training.losses import L1Spikes as L1Spikes
     from spikemnist.training.losses import Regularized as Regularized
     from spikemnist.training.losses import SmoothedCrossEntropy as SmoothedCrossEntropy
@@ -31,7 +29,9 @@ if TYPE_CHECKING:
     from spikemnist.training.losses import SpikeTimeMSE as SpikeTimeMSE
     from spikemnist.training.losses import TargetRate as TargetRate
     from spikemnist.training.losses import cross_entropy as cross_entropy
-    from spikemnist.training.monitor import TrainingWarning as TrainingWarning
+    from spikemnist.training.metrics import EpochMetrics as EpochMetrics
+    from spikemnist.training.metrics import History as History
+    from spikemnist.training.metrics import TrainingWarning as TrainingWarning
     from spikemnist.training.recipe import Recipe as Recipe
     from spikemnist.training.recipe import recipes as recipes
     from spikemnist.training.robustness import Robustness as Robustness

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def backpropagate(
-    model: nn.Module, spikes: Tensor, labels: Tensor, loss: Loss, *, weight: float = 1.0
+    model: nn.Module, spikes: Tensor, labels: Tensor, loss: Loss
 ) -> tuple[Record, Tensor]:
     """Run the model over the whole window, and add the gradient of the loss to its parameters.
 
@@ -37,8 +37,6 @@ def backpropagate(
         Labels ``[B]``.
     loss : callable
         Function of record and labels that returns a scalar.
-    weight : float, default 1.0
-        Factor on the gradient.
 
     Returns
     -------
@@ -48,7 +46,7 @@ def backpropagate(
     """
     record: Record = model(spikes, **model_options(loss))
     value = compute_loss(loss, record, labels)
-    torch.autograd.backward(value * weight)
+    torch.autograd.backward(value)
     return record, value.detach()
 
 
@@ -59,7 +57,6 @@ def backpropagate_truncated(
     loss: Loss,
     *,
     truncate: int,
-    weight: float = 1.0,
 ) -> tuple[Record, Tensor]:
     r"""Backpropagate like `backpropagate`, but only within chunks of timesteps.
 
@@ -72,7 +69,7 @@ def backpropagate_truncated(
     ----------
     model : torch.nn.Module
         Model that takes and returns its membranes, as `spikemnist.models.LeakyMLP` does.
-    spikes, labels, loss, weight
+    spikes, labels, loss
         As in `backpropagate`.
     truncate : int
         Number of timesteps of a chunk.
@@ -100,11 +97,34 @@ def backpropagate_truncated(
     for chunk in torch.split(spikes, truncate):
         record = model(chunk, state=state, **model_options(loss))
         value = compute_loss(loss, record, labels)
-        torch.autograd.backward(value * (weight * len(chunk) / len(spikes)))
+        torch.autograd.backward(value * (len(chunk) / len(spikes)))
         state = tuple(tensor.detach() for tensor in record.state)
         records.append(record)
     record = _join(records)
     return record, compute_loss(loss, record, labels)
+
+
+def gradient_norm(model: nn.Module, *, clip: float | None = None) -> Tensor:
+    """Return the Euclidean norm of the whole gradient.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Model after `backpropagate`.
+    clip : float, default None
+        Largest norm. A longer gradient is scaled down to it, in place.
+
+    Returns
+    -------
+    torch.Tensor
+        The norm before any scaling, a scalar.
+    """
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    if clip is not None:
+        return torch.nn.utils.clip_grad_norm_(parameters, clip)
+    norms = torch.stack([torch.linalg.vector_norm(p.grad) for p in parameters])
+    norm: Tensor = torch.linalg.vector_norm(norms)
+    return norm
 
 
 def _join(records: Sequence[Record]) -> Record:

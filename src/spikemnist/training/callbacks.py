@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikemnist.models import Classifier
-from spikemnist.training.history import History
+from spikemnist.training.metrics import History
 
 if TYPE_CHECKING:
     import os

@@ -1,7 +1,6 @@
-"""Checkpoints: the whole state of a run in one file, from which the run can be resumed.
+"""Checkpoints: the state of a training in a file, from which a run can be resumed.
 
-This module writes checkpoints atomically, reads them, and restores a model and its optimiser. A
-file is the zip archive that `torch.save` writes, which has a checksum for each entry.
+A checkpoint is the zip archive that `torch.save` writes, which has a checksum for each entry.
 """
 
 from __future__ import annotations
@@ -15,16 +14,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist._atomic import write_atomically
+from spikemnist._run_folder import CHECKPOINT
 from spikemnist._tensor_files import check_tensors
-from spikemnist._tensors import not_finite
-from spikemnist.training.history import EpochMetrics, History
-from spikemnist.training.optimizers import load_state
+from spikemnist.training.metrics import EpochMetrics, History
+from spikemnist.training.optim import load_state
+from spikemnist.training.processes import first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from spikemnist.training.state import Training
+
 
 FORMAT = "spikemnist-checkpoint-2"
 
@@ -35,7 +38,7 @@ Weights = dict[str, "Tensor"]
 
 @dataclasses.dataclass
 class Checkpoint:
-    """The state of a run between two epochs.
+    """The state of a training between two epochs, as its file holds it.
 
     It holds no random state: every epoch seeds its own generators from the seed of the run and the
     number of the epoch.
@@ -58,22 +61,34 @@ class Checkpoint:
     optimizer: dict[str, Any]
     history: History
     best: Weights | None
-    average: Weights | None = None
-    averaged_steps: int = 0
+    average: Weights | None
+    averaged_steps: int
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint to a file, atomically.
+@first
+def save_checkpoint(training: Training, folder: Path | None) -> None:
+    """Write the state of a training into the folder of its run, if it has one, atomically.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    history = dataclasses.asdict(checkpoint.history)
+    if folder is None:
+        return
+    average = training.average
+    checkpoint = Checkpoint(
+        model=training.network.state_dict(),
+        optimizer=training.optimizer.state_dict(),
+        history=training.history,
+        best=training.best,
+        average=None if average is None else average.weights,
+        averaged_steps=0 if average is None else average.steps,
+    )
+    history = dataclasses.asdict(training.history)
     file = io.BytesIO()
     torch.save({"format": FORMAT, **vars(checkpoint), "history": history}, file)
-    write_atomically(path, lambda new: new.write_bytes(file.getbuffer()))
+    write_atomically(folder / CHECKPOINT, lambda new: new.write_bytes(file.getbuffer()))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -81,13 +96,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
     ValueError
         If the file is damaged, is not a checkpoint of spikemnist, or is of another version.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint to resume from at {path}")
     data = path.read_bytes()  # an unreadable file raises OSError, not damage
     with _damaged(path):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:  # torch ignores the checksums
@@ -100,7 +111,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     with _damaged(path):
         epochs = [EpochMetrics(**row) for row in content["history"]["epochs"]]
         history = History(**{**content["history"], "epochs": epochs})
-        _check_history(history)
         return Checkpoint(**{**content, "history": history})
 
 
@@ -114,42 +124,33 @@ def _damaged(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_history(history: History) -> None:
-    """Raise a `ValueError` unless a history has a row of numbers for each epoch."""
-    count = len(history.epochs)
-    numbers = [x for row in history.epochs for x in dataclasses.astuple(row) if x is not None]
-    if (
-        [row.epoch for row in history.epochs] != [*range(1, count + 1)]
-        or len(history.seconds) != count
-        or not {type(number) for number in (*numbers, *history.seconds)} <= {int, float}
-        or history.best_epoch not in (None, *range(1, count + 1))
-        or not isinstance(history.stopped_early, bool)
-    ):
-        raise ValueError("the history is not that of a run")
+def has_checkpoint(folder: Path | None) -> bool:
+    """Return whether there is a checkpoint in the folder of a run."""
+    return folder is not None and (folder / CHECKPOINT).exists()
 
 
-def restore(
-    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, path: Path
-) -> None:
-    """Load the state of a checkpoint into a model and its optimiser.
+def restore(training: Training, folder: Path) -> None:
+    """Load the checkpoint in the folder of a run into the training.
 
     Raises
     ------
     ValueError
-        If the state does not fit them, or a number is NaN or infinite. The model stays unchanged.
+        If it is damaged, or its names, shapes or dtypes do not fit. The network stays unchanged.
     """
+    path = folder / CHECKPOINT
+    checkpoint = load_checkpoint(path)
+    network = training.network
     try:
         for weights in (checkpoint.model, checkpoint.best, checkpoint.average):
             if weights is not None:
-                _check_weights(weights, model)
-        load_state(optimizer, checkpoint.optimizer)
-        model.load_state_dict(checkpoint.model)
+                check_tensors(weights, network.state_dict())
+        load_state(training.optimizer, checkpoint.optimizer)
+        network.load_state_dict(checkpoint.model)
     except Exception as error:  # a custom optimiser or module may raise anything
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} does not fit the run: {reason}. {REMEDY}") from error
-
-
-def _check_weights(weights: Weights, model: nn.Module) -> None:
-    check_tensors(weights, model.state_dict())
-    if bad := not_finite(weights):
-        raise ValueError(f"{bad} holds NaN or infinity")
+    checkpoint.history.device = training.history.device
+    training.history, training.best = checkpoint.history, checkpoint.best
+    if training.average is not None and checkpoint.average is not None:
+        training.average.weights = checkpoint.average
+        training.average.steps = checkpoint.averaged_steps

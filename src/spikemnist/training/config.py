@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from spikemnist._names import AugmentationName, LossName, OptimizerName, ScheduleName
     from spikemnist.data import Augmentation
     from spikemnist.training.losses import Loss
-    from spikemnist.training.optimizers import OptimizerFactory
-    from spikemnist.training.schedules import Schedule
+    from spikemnist.training.optim import OptimizerFactory, Schedule
 
 _COUNT = Integral, "an integer >= 1", lambda count: count >= 1
 _AMOUNT = Real, "at least 0 and finite", lambda amount: 0 <= amount < math.inf

@@ -13,17 +13,13 @@ import torch
 from spikemnist._seeds import seeded
 from spikemnist.data import ImageDataset
 from spikemnist.models.layer_table import check_network, norm, summarise
-from spikemnist.training.average import loaded
 from spikemnist.training.config import TrainConfig
-from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.evaluation import of_outputs
-from spikemnist.training.feed import make_feed
-from spikemnist.training.initialisation import start_from_data
-from spikemnist.training.losses import compute_loss, make_loss
-from spikemnist.training.monitor import EpochMonitor
-from spikemnist.training.optimizers import make_optimizer
-from spikemnist.training.run import Run
-from spikemnist.training.steps import train_step
+from spikemnist.training.loop import train_step
+from spikemnist.training.losses import compute_loss
+from spikemnist.training.metrics import RunningMetrics
+from spikemnist.training.optim import loaded
+from spikemnist.training.state import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -128,38 +124,29 @@ def diagnose(
     ((), 1.0)
     """
     network = check_network(classifier, "diagnose")
-    config = replace(config or TrainConfig(), schedule="constant")
-    target = select_device(device, dtype=parameter_dtype(classifier))
-    classifier.to(target)
-    feed = make_feed(train, SAMPLES, target, "train")
-    monitor, right, asleep = EpochMonitor(), 0, 0
+    config = replace(
+        config or TrainConfig(), schedule="constant", batch_size=SAMPLES, ema=None, augment=()
+    )
+    metrics, right, asleep = RunningMetrics(), 0, 0
     steps: list[tuple[float, float]] = []
-    with loaded(network, network.state_dict()), seeded(config.seed, target) as generator:
-        start_from_data(classifier, feed, config, target)
-        initial = copy.deepcopy(network.state_dict())
-        run = Run(
-            classifier=classifier,
-            model=network.train(),
-            feed=feed,
-            validation=None,
-            optimizer=make_optimizer(config.optimizer, network, config.lr, config.weight_decay),
-            config=config,
-            loss=make_loss(config.loss, config.label_smoothing, config.spike_penalty),
-            augment=None,
-        )
-        images, labels = next(feed.batches(config.seed))
-        spikes = classifier.encode(images, generator=generator)
-        table = examine(network, spikes, labels, run.loss, config.seed)
-        while right < len(labels) and len(steps) < STEPS:
-            before = monitor.correct
-            steps.append(train_step(run, spikes, labels, monitor))
-            right = monitor.correct - before
-            asleep += bool(monitor.silent)
-        texts = [*of_training(monitor, steps, config, network, initial, table.layers)]
+    with loaded(network, network.state_dict()):
+        training = prepare(classifier, train, None, config, device, fresh=True)
+        feed, initial = training.feed, copy.deepcopy(network.state_dict())
+        network.train()
+        with seeded(config.seed, feed.device) as generator:
+            images, labels = next(feed.batches(config.seed))
+            spikes = classifier.encode(images, generator=generator)
+            table = examine(network, spikes, labels, training.loss, config.seed)
+            while right < len(labels) and len(steps) < STEPS:
+                before = metrics.sums.get("correct", 0)
+                steps.append(train_step(training, spikes, labels, metrics))
+                right = int(metrics.sums["correct"] - before)
+                asleep += bool(metrics.silent)
+        texts = [*of_training(metrics, steps, config, network, initial, table.layers)]
     if right < 0.9 * len(labels) or asleep > PATIENCE:
-        texts = texts or [*of_layers(table.layers, monitor.needed)]
+        texts = texts or [*of_layers(table.layers, metrics.needed)]
     texts += of_images(feed.data)
-    texts += of_outputs(classifier.classes, monitor.classes, feed.classes, len(labels))
+    texts += of_outputs(classifier.classes, metrics.classes, feed.classes, len(labels))
     return replace(table, findings=tuple(texts), learned=right / len(labels))
 
 
@@ -216,7 +203,7 @@ def of_layers(layers: Sequence[LayerSummary], needed: Container[str]) -> Iterato
 
 
 def of_training(
-    monitor: EpochMonitor,
+    metrics: RunningMetrics,
     steps: Sequence[tuple[float, float]],
     config: TrainConfig,
     network: nn.Module,
@@ -230,21 +217,22 @@ def of_training(
     """
     lr, decay, clip = config.lr, config.weight_decay, config.clip_norm
     best = 0.1 if config.optimizer == "sgd" else TrainConfig.lr
-    guess = math.log(max(monitor.classes, 2))
+    guess = math.log(max(metrics.classes, 2))
     gradient = statistics.mean(length for _, length in steps)
-    far = guess * (1 + FAR * monitor.accuracy)
+    loss, accuracy = metrics.mean("loss"), metrics.mean("correct")
+    far = guess * (1 + FAR * accuracy)
     pure = config.loss == "cross_entropy" and not config.spike_penalty
-    if pure and monitor.loss > max(far, steps[0][0]):
+    if pure and loss > max(far, steps[0][0]):
         yield (
-            f"the mean loss is {monitor.loss:.3g}, and {guess:.2g} for a guess: the learning rate "
+            f"the mean loss is {loss:.3g}, and {guess:.2g} for a guess: the learning rate "
             f"{lr:g} is too high; start with lr={min(best, lr / 10):g}"
         )
-    elif monitor.silent or monitor.accuracy < 0.1 + 0.9 / monitor.classes:
+    elif metrics.silent or accuracy < 0.1 + 0.9 / metrics.classes:
         new = dict(network.named_parameters())
         before, after = norm([initial[name] for name in new]), norm([*new.values()])
         moved = norm([last - initial[name] for name, last in new.items()])
         still = STILL * len(steps)
-        flat = any(layer.name in monitor.needed and is_flat(layer) for layer in layers)
+        flat = any(layer.name in metrics.needed and is_flat(layer) for layer in layers)
         if config.spike_penalty > COSTLY:
             yield (
                 f"with spike_penalty {config.spike_penalty:g} spikes cost more than right answers "

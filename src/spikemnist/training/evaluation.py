@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from spikemnist._evaluation import Evaluable, Evaluation
-from spikemnist._interrupt import interruptible
+from spikemnist._interrupt import between, check_interrupt, interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tensors import not_finite
 from spikemnist.models.classifier import Classifier, check_classifier, evaluating
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
 
-    from spikemnist._interrupt import Interruption
     from spikemnist._names import LossName
     from spikemnist.models import Record
     from spikemnist.training.feed import Data, Feed
@@ -115,16 +114,15 @@ def evaluate(
     target = select_device(device, dtype=parameter_dtype(classifier))
     classifier.to(target)
     feed = make_feed(data, batch_size, target, "data")  # type: ignore[arg-type]  # it refuses arrays
-    with interruptible() as interruption:
+    with interruptible():
         evaluation = evaluate_feed(
             classifier,
             feed,
             seed=seed,
             loss=make_loss(loss),
-            interruption=interruption,
             progress=progress,
         )
-    interruption.check()
+        check_interrupt()
     labels = evaluation.confusion.sum(1)
     counts = len(labels), feed.classes or int(labels.nonzero().max()) + 1, evaluation.samples
     for text in of_outputs(classifier.classes, *counts):
@@ -147,7 +145,6 @@ def evaluate_feed(
     *,
     seed: int,
     loss: Loss,
-    interruption: Interruption,
     progress: bool = False,
 ) -> Evaluation:
     """Evaluate a classifier that is on the device of its data already: see `evaluate`."""
@@ -157,7 +154,6 @@ def evaluate_feed(
         feed,
         seed=seed,
         options=model_options(loss),
-        interruption=interruption,
         progress=progress,
     ) as batches:
         parts = [
@@ -179,7 +175,6 @@ def responses(
     *,
     seed: int,
     options: Mapping[str, Any],
-    interruption: Interruption,
     progress: bool,
 ) -> Iterator[Iterator[tuple[Tensor, Record, Tensor]]]:
     """Yield the spikes, the Record and the labels of each batch, in evaluation mode.
@@ -199,7 +194,7 @@ def responses(
     ):
 
         def run() -> Iterator[tuple[Tensor, Record, Tensor]]:
-            for samples, labels in interruption.between(feed.batches()):
+            for samples, labels in between(feed.batches()):
                 spikes = classifier.encode(samples, generator=generator)
                 yield spikes, classifier.network(spikes, **options), labels
                 bar.update()

@@ -105,6 +105,25 @@ def as_dataset(data: Data) -> Dataset | Batches:
     return data
 
 
+def hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[Data, Data | None]:
+    """Return training and validation data; a share is held out of the training data.
+
+    Raises
+    ------
+    ValueError
+        If an iterable cannot be split.
+    """
+    if not isinstance(validation, float):
+        return train, validation
+    dataset = as_dataset(train)
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            f"validation={validation} needs a dataset or a pair of tensors to split; train is an "
+            "iterable, so pass the validation data themselves"
+        )
+    return dataset.split(validation, seed)
+
+
 def sample_shape(data: Data) -> tuple[int, ...]:
     """Return the shape of an image, or of the sensor; empty for an iterable."""
     data = as_dataset(data)

@@ -15,7 +15,7 @@ import torch
 from spikemnist._seeds import seeded
 from spikemnist.models import SpikingNetwork
 from spikemnist.models.classifier import check_classifier, evaluating
-from spikemnist.training.monitor import TrainingWarning
+from spikemnist.training.metrics import TrainingWarning
 
 if TYPE_CHECKING:
     from spikemnist.models import Classifier, Record

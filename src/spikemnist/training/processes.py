@@ -2,7 +2,8 @@
 
 Each process has all data and encodes every batch, so that a sample gets the same random numbers for
 encoding and augmentation in any of them. It then runs its share of the samples, and
-`torch.nn.parallel.DistributedDataParallel` averages the gradients.
+`torch.nn.parallel.DistributedDataParallel` averages the gradients. The functions here decorate
+those of the loop, and do nothing in a single process.
 
 Shapes: ``B`` samples of a batch.
 """
@@ -11,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 from torch import distributed
@@ -23,10 +25,11 @@ from spikemnist._descriptions import differences
 from spikemnist._seeds import derive_seed, seeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
 
+    Arguments = ParamSpec("Arguments")
     Answer = TypeVar("Answer")
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
@@ -36,108 +39,165 @@ PATIENCE = datetime.timedelta(seconds=60)
 """How long the processes wait for one another at the start."""
 
 
-@dataclass(frozen=True)
-class Processes:
-    """The process group of `torch.distributed`, or a single process if there is none.
+def place() -> tuple[int, int]:
+    """Return the number of this process, from 0, and the number of all: 0 and 1 for a single one.
 
-    Attributes
-    ----------
-    rank : int
-        Number of this process, from 0.
-    size : int
-        Number of processes.
+    The first process validates, decides, writes files and shows progress.
+    """
+    if not distributed.is_available() or not distributed.is_initialized():
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def is_first() -> bool:
+    """Return whether this is the first process."""
+    return place()[0] == 0
+
+
+def is_joint() -> bool:
+    """Return whether there are several processes."""
+    return place()[1] > 1
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Explain a communication error: another process has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        words = ("gloo", "nccl", "connection", "timed out", "peer")
+        if not any(word in text.lower() for word in words):
+            raise
+        raise ConnectionError(
+            "another process of this training has ended: resume the run from its last checkpoint, "
+            f"if it has one ({text[:200]})"
+        ) from error
+
+
+def first(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """Let the first process call a function, and the others take its answer.
+
+    The others raise a RuntimeError if it fails in the first.
     """
 
-    rank: int = 0
-    size: int = 1
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process validates, decides, writes files and shows progress."""
-        return self.rank == 0
-
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """Return a module that runs the network, and averages its gradients over the processes."""
-        return network if self.size == 1 else DistributedDataParallel(network)
-
-    def share(self, samples: int) -> slice:
-        """Return the samples of a batch that this process runs: all, if there are too few."""
-        return slice(None) if samples < self.size else slice(self.rank, None, self.size)
-
-    def weight(self, own: int, samples: int) -> float:
-        """Return the factor of the loss of its own samples, so that the average is the gradient."""
-        return 1.0 if own == samples else self.size * own / samples
-
-    def counts(self, samples: int) -> bool:
-        """Return whether the metrics of its share count: once, if each process runs all samples."""
-        return self.is_first or samples >= self.size
-
-    def add(self, numbers: Tensor) -> Tensor:
-        """Sum a tensor over the processes, in place."""
-        if self.size > 1:
-            distributed.all_reduce(numbers)
-        return numbers
-
-    def give(self, tensors: Iterable[Tensor]) -> None:
-        """Copy tensors of the first process to all others."""
-        if self.size > 1:
-            with torch.no_grad():
-                for tensor in tensors:
-                    distributed.broadcast(tensor, 0)
-
-    def first(self, work: Callable[[], Answer]) -> Answer:
-        """Run ``work`` in the first process, and return its answer in all.
-
-        Raises
-        ------
-        RuntimeError
-            In the other processes, if the work fails in the first.
-        """
-        if self.size == 1:
-            return work()
+    @functools.wraps(function)
+    def call(*args: Arguments.args, **options: Arguments.kwargs) -> Answer:
+        rank, size = place()
+        if size == 1:
+            return function(*args, **options)
         answer: list[Any] = [None, ""]
-        try:
-            if self.is_first:
-                answer[0] = work()
-        except BaseException as error:
-            answer[1] = f"{type(error).__name__}: {error}"
-            raise
-        finally:  # or the others would wait forever
-            distributed.broadcast_object_list(answer)
+        with explained():
+            try:
+                if rank == 0:
+                    answer[0] = function(*args, **options)
+            except BaseException as error:
+                answer[1] = f"{type(error).__name__}: {error}"
+                raise
+            finally:  # or the others would wait forever
+                distributed.broadcast_object_list(answer)
         if answer[1]:
             raise RuntimeError(f"process 0 failed: {answer[1]}")
         value: Answer = answer[0]
         return value
 
-    def check_same(self, description: Mapping[str, Any]) -> None:
-        """Raise a `ValueError` in all processes that names what differs between them."""
-        descriptions: list[Any] = [description] * self.size
-        if self.size > 1:
+    return call
+
+
+@contextlib.contextmanager
+def entered_first(context: contextlib.AbstractContextManager[Answer]) -> Iterator[Answer]:
+    """Enter a context in the first process, and yield what it gives in all."""
+    with contextlib.ExitStack() as stack:
+        yield first(stack.enter_context)(context)
+
+
+def same(describe: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """Compare what a function returns in all processes; raise in all where something differs."""
+
+    @functools.wraps(describe)
+    def call(*args: Arguments.args, **options: Arguments.kwargs) -> Answer:
+        description, (_, size) = describe(*args, **options), place()
+        descriptions: list[Any] = [description] * size
+        if size > 1:
             distributed.all_gather_object(descriptions, description)
         for rank, other in enumerate(descriptions):
             if named := differences(descriptions[0], other):
                 raise ValueError(
                     f"the processes train different runs: in process 0 {named} in process {rank}"
                 )
+        return description
 
-    def own_masks(
-        self, device: torch.device, seed: int, *path: int
-    ) -> contextlib.AbstractContextManager[object]:
-        """Seed torch's global generators so that dropout masks differ between processes."""
-        if self.size == 1:
-            return contextlib.nullcontext()
-        return seeded(derive_seed(seed, *path, self.rank), device)
+    return call
 
 
-def current() -> Processes:
-    """Return the process group of this process."""
-    if not distributed.is_available() or not distributed.is_initialized():
-        return Processes()
-    return Processes(distributed.get_rank(), distributed.get_world_size())
+def joint(network: nn.Module) -> nn.Module:
+    """Return a module that runs the network, and adds up its gradients over the processes."""
+    if place()[1] == 1:
+        return network
+    module: Any = DistributedDataParallel(network)
+    module.own = SimpleNamespace(share=1.0)
+    module.register_comm_hook(module.own, lambda own, bucket: _add(bucket.buffer(), own.share))
+    return module  # type: ignore[no-any-return]
+
+
+def _add(gradient: Tensor, share: float) -> torch.futures.Future[Tensor]:
+    """Add up gradients of the mean loss of each process, by its share of the samples."""
+    work = distributed.all_reduce(gradient.mul_(share), async_op=True)
+    return work.get_future().then(lambda future: future.value()[0])  # type: ignore[no-any-return]
+
+
+def shared(step: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Let each process do a training step with its own samples of the batch.
+
+    A batch of fewer samples than processes is run by all, and counted by the first.
+    """
+
+    @functools.wraps(step)
+    def call(training: Any, spikes: Tensor, labels: Tensor, metrics: Any) -> Answer:
+        rank, size = place()
+        if size == 1:
+            return step(training, spikes, labels, metrics)
+        few = len(labels) < size
+        mine = slice(None) if few else slice(rank, None, size)
+        own, before = labels[mine], dict(metrics.sums)
+        training.model.own.share = 1 / size if few else len(own) / len(labels)
+        epoch = len(training.history) + 1
+        seed = derive_seed(training.config.seed, epoch, 4, metrics.batches, rank)
+        # Dropout masks differ between the processes.
+        with explained(), seeded(seed, spikes.device):
+            answer = step(training, spikes[:, mine], own, metrics)
+        if few and rank:
+            metrics.sums = {name: before.get(name, 0.0) for name in metrics.sums}
+        return answer
+
+    return call
+
+
+def summed(epoch: Callable[..., Any]) -> Callable[..., Any]:
+    """Add up the metrics of an epoch over the processes.
+
+    Each has normalised its own samples: the statistics of the first count.
+    """
+
+    @functools.wraps(epoch)
+    def call(training: Any, *args: Any) -> Any:
+        metrics = epoch(training, *args)
+        if place()[1] > 1:
+            with explained(), torch.no_grad():
+                sums = torch.tensor([*metrics.sums.values()], dtype=torch.float64)
+                sums = sums.to(training.feed.device)
+                distributed.all_reduce(sums)
+                metrics.sums = dict(zip(metrics.sums, sums.tolist(), strict=True))
+                average = training.average.weights.values() if training.average else ()
+                for tensor in (*training.network.buffers(), *average):
+                    distributed.broadcast(tensor, 0)
+        return metrics
+
+    return call
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[Processes]:
+def joined() -> Iterator[None]:
     """Join the processes that ``torchrun`` has started, if any.
 
     Raises
@@ -147,7 +207,7 @@ def joined() -> Iterator[Processes]:
         minute.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1" or distributed.is_initialized():
-        yield current()
+        yield
         return
     try:
         rank, size, local_rank = (int(os.environ[name]) for name in VARIABLES)
@@ -166,23 +226,7 @@ def joined() -> Iterator[Processes]:
             f"{PATIENCE.seconds} s ({type(error).__name__}: {' '.join(str(error).split())[:200]}). "
             "Start them by torchrun, or unset WORLD_SIZE"
         ) from error
-    yield current()
+    yield
     # Not after an error, whose traceback holds the wrapped network: torch may hang if the network
     # outlives the group.
     distributed.destroy_process_group()
-
-
-@contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Explain a communication error: another process has ended."""
-    try:
-        yield
-    except RuntimeError as error:
-        text = " ".join(str(error).split())
-        words = ("gloo", "nccl", "connection", "timed out", "peer")
-        if current().size == 1 or not any(word in text.lower() for word in words):
-            raise
-        raise ConnectionError(
-            "another process of this training has ended: resume the run from its last checkpoint, "
-            f"if it has one ({text[:200]})"
-        ) from error

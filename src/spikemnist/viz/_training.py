@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
     from spikemnist._evaluation import Evaluation
-    from spikemnist.training.history import History
+    from spikemnist.training.metrics import History
     from spikemnist.viz._samples import Array
 
 _MOST_CLASSES_WITH_COUNTS = 30
@@ -57,7 +57,7 @@ def training_curves(
     Examples
     --------
     >>> from spikemnist import viz
-    >>> from spikemnist.training.history import EpochMetrics, History
+    >>> from spikemnist.training.metrics import EpochMetrics, History
     >>> first = EpochMetrics(1, 0.50, 0.80, 0.40, 0.88, 1e-3, 40.0)
     >>> second = EpochMetrics(2, 0.30, 0.90, 0.35, 0.91, 1e-3, 42.0)
     >>> figure = viz.training_curves(History([first, second], best_epoch=2))

@@ -1,16 +1,27 @@
-"""Optimisers by name."""
+"""Optimisers, learning-rate schedules and a moving average of the weights.
+
+Schedules are pure functions of the progress of the training, so a resumed run has nothing to
+restore of them.
+"""
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import snntorch
 import torch
 from torch import Tensor, nn
 
+from spikemnist._signatures import takes
 from spikemnist._tensor_files import check_tensors
-from spikemnist._tensors import not_finite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 
@@ -113,7 +124,7 @@ def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     Raises
     ------
     ValueError
-        If a tensor does not fit its parameter, or holds NaN or infinity.
+        If a tensor does not fit its parameter.
     """
     if type(optimizer) in OPTIMIZERS.values():
         groups = optimizer.state_dict()["param_groups"]
@@ -125,11 +136,136 @@ def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
             if "exp_avg" in names:
                 expected["step"] = torch.zeros(())
             check_tensors(entry, expected)
-            if bad := not_finite(entry):
-                raise ValueError(f"{bad} of the optimiser holds NaN or infinity")
             fitted[index] = {
                 name: torch.empty_like(expected[name]).copy_(tensor)
                 for name, tensor in entry.items()
             }
         state = {"state": fitted, "param_groups": groups}
     optimizer.load_state_dict(state)
+
+
+Schedule = Callable[[float], float]
+
+
+def constant(progress: float) -> float:
+    """Return 1."""
+    return 1.0
+
+
+def cosine(progress: float) -> float:
+    r"""Decay to zero along a cosine: :math:`(1 + \cos \pi p) / 2`.
+
+    Loshchilov, Hutter, *SGDR: stochastic gradient descent with warm restarts*, ICLR 2017.
+
+    Examples
+    --------
+    >>> cosine(0.0), cosine(0.5), cosine(1.0)
+    (1.0, 0.5, 0.0)
+    """
+    return round((1 + math.cos(math.pi * progress)) / 2, 15)
+
+
+def one_cycle(progress: float) -> float:
+    """Rise from 1/25 to 1 in the first 30 %, then decay to zero, both along a cosine.
+
+    Smith, Topin, *Super-convergence*, arXiv:1708.07120, 2017.
+
+    Examples
+    --------
+    >>> [round(one_cycle(p), 2) for p in (0.0, 0.3, 1.0)]
+    [0.04, 1.0, 0.0]
+    """
+    warm_up, start = 0.3, 1 / 25
+    if progress < warm_up:
+        return 1 - (1 - start) * cosine(progress / warm_up)
+    return cosine((progress - warm_up) / (1 - warm_up))
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": constant,
+    "cosine": cosine,
+    "one_cycle": one_cycle,
+}
+
+
+def get_schedule(schedule: str | Schedule) -> Schedule:
+    """Return the schedule of this name; a function is returned unchanged.
+
+    Parameters
+    ----------
+    schedule : str or callable
+        ``"constant"``, ``"cosine"``, ``"one_cycle"``, or a function from progress in [0, 1] to
+        the factor on the learning rate.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the object is no such function.
+    """
+    if not isinstance(schedule, str) and takes(schedule, 1):
+        return schedule
+    if schedule not in SCHEDULES:
+        raise ValueError(
+            f"schedule must be one of {', '.join(SCHEDULES)}, or a function of the progress in "
+            "[0, 1] that returns a factor on the learning rate, such as "
+            f"lambda progress: 1 - progress; got {schedule!r}"
+        )
+    return SCHEDULES[schedule]
+
+
+@dataclass
+class MovingAverage:
+    r"""Moving average of a model's state dict.
+
+    .. math::
+        \bar w_t = d_t \bar w_{t-1} + (1 - d_t) w_t, \qquad d_t = \min(d, \frac{1 + t}{10 + t})
+
+    after step t. The random initial weights soon lose their influence, even in a short run.
+
+    Polyak, Juditsky, *Acceleration of stochastic approximation by averaging*, SIAM Journal on
+    Control and Optimization 30, 1992.
+
+    Attributes
+    ----------
+    decay : float
+        :math:`d`, in [0, 1).
+    weights : dict
+        Averages of floating tensors; integer ones hold the latest values of the model.
+    steps : int
+        Number of steps in the average.
+    """
+
+    decay: float
+    weights: dict[str, Tensor]
+    steps: int = 0
+
+    def update(self, model: nn.Module) -> None:
+        """Add the weights after a step to the average."""
+        self.steps += 1
+        share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, latest in model.state_dict().items():
+            if latest.is_floating_point():
+                # A resumed average comes from a file, and so from the CPU.
+                self.weights[name] = self.weights[name].to(latest.device).lerp_(latest, share)
+            else:
+                self.weights[name] = latest.clone()
+
+
+@contextmanager
+def loaded(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Load weights into a model within the context; then restore state, modes and gradients.
+
+    No copy of the model would do: that of a pruned one, or of neurons that keep a graph, fails.
+    """
+    latest = copy.deepcopy(model.state_dict())
+    modes = [(module, module.training) for module in model.modules()]
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    model.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        model.load_state_dict(latest)
+        for module, training in modes:
+            module.training = training
+        for parameter, gradient in gradients:
+            parameter.grad = gradient

@@ -1,0 +1,335 @@
+"""The training loop: epochs of steps, each of encode, forward, loss, backward, clip, step, metrics.
+
+Shapes: ``T`` timesteps, ``B`` samples of a batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from spikemnist._interrupt import between, interrupted, interruptible
+from spikemnist._progress import note, progress_bar, write_line
+from spikemnist._run_folder import CHECKPOINT, METRICS, MODEL, find_folder, open_folder
+from spikemnist._seeds import derive_seed, seeded
+from spikemnist.models.classifier import check_classifier
+from spikemnist.training.backpropagation import (
+    backpropagate,
+    backpropagate_truncated,
+    gradient_norm,
+)
+from spikemnist.training.callbacks import csv_logger
+from spikemnist.training.checkpoint import has_checkpoint, restore, save_checkpoint
+from spikemnist.training.config import TrainConfig
+from spikemnist.training.evaluation import evaluate_feed
+from spikemnist.training.memory import kept_memory
+from spikemnist.training.metrics import (
+    EpochMetrics,
+    RunningMetrics,
+    TrainingWarning,
+    batch_counts,
+    check_finite,
+    check_weights,
+    of_validation,
+)
+from spikemnist.training.processes import (
+    entered_first,
+    first,
+    is_first,
+    is_joint,
+    shared,
+    summed,
+)
+from spikemnist.training.state import check_settings, describe_run, prepare
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+    from tqdm import tqdm
+
+    from spikemnist._evaluation import Evaluation
+    from spikemnist.models import Classifier
+    from spikemnist.training.callbacks import Callback
+    from spikemnist.training.feed import Data
+    from spikemnist.training.metrics import History
+    from spikemnist.training.state import Training
+
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
+"""A bar that fits 80 columns."""
+
+
+def fit(
+    classifier: Classifier,
+    train: Data,
+    config: TrainConfig | None = None,
+    *,
+    validation: Data | float | None = None,
+    run: str | os.PathLike[str] | None = None,
+    resume: bool | Literal["auto"] = False,
+    callbacks: Sequence[Callback] = (),
+    device: str | torch.device = "auto",
+    progress: bool = True,
+) -> History:
+    r"""Train a classifier by backpropagation through time with surrogate gradients.
+
+    The same classifier, data, settings and seed give the same weights on the same machine with the
+    same number of threads. The engine's kernels give the same bits for any number of threads; the
+    convolutions, matrix products and batch normalisations that torch computes need not. A run that
+    was killed and resumed gives the same weights as an uninterrupted one.
+
+    In a process group of `torch.distributed`, call it in each process with the same arguments. Each
+    process runs its share of every batch; the first one validates, and writes the files.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Network and encoder. The network is trained in place and stays on the device.
+    train : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
+        A dataset of `spikemnist.data`, a pair of tensors (images, labels), or any iterable of such
+        batches that can be read once per epoch, such as a DataLoader.
+    config : TrainConfig, default TrainConfig()
+        Settings of the run, such as epochs and learning rate.
+    validation : ImageDataset, EventDataset, tuple, iterable or float, default None
+        Data that select the best epoch, or the share of ``train`` to hold out for this purpose. The
+        network then ends with the weights of the epoch with the lowest validation loss. Never pass
+        the test set.
+    run : str or os.PathLike, default None
+        Folder of the run, which must not hold one yet. It gets ``config.json``, the `Recipe` with a
+        digest of the data; after each epoch ``metrics.csv`` and ``checkpoint.pt``, the
+        whole state of the run; and at the end ``model.safetensors``, which `spikemnist.load` reads.
+    resume : bool or "auto", default False
+        Whether to continue the run in ``run`` instead of training from the present weights;
+        ``"auto"`` begins a run where there is none. Classifier, data and settings must be the same.
+        With the schedule ``"constant"``, a run can be continued for more epochs than before.
+    callbacks : sequence of callable, default ()
+        Functions called as ``callback(history, classifier)`` after each epoch. One that returns
+        True ends the run. A resumed run calls them once more for its last finished epoch, as it may
+        have been killed before they ran.
+    device : str or torch.device, default "auto"
+        Device to train on: see `select_device`.
+    progress : bool, default True
+        Whether to write a line for each epoch on standard error, and to show a bar if that is a
+        terminal.
+
+    Returns
+    -------
+    History
+        Ctrl-C ends the run after the current batch and sets ``history.interrupted``. The checkpoint
+        holds the last finished epoch. A second Ctrl-C ends the batch as well.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If classifier, data or settings cannot be used, if a run is resumed with other ones, or if
+        one of its files is damaged.
+    FileExistsError
+        If ``run`` holds a run and ``resume`` is False, or if another process trains in it.
+    FileNotFoundError
+        If ``resume`` is True and ``run`` holds no run.
+    FloatingPointError
+        If the loss, the gradient or a weight becomes NaN or infinite. The last checkpoint stays;
+        a run that fails in its first epoch leaves no files.
+
+    Warns
+    -----
+    TrainingWarning
+        If a layer did not fire in a whole epoch, or fired at nearly every timestep: `diagnose` says
+        why; if a layer cannot fire at ``initial_rate``; at the end, if the validation accuracy is
+        far below the training accuracy.
+
+    Notes
+    -----
+    E. Neftci, H. Mostafa, F. Zenke, *Surrogate gradient learning in spiking neural networks*, IEEE
+    Signal Processing Magazine, 2019.
+
+    Examples
+    --------
+    >>> from spikemnist import Classifier, LatencyEncoder, LeakyMLP, load_digits
+    >>> train, test = load_digits()
+    >>> classifier = Classifier(LeakyMLP(hidden=50), LatencyEncoder(num_steps=8))
+    >>> history = fit(classifier, train[:2000], TrainConfig(epochs=2))
+    >>> len(history), history.epochs[-1].accuracy > 0.7
+    (2, True)
+    """
+    check_classifier(classifier, "fit")
+    config = TrainConfig() if config is None else config
+    check_settings(config, train, validation, callbacks)
+    folder, resume = first(find_folder)(run, resume=resume)
+    described = folder is not None or is_joint()
+    description = describe_run(classifier, train, validation, config) if described else {}
+    fresh = not (resume and has_checkpoint(folder))
+    training = prepare(classifier, train, validation, config, device, fresh=fresh)
+    opened = open_folder(folder, description, resume=resume)
+    with interruptible(), kept_memory(), entered_first(opened):
+        if folder is not None and not fresh:
+            restore(training, folder)
+        else:
+            if resume:
+                note(f"no {CHECKPOINT} in {folder}: starting at the first epoch", progress=progress)
+            save_checkpoint(training, folder)  # or a run killed in its first epoch could not resume
+        _run_epochs(training, callbacks, folder, progress=progress)
+        training.load_best()
+        training.history.interrupted |= interrupted()
+    if folder is not None and is_first() and not training.history.interrupted:
+        classifier.save(folder / MODEL)
+    return training.history
+
+
+def _run_epochs(
+    training: Training, callbacks: Sequence[Callback], folder: Path | None, *, progress: bool
+) -> None:
+    """Train until the last epoch, an early stop, or Ctrl-C."""
+    history, epochs = training.history, training.config.epochs
+    if folder is not None and is_first():
+        callbacks = [csv_logger(folder / METRICS), *callbacks]
+    try:
+        with progress_bar(
+            progress=progress and is_first(),
+            total=training.feed.num_batches,
+            bar_format=BAR,
+            desc=f"epoch {min(len(history) + 1, epochs)}/{epochs}",
+            dynamic_ncols=True,
+            leave=False,
+        ) as bar:
+            # A resumed run may have been killed before its callbacks.
+            stop = len(history) > 0 and _call(callbacks, training)
+            while not (stop or training.finished):
+                start = time.perf_counter()
+                metrics = train_epoch(training, bar)
+                _end_epoch(training, metrics, time.perf_counter() - start)
+                write_line(bar, history.line(epochs), progress=progress and is_first())
+                save_checkpoint(training, folder)
+                stop = _call(callbacks, training)
+            history.stopped_early |= stop
+    except KeyboardInterrupt:
+        history.interrupted = True
+
+
+@summed
+def train_epoch(training: Training, bar: tqdm[Any]) -> RunningMetrics:
+    """Train for one epoch; return its metrics."""
+    epoch, seed, metrics = len(training.history) + 1, training.config.seed, RunningMetrics()
+    training.network.train()
+    bar.set_postfix_str("", refresh=False)
+    bar.reset()
+    bar.set_description_str(f"epoch {epoch}/{training.config.epochs}", refresh=False)
+    changes = torch.Generator().manual_seed(derive_seed(seed, epoch, 3))
+    with seeded(derive_seed(seed, epoch), training.feed.device) as generator:
+        batches = training.feed.batches(seed=derive_seed(seed, epoch, 1))
+        for images, labels in between(batches):
+            training.set_lr(epoch, metrics.batches)
+            if training.augment is not None:
+                images = training.augment(images, generator=changes)
+            # No variable holds the spikes: it would keep them while the next batch is encoded.
+            encode = training.classifier.encode
+            train_step(training, encode(images, generator=generator), labels, metrics)
+            means = f"loss {metrics.mean('loss'):.4f}, accuracy {metrics.mean('correct'):.2%}"
+            bar.set_postfix_str(means, refresh=False)
+            bar.update()
+    return metrics
+
+
+@shared
+def train_step(
+    training: Training, spikes: Tensor, labels: Tensor, metrics: RunningMetrics
+) -> tuple[float, float]:
+    """Change the weights by the spikes ``[T, B, ...]`` and the labels ``[B]`` of a batch.
+
+    Return the loss, and the norm of the gradient before clipping.
+    """
+    config, epoch, batch = training.config, len(training.history) + 1, metrics.batches + 1
+    training.optimizer.zero_grad(set_to_none=True)
+    if config.truncate is None:
+        record, loss = backpropagate(training.model, spikes, labels, training.loss)
+    else:
+        record, loss = backpropagate_truncated(
+            training.model, spikes, labels, training.loss, truncate=config.truncate
+        )
+    norm = gradient_norm(training.network, clip=config.clip_norm)
+
+    # Read together, because a read waits for the GPU; the counts are ready by then.
+    exact = torch.promote_types(loss.dtype, torch.float32)
+    value, length = torch.stack([loss.to(exact).view(()), norm.to(exact)]).tolist()
+    counts = batch_counts(record, labels).tolist()
+    # The loss may hide NaN: a membrane of NaN never fires, so after a hidden layer NaN shows in the
+    # gradient only, which must not reach the weights.
+    check_finite(
+        {"loss": value, "gradient": length},
+        training.network,
+        training.lr if epoch > 1 or batch > 1 else None,
+        f"in epoch {epoch}, batch {batch}",
+        spikes,
+    )
+    training.optimizer.step()
+    if training.average is not None:
+        training.average.update(training.network)
+    metrics.add(record, len(labels), value, counts)
+    return value, length
+
+
+def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float) -> None:
+    """Validate, add a row to the history, and warn of what `diagnose` explains."""
+    history, config, epoch = training.history, training.config, len(training.history) + 1
+    if not metrics.batches:
+        raise ValueError(
+            f"the training data gave no batch in epoch {epoch}: pass a dataset, tensors, or an "
+            "iterable that can be read once per epoch, such as a DataLoader"
+        )
+    check_weights(training.network, epoch=epoch, lr=training.lr)
+    evaluation = _validate(training, epoch)
+    lowest = min(history.column("validation_loss"), default=float("inf"))
+    history.seconds.append(seconds)
+    row = EpochMetrics(
+        epoch=epoch,
+        loss=metrics.mean("loss"),
+        accuracy=metrics.mean("correct"),
+        validation_loss=evaluation.loss if evaluation else None,
+        validation_accuracy=evaluation.accuracy if evaluation else None,
+        lr=training.lr,
+        spikes_per_sample=metrics.spikes_per_sample,
+    )
+    history.epochs.append(row)
+    if evaluation is not None and evaluation.loss < lowest:
+        history.best_epoch = epoch
+        with training.averaged():
+            training.best = copy.deepcopy(training.network.state_dict())
+    elif config.patience is not None and epoch - (history.best_epoch or 0) >= config.patience:
+        history.stopped_early = True
+    findings = [*metrics.findings()]
+    if evaluation is not None and training.finished:
+        shares = row.accuracy, evaluation.accuracy
+        findings += of_validation(*shares, evaluation.samples, metrics.classes)
+    for finding in findings if is_first() else ():
+        warnings.warn(finding, TrainingWarning, stacklevel=4)  # the caller of `fit`
+
+
+@first
+def _validate(training: Training, epoch: int) -> Evaluation | None:
+    """Evaluate on the validation data, if there are any."""
+    if training.validation is None:
+        return None
+    with training.averaged():
+        evaluation = evaluate_feed(
+            training.classifier,
+            training.validation,
+            seed=derive_seed(training.config.seed, epoch, 2),
+            loss=training.loss,
+        )
+    value = {"validation loss": evaluation.loss}
+    check_finite(value, training.network, training.lr, f"after epoch {epoch}")
+    return evaluation
+
+
+def _call(callbacks: Sequence[Callback], training: Training) -> bool:
+    """Call each callback; return whether one of the first process ends the run."""
+    with training.averaged():
+        results = [callback(training.history, training.classifier) for callback in callbacks]
+    return first(any)(isinstance(result, bool | np.bool_) and bool(result) for result in results)

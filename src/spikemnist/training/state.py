@@ -1,0 +1,158 @@
+"""The state of a training, on which the loop works, and how it begins."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spikemnist._signatures import takes
+from spikemnist.data import EventDataset
+from spikemnist.data.augmentation import get_augmentation
+from spikemnist.training.config import TrainConfig
+from spikemnist.training.devices import parameter_dtype, select_device
+from spikemnist.training.feed import describe_data, hold_out, make_feed, sample_shape
+from spikemnist.training.initialisation import start_from_data
+from spikemnist.training.losses import make_loss
+from spikemnist.training.metrics import History
+from spikemnist.training.optim import MovingAverage, get_schedule, loaded, make_optimizer
+from spikemnist.training.processes import joint, same
+from spikemnist.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from spikemnist.data import Augmentation
+    from spikemnist.models import Classifier
+    from spikemnist.training.feed import Data, Feed
+    from spikemnist.training.losses import Loss
+
+    Weights = dict[str, Tensor]
+
+
+@dataclass
+class Training:
+    """The state of a training: what `fit` works on from batch to batch.
+
+    ``model`` runs the network, in several processes through torch's `DistributedDataParallel`.
+    """
+
+    classifier: Classifier
+    model: nn.Module
+    feed: Feed
+    validation: Feed | None
+    optimizer: torch.optim.Optimizer
+    config: TrainConfig
+    loss: Loss
+    augment: Augmentation | None
+    average: MovingAverage | None
+    history: History
+    best: Weights | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, whose weights are trained."""
+        return self.classifier.network
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last batch."""
+        lr: float = self.optimizer.param_groups[0]["lr"]
+        return lr
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left."""
+        return len(self.history) >= self.config.epochs or self.history.stopped_early
+
+    def set_lr(self, epoch: int, batch: int) -> None:
+        """Set the learning rate of a batch by the schedule."""
+        batches = self.feed.num_batches
+        progress = (epoch - 1 + (batch / batches if batches else 0.0)) / self.config.epochs
+        # A schedule may return a NumPy number or a tensor, but a checkpoint holds plain numbers.
+        factor = float(get_schedule(self.config.schedule)(progress))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * factor
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Load the average of the weights into the network within the context, if there is one."""
+        if self.average is None:
+            return contextlib.nullcontext()
+        return loaded(self.network, self.average.weights)
+
+    def load_best(self) -> None:
+        """Load the weights of the best epoch into the network, or else the average, if any."""
+        if self.best is not None:
+            self.network.load_state_dict(self.best)
+        elif self.average is not None:
+            self.network.load_state_dict(self.average.weights)
+
+
+def check_settings(
+    config: TrainConfig, train: Data, validation: Data | float | None, callbacks: object
+) -> None:
+    """Refuse settings that do not fit the data, and callbacks that would fail after an epoch."""
+    if not isinstance(config, TrainConfig):
+        raise TypeError(
+            "the settings of fit are a TrainConfig, as in fit(classifier, train, "
+            f"TrainConfig(epochs=5)); got {type(config).__name__}"
+        )
+    if not isinstance(callbacks, (list, tuple)) or not all(takes(one, 2) for one in callbacks):
+        raise TypeError(
+            "callbacks must be a list of functions of history and classifier, each called after "
+            f"an epoch, such as [csv_logger('metrics.csv')]; got {callbacks!r}"
+        )
+    if config.patience is not None and validation is None:
+        raise ValueError("patience needs validation data: pass validation=0.1, for example")
+    get_schedule(config.schedule)
+    if get_augmentation(config.augment) is not None and isinstance(train, EventDataset):
+        raise ValueError(
+            "augment needs images, but train has recordings of an event camera; change them with "
+            "train.transformed(), for example by spikemnist.data.DropEvents"
+        )
+
+
+@same
+def describe_run(
+    classifier: Classifier, train: Data, validation: Data | float | None, config: TrainConfig
+) -> dict[str, Any]:
+    """Return the description of a run: its recipe, and its data."""
+    recipe = Recipe.of(classifier, config, sample_shape(train))
+    return recipe.to_json() | {"data": describe_data(train, validation)}
+
+
+def prepare(
+    classifier: Classifier,
+    train: Data,
+    validation: Data | float | None,
+    config: TrainConfig,
+    device: str | torch.device,
+    *,
+    fresh: bool,
+) -> Training:
+    """Return the state before the first epoch; a fresh one has its weights scaled, if asked for."""
+    target = select_device(device, dtype=parameter_dtype(classifier))
+    loss = make_loss(config.loss, config.label_smoothing, config.spike_penalty)
+    train, validation = hold_out(train, validation, config.seed)
+    network = classifier.to(target).network
+    feed = make_feed(train, config.batch_size, target, "train")
+    if fresh:
+        start_from_data(classifier, feed, config, target)
+    return Training(
+        classifier=classifier,
+        model=joint(network),  # before the average: it starts from the weights of process 0
+        feed=feed,
+        validation=None
+        if validation is None
+        else make_feed(validation, config.batch_size, target, "validation"),
+        optimizer=make_optimizer(config.optimizer, network, config.lr, config.weight_decay),
+        config=config,
+        loss=loss,
+        augment=get_augmentation(config.augment),
+        average=None
+        if config.ema is None
+        else MovingAverage(config.ema, copy.deepcopy(network.state_dict())),
+        history=History(device=str(target)),
+    )
