@@ -505,6 +505,8 @@ def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Ten
     >>> get_surrogate(snntorch.surrogate.fast_sigmoid(slope=10))
     FastSigmoid(slope=10.0)
     """
+    if isinstance(spike_grad, Surrogate):
+        return spike_grad
     if isinstance(spike_grad, str):
         if spike_grad not in SURROGATES:
             raise ValueError(
