@@ -14,7 +14,7 @@ import snntorch
 import torch
 from torch import nn
 
-from spikemnist import Classifier, TrainConfig, accelerate, evaluate, fit, viz
+from spikemnist import Classifier, TrainConfig, accelerate, evaluate, fit, load, viz
 from spikemnist.data import ImageDataset
 from spikemnist.energy import measure_energy
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
@@ -384,7 +384,7 @@ def test_training_evaluation_robustness_and_pictures() -> None:
         assert not x.requires_grad, name
 
 
-def test_energy_files_and_exports_refuse_stepping(tmp_path: Any) -> None:
+def test_energy_and_exports_refuse_stepping(tmp_path: Any) -> None:
     classifier = Classifier(accelerate(OnImages()), "latency")
     with pytest.raises(TypeError, match=r"the layers cannot be read: OnImages has a forward of"):
         measure_energy(classifier, DATA)
@@ -393,9 +393,12 @@ def test_energy_files_and_exports_refuse_stepping(tmp_path: Any) -> None:
             TypeError, match=r"the layers cannot be read: OnImages has a forward of"
         ):
             export(classifier, tmp_path / "network")
-    with pytest.raises(TypeError, match=r"a file holds .*; got SpikingNetwork"):
-        classifier.save(tmp_path / "network")
     assert not list(tmp_path.iterdir())
+    file = classifier.save(tmp_path / "network")
+    with pytest.raises(ValueError, match=r"network holds the weights of .*OnImages, but no"):
+        load(file)
+    again = Classifier(accelerate(OnImages()), "latency").load_weights(file)
+    assert torch.equal(again(DATA.images[:2]).scores, classifier(DATA.images[:2]).scores)
 
 
 def test_warning_of_stepping() -> None:

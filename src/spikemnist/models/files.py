@@ -20,6 +20,7 @@ from spikemnist._tensor_files import Format, check_tensors, described
 from spikemnist.encoding import available_encoders, get_encoder
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP, numbers_of
+from spikemnist.models.network import SpikingNetwork
 from spikemnist.ops.surrogate import MissingSurrogate
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
             config = network.config
             return {"name": name, **plain(config | {"spike_grad": _surrogate(config)})}
     modules = {path or "network": _describe_module(m) for path, m in network.named_modules()}
-    return {"name": plain(type(network)), "modules": modules}
+    own = network.network if type(network) is SpikingNetwork else network
+    return {"name": plain(type(own)), "modules": modules}
 
 
 def build_network(description: Mapping[str, Any]) -> LeakyMLP | LeakyConvNet:
