@@ -180,8 +180,11 @@ def _members(file: Path) -> list[str]:
     """Return the arrays in an npz file; none in any other file."""
     if not zipfile.is_zipfile(file):
         return []
-    with zipfile.ZipFile(file) as archive:
-        return [name for name in archive.namelist() if name.endswith(".npy")]
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return [name for name in archive.namelist() if name.endswith(".npy")]
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"{file} is damaged: {error}. Put a good copy in its place") from error
 
 
 def _read_files(files: Mapping[str, Path], place: Path) -> tuple[Splits, tuple[str, ...]]:
@@ -213,11 +216,12 @@ def _read_files(files: Mapping[str, Path], place: Path) -> tuple[Splits, tuple[s
 def _read_npz(file: Path) -> Arrays:
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            # NumPy returns other contents than arrays as bytes, which have no such index.
+            return {name: arrays[name][...] for name in arrays.files}
     except Exception as error:  # NumPy and zipfile raise nearly anything for other content
         raise ValueError(
-            f"{file} is damaged, too large, or no file of plain arrays: {error}. Write it with "
-            "numpy.savez, from arrays of numbers"
+            f"{file} is damaged, too large, or no file of plain arrays: {str(error)[:200]}. Write "
+            "it with numpy.savez, from arrays of numbers"
         ) from error
 
 
