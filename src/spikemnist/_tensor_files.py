@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import safetensors.torch
+import torch
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
@@ -64,7 +65,11 @@ def write(
     OSError
         If the file cannot be written.
     """
-    dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Copies, as networks of a user's own may use one tensor in two places.
+    dense = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
     if bad := not_finite(dense):
         raise ValueError(f"{bad} holds NaN or infinity, so {path} was not written")
     entries = {DIGEST: UNKNOWN, "format": kind.name, "version": __version__, **metadata}
