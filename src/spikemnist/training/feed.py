@@ -152,7 +152,7 @@ def _digest(data: Data) -> str:
     """Return a digest of samples and labels; of an iterable, the name of its class."""
     data = as_dataset(data)
     if not isinstance(data, Dataset):
-        return str(plain(data))
+        return str(plain(type(data)))
     digest = hashlib.sha256()
     for tensor in (data.labels, data.images) if isinstance(data, ImageDataset) else (data.labels,):
         digest.update(f"{list(tensor.shape)} {tensor.dtype}".encode())
