@@ -99,10 +99,10 @@ def open_folder(
     with locked(folder):
         if resume:
             earlier = read_config(folder, "data")
-            settings, former = description.get("config", {}), earlier.get("config", {})
-            longer = settings.get("schedule") == "constant" and settings["epochs"]
-            if longer and longer > former.get("epochs", longer):
-                earlier["config"] = {**former, "epochs": longer}
+            settings, former = description.get("config", {}), earlier.get("config")
+            if settings.get("schedule") == "constant" and isinstance(former, dict):
+                epochs = settings["epochs"]
+                earlier["config"] = {**former, "epochs": max(epochs, former.get("epochs", epochs))}
             check_resumed(earlier, description, folder, FREE)
             write_atomically(config, lambda new: claim(new, **earlier))
         try:
