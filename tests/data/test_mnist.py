@@ -181,6 +181,8 @@ def test_every_place_and_layout(tmp_path, monkeypatch, cache, name, layout, way)
     assert encode(train.images) == small_set()[IMAGES]
     assert encode(test.labels.to(torch.uint8)) == small_set()[TEST_LABELS]
     assert (train.labels.dtype, len(train.classes)) == (torch.int64, 10)
+    assert LOADERS[name].__name__ == f"load_{train[:3].name}"  # by which it is loaded again
+    assert test.root == (str(base) if way == "root" else "")
 
 
 def test_home_folder(tmp_path, monkeypatch):

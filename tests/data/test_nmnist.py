@@ -38,6 +38,7 @@ def all_events(data: EventDataset) -> list[list[tuple]]:
 def test_folders(root: Path) -> None:
     train, test = load_nmnist(root)
     assert (len(train), len(test)) == (40, 20)
+    assert (train[:3].name, test.root) == ("nmnist", str(root))
     assert train.labels.tolist() == [i % 10 for i in range(40)]  # in the order of the ids
     assert (train[33][0] == random_events(53, seed=33)).all()
     assert (test[5][0] == random_events(25, seed=12)).all()
