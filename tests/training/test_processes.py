@@ -179,10 +179,8 @@ def test_other_settings_in_another_process_are_named(tmp_path: Path) -> None:
     assert together(tmp_path, 2, lr_of_rank=0.5) == [1, 1]
     for rank in range(2):
         message = (tmp_path / f"error-{rank}").read_text(encoding="utf-8")
-        assert (
-            "the processes train different runs: in process 0 config.lr was 0.005, is 0.5"
-            in message
-        )
+        expected = "the processes train different runs: in process 0 config.lr was 0.005, is 0.5"
+        assert expected in message
 
 
 @pytest.mark.parametrize(
