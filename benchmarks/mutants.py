@@ -131,10 +131,11 @@ def room_of(file: Path) -> str:
 
 def tests_of(room: str) -> list[str]:
     """Return the tests of a room, its docstrings and the laws that it obeys among them."""
+    laws = ["tests/laws"] if room in ("ops", "engine", "gpu", "models") else []
+    laws += ["tests/files"] if room in ("", "models", "training", "plasticity") else []
     if room:
-        laws = ["tests/laws"] if room in ("ops", "engine", "gpu", "models") else []
         return [f"tests/{room}", f"{PACKAGE}/{room}", *laws]
-    return [f"tests/{path.name}" for path in sorted((ROOT / "tests").glob("test_*.py"))]
+    return [*laws, *(f"tests/{path.name}" for path in sorted((ROOT / "tests").glob("test_*.py")))]
 
 
 def near(file: Path) -> list[str]:

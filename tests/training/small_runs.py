@@ -75,6 +75,7 @@ def fit_with(classifier: Classifier, train: Any, **settings: Any) -> History:
 def run(folder: Path, classifier: Classifier, **changes: Any) -> History:
     """A run with all that has a state: augmentation, random spikes, momentum, averages, a best."""
     settings: dict[str, Any] = {
+        "train": digits(),
         "validation": 0.2,
         "epochs": 4,
         "batch_size": 32,
@@ -89,7 +90,12 @@ def run(folder: Path, classifier: Classifier, **changes: Any) -> History:
         "run": folder,
         **changes,
     }
-    return fit_with(classifier, digits(), **settings)
+    return fit_with(classifier, **settings)
+
+
+def interrupt(*_: object) -> None:
+    """End a run after an epoch, as a callback."""
+    raise KeyboardInterrupt
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -15,8 +15,6 @@ from spikemnist.training import TrainConfig, evaluate, fit
 from tests.event_recordings import MovingBars
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spikemnist.encoding import Encoder
 
 
@@ -67,25 +65,6 @@ def test_random_numbers_of_augmentation() -> None:
         fit(mlp(Watching()), data, TrainConfig(epochs=2, batch_size=160))
     assert seen[0] == seen[1]
     assert seen[0][0] != seen[0][1]
-
-
-def test_a_resumed_run_is_the_undisturbed_run(tmp_path: Path) -> None:
-    data = TRAIN.transformed(DropEvents(0.2))
-    reference, halves = mlp(), mlp()
-    config = TrainConfig(epochs=2, batch_size=32)
-    fit(reference, data, config)
-
-    def stop(history, classifier) -> None:
-        if len(history) == 1:
-            raise KeyboardInterrupt
-
-    assert fit(halves, data, config, run=tmp_path, callbacks=[stop]).interrupted
-    again = mlp()
-    fit(again, data, config, run=tmp_path, resume=True)
-    for a, b in zip(reference.parameters(), again.parameters(), strict=True):
-        assert torch.equal(a, b)
-    with pytest.raises(ValueError, match="train"):
-        fit(mlp(), TRAIN, config, run=tmp_path, resume=True)
 
 
 def test_batches_that_are_none() -> None:

@@ -269,19 +269,6 @@ def test_any_module_with_a_silent_layer():
         fit(Classifier(Wrapped(threshold=[50.0, 0.3]), ENCODER), digits(100), CONFIG)
 
 
-@pytest.mark.filterwarnings("ignore:.*will hold no model")
-def test_any_module_resumes_with_its_learned_neurons(tmp_path):
-    config = TrainConfig(epochs=1, lr=0.1)
-    network = Wrapped(hidden=(5,), learn_beta=True, learn_threshold=True)
-    classifier, before = Classifier(network, ENCODER), repr(network)
-    fit(classifier, digits(20), config, run=tmp_path)
-    assert repr(network) != before
-    fit(classifier, digits(20), config, run=tmp_path, resume=True)
-    other = Classifier(Wrapped(), ENCODER)
-    with pytest.raises(ValueError, match=r"network.inner.network.0.linear was .Linear"):
-        fit(other, digits(20), config, run=tmp_path, resume=True)
-
-
 def test_a_module_that_returns_no_record():
     classifier = Classifier(nn.Sequential(nn.Flatten(2), nn.Linear(784, 10)), ENCODER)
     for work in (fit, evaluate):

@@ -26,7 +26,6 @@ from tests.training.small_runs import (
     fit_with,
     new_classifier,
     new_network,
-    run,
     same,
     weights,
 )
@@ -275,22 +274,6 @@ def test_a_data_loader_gives_the_first_batch_and_every_epoch():
         history = fit_with(classifier, loader, epochs=2, initial_rate=0.1)
         assert history.epochs[0].spikes_per_sample > 1
     assert same(*map(weights, classifiers))
-
-
-def test_a_resumed_run_keeps_its_weights(tmp_path):
-    settings = {"initial_rate": 0.2, "epochs": 2}
-    undisturbed, stopped, resumed = (new_classifier(threshold=10.0) for _ in range(3))
-    run(tmp_path / "a", undisturbed, **settings)
-
-    def stop(history, classifier):
-        raise ConnectionError
-
-    with pytest.raises(ConnectionError):
-        run(tmp_path / "b", stopped, callbacks=[stop], **settings)
-    with pytest.raises(ValueError, match=r"another configuration: initial_rate was 0\.2, is 0\.1"):
-        run(tmp_path / "b", resumed, resume=True, epochs=2, initial_rate=0.1)
-    run(tmp_path / "b", resumed, resume=True, **settings)
-    assert same(weights(resumed), weights(undisturbed))
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan"), "0.1", True])

@@ -1,0 +1,325 @@
+"""What was written comes back: one round trip for each kind of file and description.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.torch
+import snntorch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from snntorch import surrogate
+from torch import nn
+
+import spikemnist
+from spikemnist import Classifier, LeakyConvNet, LeakyMLP, TrainConfig, accelerate, load, ops
+from spikemnist.data.augmentation import AUGMENTATIONS
+from spikemnist.encoding import ENCODERS, LatencyEncoder, get_encoder
+from spikemnist.models import READOUTS
+from spikemnist.plasticity import STDPClassifier
+from spikemnist.training import Recipe, recipes
+from tests.encoding.encoder_cases import latency_encoders, rate_encoders
+from tests.models.stepped_network import same as same_record
+from tests.plasticity import bar_images
+from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS
+from tests.training.small_runs import new_network, run, same, weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from spikemnist.models import Record
+    from spikemnist.plasticity import ConvSTDPClassifier
+
+SPIKES = (torch.rand(6, 3, 1, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.4).float()
+"""Spikes ``[T, B, 1, 6, 6]``."""
+
+SHAPES: list[tuple[type[LeakyMLP] | type[LeakyConvNet], dict[str, Any], tuple[int, ...]]] = [
+    (LeakyMLP, {"in_features": 36, "hidden": (), "out_features": 4}, (4,)),
+    (LeakyMLP, {"in_features": 36, "hidden": (9, 7), "out_features": 4}, (9, 7, 4)),
+    (LeakyConvNet, {"layers": "3C3-P2-7-4", "in_shape": (1, 6, 6)}, (3, 7, 4)),
+    (LeakyConvNet, {"layers": "3C3s2p1-AP2-4", "in_shape": (1, 6, 6)}, (3, 4)),
+]
+"""Kinds of networks, their own options, and neurons or channels of each layer."""
+
+SURROGATES = [*sorted(ops.SURROGATES), ops.SparseFastSigmoid(5.0, -0.5), surrogate.sigmoid(slope=7)]
+SHARES = st.sampled_from([0.0, 0.25])
+
+
+def per_layer(values: st.SearchStrategy[float], widths: tuple[int, ...]) -> st.SearchStrategy[Any]:
+    """Draw one number, or for each layer one number or one of each neuron."""
+    lists = [values | st.lists(values, min_size=width, max_size=width) for width in widths]
+    return values | st.tuples(*lists).map(list)
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> LeakyMLP | LeakyConvNet:
+    """Draw a network with any options, and neurons as training may leave them."""
+    kind, own, widths = draw(st.sampled_from(SHAPES))
+    options = {
+        "beta": per_layer(st.floats(0, 1), widths),
+        "threshold": per_layer(st.floats(0.125, 9), widths),
+        "spike_grad": st.sampled_from(SURROGATES),
+        "reset_mechanism": st.sampled_from(["subtract", "zero", "none"]),
+        "readout": st.sampled_from([*READOUTS]),
+        "backend": st.sampled_from(["auto", "reference", "snntorch"]),
+        **dict.fromkeys(["batch_norm", "learn_beta", "learn_threshold"], st.booleans()),
+        **dict.fromkeys(["dropout", "input_dropout"], SHARES),
+    }
+    network = kind(**own, **draw(st.fixed_dictionaries({}, optional=options)), seed=0)
+    # A start value lies in a range; the optimiser knows of none.
+    for layer in network.layers:
+        for name, values in layer.leaky.named_parameters():
+            values.data.fill_(draw(st.sampled_from([1.25, -0.125, 0.5]), name))
+    network.to(draw(st.sampled_from([torch.float32, torch.float64, torch.bfloat16])))
+    network.layers[-1].leaky.double() if draw(st.booleans(), "mixed dtypes") else None
+    return network
+
+
+@given(
+    networks(),
+    rate_encoders() | latency_encoders() | st.sampled_from([*ENCODERS]).map(get_encoder),
+    st.sampled_from([(), ("a", "b", "größer als", "Ω")]),
+)
+def test_networks(
+    tmp_path_factory: pytest.TempPathFactory, network: Any, encoder: Any, classes: tuple[str, ...]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "new" / "folder" / "größe 1.safetensors"
+    classifier = Classifier(network, encoder, classes)
+    assert classifier.save(path) == path
+    assert safetensors.torch.load_file(path).keys() == network.state_dict().keys()
+    neurons = len(snntorch.SpikingNeuron.instances)
+    loaded = load(path)
+    assert len(snntorch.SpikingNeuron.instances) == neurons
+    assert type(loaded.network) is type(network)
+    assert loaded.network.config == network.config
+    assert (loaded.encoder, loaded.classes) == (encoder, classes)
+    assert same(weights(loaded), weights(classifier))
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+    assert not loaded.training
+    assert loaded.save(path.with_name("again")).read_bytes() == path.read_bytes()
+    expected, record = network.eval()(SPIKES), loaded.network(SPIKES)
+    assert same_record(record, expected)
+    assert record.backend == expected.backend
+
+
+def test_description_of_a_network(tmp_path: Path) -> None:
+    network = LeakyMLP(12, (9,), 2, beta=0.9, dropout=0.25, spike_grad="sigmoid")
+    path = Classifier(network, LatencyEncoder(num_steps=6), "ab").save(tmp_path / "file")
+    with safetensors.safe_open(path, "pt") as file:
+        description = json.loads(file.metadata()["spikemnist"])
+    names = ["sha256", "format", "version", "network", "encoder", "classes"]
+    assert list(description) == names
+    assert description["version"] == spikemnist.__version__
+    assert description["classes"] == ["a", "b"]
+    assert get_encoder(**description["encoder"]) == LatencyEncoder(num_steps=6)
+    spike_grad = {"name": "sigmoid", "slope": 25.0}
+    assert description["network"].pop("spike_grad") == spike_grad
+    options = {"name": "mlp", "in_features": 12, "hidden": [9], "beta": [0.9, 0.9], "dropout": 0.25}
+    assert description["network"].items() > options.items()
+
+
+class Wrapped(nn.Module):
+    """A network of a user's own."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.inner = network
+
+    def forward(self, spikes: Tensor) -> Record:
+        record: Record = self.inner(spikes)
+        return record
+
+
+@dataclass(frozen=True)
+class Code:
+    """An encoder of a user's own, which is not registered."""
+
+    num_steps: int = 4
+
+    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        return images.gt(100).float().expand(self.num_steps, *images.shape)
+
+
+def last_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:
+    return membrane[-1]
+
+
+def of_snntorch(seed: int) -> nn.Module:
+    """Two of its layers share their weights."""
+    torch.manual_seed(seed)
+    shared = nn.Linear(10, 10)
+    layers = [nn.Flatten(), nn.Linear(784, 10), shared, shared]
+    neurons = [snntorch.Leaky(beta=0.9, threshold=0.3) for _ in layers[1:]]
+    stages = [module for pair in zip(layers[1:], neurons, strict=True) for module in pair]
+    return accelerate(nn.Sequential(layers[0], *stages))
+
+
+OWN: dict[str, Callable[[int], Classifier]] = {
+    f"{__name__}.Wrapped": lambda seed: Classifier(Wrapped(new_network(seed)), "latency"),
+    f"{__name__}.Code": lambda seed: Classifier(new_network(seed), Code()),
+    f"{__name__}.last_membrane": lambda seed: Classifier(
+        new_network(seed, readout=last_membrane), "latency"
+    ),
+    "spikemnist.models.network.SpikingNetwork": lambda seed: Classifier(
+        of_snntorch(seed), "latency"
+    ),
+}
+
+
+@pytest.mark.usefixtures("neurons")
+@pytest.mark.parametrize("name", OWN)
+def test_weights_of_what_is_ones_own(name: str, tmp_path: Path) -> None:
+    """The file names what it holds no code of, and how its weights come back."""
+    classifier, images = OWN[name](0), torch.arange(784 * 3).view(3, 28, 28) % 251 / 255
+    path = classifier.save(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=rf"{name}, but no code: build .*load_weights\('{path}'"):
+        load(path)
+    for source in (path, str(tmp_path)):
+        other = OWN[name](1)
+        assert other.load_weights(source) is other
+        assert same_record(other(images), classifier(images))
+
+
+def test_weights_that_do_not_fit(tmp_path: Path) -> None:
+    path = Classifier(new_network(), "latency").save(tmp_path / "model.safetensors")
+    classifiers = [
+        Classifier(new_network(1, hidden=(16, 16)), "latency"),
+        Classifier(new_network(1, hidden=17), "latency"),
+        Classifier(new_network(1).double(), "latency"),
+        Classifier(Wrapped(new_network(1)), "latency"),
+    ]
+    for classifier in classifiers:
+        before = weights(classifier)
+        with pytest.raises(ValueError, match=rf"{path} does not fit the network: .*network\."):
+            classifier.load_weights(path)
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            classifier.load_weights(tmp_path / "nowhere")
+        assert same(weights(classifier), before)
+
+
+@dataclass(frozen=True)
+class Cosine(ops.Surrogate):
+    scale: float = 1.0
+
+    def derivative_(self, x: Tensor) -> Tensor:
+        return x.mul_(self.scale).cos_()
+
+
+def tangent(x: Tensor) -> Tensor:
+    return Cosine()(x)
+
+
+@pytest.mark.parametrize("backend", ["auto", "snntorch"])
+@pytest.mark.parametrize(
+    ("own", "printed"), [(Cosine(2.0), r"Cosine\(scale=2.0\)"), (tangent, "tangent")]
+)
+def test_a_surrogate_of_ones_own(tmp_path: Path, own: Any, printed: str, backend: Any) -> None:
+    """The network predicts the same, and learns again with the surrogate that its error names."""
+    network = LeakyMLP(36, (9, 7), 4, spike_grad=own, backend=backend)
+    expected = network.eval()(SPIKES)
+    loaded = load(Classifier(network, "latency").save(tmp_path / "file"))
+    for again in (loaded, load(loaded.save(tmp_path / "again"))):
+        record = again.network(SPIKES)
+        assert same_record(record, expected)
+        assert record.backend == expected.backend
+        with pytest.raises(RuntimeError, match=f"test_round_trips.{printed}.*To train it again"):
+            record.scores.sum().backward()
+    for layer in loaded.network.layers:
+        layer.leaky.spike_grad = own
+    loaded.zero_grad()
+    loaded.network(SPIKES).scores.sum().backward()
+    expected.scores.sum().backward()
+    for ours, theirs in zip(loaded.parameters(), network.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
+    assert loaded.network.config == network.config
+
+
+@pytest.mark.filterwarnings("ignore:.*neuron")
+@pytest.mark.parametrize("options", [{}, {"theta_plus": None, "learning_rate": None}])
+def test_neurons_of_stdp_learn_on(options: dict[str, Any], tmp_path: Path) -> None:
+    begun = bar_images.small(**options).fit(IMAGES, LABELS, progress=False)
+    loaded = STDPClassifier.load(begun.save(str(tmp_path / "file")))
+    assert loaded.get_params() == begun.get_params()
+    assert bar_images.same(begun, loaded)
+    for classifier in (begun, loaded):
+        classifier.partial_fit(TEST_IMAGES, TEST_LABELS)
+    assert bar_images.same(begun, loaded)
+    assert begun.save(tmp_path / "a").read_bytes() == loaded.save(tmp_path / "b").read_bytes()
+
+
+def test_features_of_stdp(tmp_path: Path) -> None:
+    features = bar_images.small_features(epochs=1).fit(IMAGES, LABELS)
+    loaded: ConvSTDPClassifier = load(features.save(tmp_path / "file"))
+    assert loaded.get_params() == features.get_params()
+    scores = features.decision_function(TEST_IMAGES)
+    assert np.array_equal(loaded.decision_function(TEST_IMAGES), scores)
+    assert loaded.save(tmp_path / "again").read_bytes() == (tmp_path / "file").read_bytes()
+
+
+NAMED = st.text(st.characters(codec="ascii", categories=["L"]), min_size=1)
+CONFIGS = st.builds(
+    TrainConfig,
+    epochs=st.integers(1, 99),
+    batch_size=st.integers(1, 99),
+    lr=st.floats(1e-9, 9),
+    optimizer=st.sampled_from(["adam", "adamw", "sgd"]),
+    schedule=st.sampled_from(["one_cycle", "cosine", "constant"]),
+    loss=st.sampled_from(["cross_entropy", "spike_time_mse"]),
+    spike_penalty=st.floats(0, 1),
+    clip_norm=st.none() | st.floats(0.1, 9),
+    truncate=st.none() | st.integers(1, 9),
+    patience=st.none() | st.integers(1, 9),
+    augment=st.lists(st.sampled_from([*AUGMENTATIONS]), unique=True).map(tuple),
+    weight_decay=st.none() | st.floats(0, 1),
+    ema=st.none() | st.floats(0, 0.999),
+    initial_rate=st.none() | st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**63 - 1),
+)
+RECIPES = st.builds(
+    Recipe,
+    network=st.fixed_dictionaries(
+        {"name": st.sampled_from(["mlp", "conv"])},
+        optional={"dropout": SHARES, "beta": st.floats(0, 1) | st.tuples(SHARES, SHARES)},
+    ),
+    encoder=st.fixed_dictionaries({"name": NAMED}, optional={"num_steps": st.integers(1, 9)}),
+    sample=st.lists(st.integers(1, 34), min_size=1, max_size=3).map(tuple),
+    classes=st.lists(NAMED).map(tuple),
+    config=CONFIGS,
+)
+
+
+@given(st.sampled_from([*recipes.values()]) | RECIPES)
+def test_recipes(recipe: Recipe) -> None:
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize("name", recipes)
+def test_recipe_of_its_classifier(name: tuple[str, str]) -> None:
+    """It has all options of the network, and builds the same one."""
+    recipe = recipes[name]
+    whole = Recipe.of(recipe.classifier(), recipe.config, recipe.sample)
+    assert replace(whole, network=recipe.network, encoder=recipe.encoder) == recipe
+    classifier = whole.classifier(seed=3)
+    assert Recipe.of(classifier, recipe.config, recipe.sample) == whole
+    assert same(weights(classifier), weights(recipe.classifier(seed=3)))
+
+
+def test_history_of_a_run(tmp_path: Path) -> None:
+    """Read from its checkpoint, with the times and the device."""
+    settings = {"epochs": 3, "patience": 1, "lr": 1e-12}
+    history = run(tmp_path, Classifier(new_network(), "latency"), **settings)
+    assert history.stopped_early
+    resumed = run(tmp_path, Classifier(new_network(1), "latency"), resume=True, **settings)
+    assert resumed == history

@@ -1,0 +1,366 @@
+"""The folder of a run: its files, its description, and when it is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import snntorch
+import torch
+from snntorch import surrogate
+
+from spikemnist import Classifier, LeakyConvNet, TrainConfig, __version__, fit, load
+from spikemnist._run_folder import locked, open_folder
+from spikemnist.data import DropEvents, ImageDataset
+from spikemnist.encoding import RateEncoder
+from spikemnist.training import Recipe
+from tests.event_recordings import MovingBars
+from tests.files.test_resume import of_events, of_snntorch
+from tests.files.test_round_trips import Wrapped
+from tests.training import small_runs
+from tests.training.small_runs import (
+    FIELDS,
+    RANDOM,
+    digits,
+    interrupt,
+    new_classifier,
+    new_network,
+    run,
+    same,
+    watched,
+    weights,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FILES = {"checkpoint.pt", "config.json", "metrics.csv", "model.safetensors"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Classifier]:
+    folder, classifier = tmp_path_factory.mktemp("runs") / "of/today", new_classifier()
+    run(folder, classifier, epochs=1)
+    return folder, classifier
+
+
+def names(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
+def description(folder: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return values
+
+
+def test_files_and_model_of_a_run(tmp_path: Path) -> None:
+    """An unfinished run has no model; the error says how it is continued."""
+    classifier, folder = new_classifier(), tmp_path / "run"
+    run(folder, new_classifier(), epochs=2, callbacks=[interrupt], resume="auto")
+    assert names(folder) == FILES - {"model.safetensors"}
+    message = "the run has not finished; continue it with `spikemnist train --resume --out .*run`"
+    for read in (load, classifier.load_weights):
+        with pytest.raises(FileNotFoundError, match=message):
+            read(folder)
+    run(folder, classifier, epochs=2, resume="auto")
+    assert names(folder) == FILES
+    assert same(weights(load(folder)), weights(classifier))
+
+
+def test_description_of_a_run(tmp_path: Path) -> None:
+    """It is its recipe, from which the run can be made again, and its data."""
+    torch.manual_seed(0)
+    classifier = Classifier(LeakyConvNet("2C5-P2-3"), RANDOM, "abc")
+    data = replace(digits(30), labels=digits(30).labels % 3, classes=("a", "b", "c"))
+    # Numbers of NumPy are written as numbers.
+    changes = {"lr": np.float64(5e-3), "seed": np.int64(7), "schedule": np.cos}
+    config = TrainConfig(epochs=1, batch_size=10, augment=("flip",), **changes)
+    fit(classifier, data, config, run=tmp_path, validation=np.float64(0.2))
+    values = description(tmp_path)
+    assert list(values) == ["version", *Recipe().to_json(), "data"]
+    assert values["version"] == __version__
+    recipe = Recipe.from_json(values)
+    assert recipe == Recipe.of(classifier, config, (28, 28))
+    assert (recipe.config.lr, recipe.config.seed) == (5e-3, 7)
+    assert (recipe.sample, recipe.classes) == ((28, 28), ("a", "b", "c"))
+    assert recipe.classifier().network.config == classifier.network.config
+    assert re.fullmatch("sha256:[0-9a-f]{16}", values["data"].pop("digest"))
+    expected = {"name": "digits", "root": "", "samples": 30, "validation": 0.2}
+    assert values["data"] == expected
+
+
+def brighter(data: ImageDataset) -> ImageDataset:
+    images = data.images.clone()
+    images[0, 0, 0] += 1
+    return replace(data, images=images)
+
+
+RECORDINGS = MovingBars(40).dataset()
+RUNS: dict[str, tuple[Callable[..., Classifier], dict[str, Any]]] = {
+    "ours": (partial(new_classifier, dropout=0.1), {}),
+    "constant": (new_classifier, {"schedule": "constant", "epochs": 2, "validation": None}),
+    "snnTorch": (of_snntorch, {}),
+    "learned": (partial(of_snntorch, learn_beta=True), {"lr": 0.1}),
+    "module": (lambda **options: Classifier(Wrapped(new_network(**options)), RANDOM), {}),
+    "events": (of_events, {"train": RECORDINGS, "augment": ()}),
+    "batches": (new_classifier, {"train": [*digits(50).batches(10)], "validation": digits(20)}),
+}
+"""Kinds of runs: how the classifier is made, and settings."""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    for name, (make, settings) in RUNS.items():
+        run(folder / name, make(), **{"epochs": 1, **settings})
+    return folder
+
+
+def resume(kind: str, folder: Path, changes: dict[str, Any]) -> None:
+    """Resume a run with other options or settings."""
+    make, settings = RUNS[kind]
+    own = {name: changes[name] for name in changes.keys() - FIELDS - {"train", "validation"}}
+    classifier = make(**own)
+    before = weights(classifier)
+    others = {name: value for name, value in changes.items() if name not in own}
+    try:
+        run(folder, classifier, resume=True, **{"epochs": 1, **settings, **others})
+    except ValueError:
+        assert same(weights(classifier), before)
+        raise
+
+
+SECOND, SURROGATES = "network.modules.network.2.", "spikemnist.ops.surrogate."
+OTHER: list[tuple[str, dict[str, Any], str]] = [
+    ("ours", {"epochs": 5, "seed": 8}, "config.epochs was 1, is 5; config.seed was 7, is 8. R"),
+    ("ours", {"optimizer": torch.optim.RMSprop}, "config.optimizer was 'adam', is 'torch.optim."),
+    ("ours", {"loss": lambda *given: watched(*given)}, f"config.loss was '{watched.__module__}.w"),
+    ("ours", {"initial_rate": 0.1}, "config.initial_rate was None, is 0.1"),
+    ("ours", {"augment": ("affine",)}, "config.augment was None, is ['affine']"),
+    ("ours", {"validation": 0.25}, "data.validation was 0.2, is 0.25"),
+    ("ours", {"validation": digits(20)}, "data.validation was 0.2, is 'sha256:"),
+    ("ours", {"train": brighter(digits())}, "data.digest was 'sha256:"),
+    ("ours", {"train": replace(digits(), labels=digits().labels.roll(1))}, "data.digest was"),
+    ("ours", {"train": digits(190)}, "data.samples was 200, is 190; data.digest"),
+    ("ours", {"encoder": RateEncoder(num_steps=6)}, "encoder.num_steps was 5, is 6"),
+    ("ours", {"hidden": (17,)}, "network.hidden was [16], is [17]"),
+    ("ours", {"spike_grad": "sigmoid"}, "network.spike_grad.name was 'atan', is 'sigmoid'"),
+    ("ours", {"learn_beta": True}, "network.learn_beta was False, is True"),
+    ("constant", {"epochs": 1}, "config.epochs was 2, is 1. Resume"),
+    ("constant", {"schedule": "cosine"}, "config.schedule was 'constant', is 'cosine'"),
+    ("snnTorch", {"reset_mechanism": "zero"}, f"{SECOND}_reset_mechanism was 'subtract', is "),
+    (
+        "snnTorch",
+        {"spike_grad": surrogate.fast_sigmoid()},
+        f"{SECOND}spike_grad.name was '{SURROGATES}ATan', is '{SURROGATES}FastSigmoid'",
+    ),
+    ("snnTorch", {"inhibition": True}, f"{SECOND}inhibition was False, is True"),
+    ("snnTorch", {"beta": 0.8}, f"{SECOND}beta was 0.9, is 0.8"),
+    ("snnTorch", {"threshold": 0.5}, f"{SECOND}threshold was 0.3, is 0.5"),
+    ("snnTorch", {"beta": torch.full((16,), 0.8)}, f"{SECOND}beta was 0.9, is [0.8, 0.8"),
+    ("snnTorch", {"reset_delay": False}, f"{SECOND}reset_delay was True, is False"),
+    ("snnTorch", {"learn_beta": True}, f"{SECOND}beta was 0.9, is None"),
+    ("snnTorch", {"kind": snntorch.Lapicque}, f"{SECOND}name was 'Leaky', is 'Lapicque'"),
+    ("module", {"hidden": (17,)}, "network.modules.inner.network.0.linear.options was 'in_feat"),
+    ("events", {"train": RECORDINGS.transformed(DropEvents(0.1))}, "data.changes was []"),
+    ("batches", {"train": digits(50)}, "sample was [], is [28, 28]; data."),
+]
+"""Kinds of runs, changes of their options or settings, and the difference in words."""
+
+
+@pytest.mark.usefixtures("neurons")
+@pytest.mark.filterwarnings("ignore:Inhibition", "ignore:snnTorch steps this network")
+@pytest.mark.parametrize(("kind", "changes", "words"), OTHER)
+def test_another_run_is_refused_by_the_difference(
+    kind: str, changes: dict[str, Any], words: str, runs: Path
+) -> None:
+    folder = runs / kind
+    before = (folder / "checkpoint.pt").read_bytes()
+    message = f"cannot resume {folder} with another configuration: {words}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        resume(kind, folder, changes)
+    assert (folder / "checkpoint.pt").read_bytes() == before
+
+
+SAME: list[tuple[str, dict[str, Any]]] = [
+    ("ours", {"train": replace(digits(), name="copy", root="elsewhere")}),
+    ("ours", {"train": (digits().images, digits().labels)}),
+    ("constant", {"epochs": 3}),
+    ("learned", {"beta": 0.5}),  # what is learned is part of the weights
+]
+
+
+@pytest.mark.usefixtures("neurons")
+@pytest.mark.parametrize(("kind", "changes"), SAME)
+def test_differences_that_are_none(
+    kind: str, changes: dict[str, Any], runs: Path, tmp_path: Path
+) -> None:
+    resume(kind, shutil.copytree(runs / kind, tmp_path, dirs_exist_ok=True), changes)
+    expected = description(runs / kind)
+    expected["config"] |= {name: changes[name] for name in changes.keys() & {"epochs"}}
+    assert description(tmp_path) == expected
+
+
+WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"run": None, "resume": True}, ValueError, "resume=True needs run=, the folder of the run"),
+    ({"resume": "yes"}, ValueError, "resume must be True, False or 'auto'; got 'yes'"),
+    ({"run": "file"}, FileExistsError, "file is a file: run= takes a folder"),
+    ({"run": "of/today"}, FileExistsError, "holds a run already: continue it with resume=True"),
+    ({"resume": True}, FileNotFoundError, "no config.json; resume='auto' begins a run there"),
+    ({"run": "of", "resume": True}, FileNotFoundError, "run folders in it are of/today"),
+]
+
+
+@pytest.mark.parametrize(("changes", "error", "words"), WRONG)
+def test_wrong_ways_to_begin_and_to_resume(
+    changes: dict[str, Any],
+    error: type[Exception],
+    words: str,
+    finished: tuple[Path, Classifier],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = finished[0]
+    monkeypatch.chdir(folder.parents[1])
+    Path("file").touch()
+    classifier, before = new_classifier(), (folder / "checkpoint.pt").read_bytes()
+    untouched = weights(classifier)
+    with pytest.raises(error, match=re.escape(words)):
+        run(Path(), classifier, **changes)
+    assert same(weights(classifier), untouched)
+    assert (folder / "checkpoint.pt").read_bytes() == before
+    assert names(Path()) == {"file", "of"}
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_folder_with_any_file_of_a_run_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        run(tmp_path, new_classifier())
+    assert names(tmp_path) == {name}
+
+
+@pytest.mark.parametrize("error", [FloatingPointError, OSError, RuntimeError, ValueError])
+def test_a_run_that_fails_in_its_first_epoch_leaves_no_files(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error("not this one")
+
+    folder, other = tmp_path / "run", tmp_path / "other/notes.txt"
+    other.parent.mkdir()
+    other.write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(small_runs, "on_batch", [fail])
+        for place in (folder, other.parent):
+            with pytest.raises(error, match="not this one"):
+                run(place, new_classifier())
+    assert not folder.exists()
+    assert names(other.parent) == {"notes.txt"}
+    run(folder, new_classifier(), epochs=1)
+
+
+def test_of_two_runs_that_begin_at_once_one_gets_the_folder(tmp_path: Path) -> None:
+    barrier = threading.Barrier(2)
+
+    def begin(rank: int) -> list[int]:
+        begun = []
+        for number in range(100):
+            barrier.wait(60)
+            with (
+                contextlib.suppress(FileExistsError),
+                open_folder(tmp_path / str(number), {"rank": rank}, resume=False),
+            ):
+                begun.append(number)
+        return begun
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [*pool.map(begin, range(2))]
+    assert sorted(results[0] + results[1]) == [*range(100)]
+    for rank, begun in enumerate(results):
+        assert {description(tmp_path / str(number))["rank"] for number in begun} <= {rank}
+
+
+def test_a_run_is_not_disturbed_by_a_second_one(
+    tmp_path: Path, finished: tuple[Path, Classifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin_another() -> None:
+        monkeypatch.setattr(small_runs, "on_batch", [])
+        with pytest.raises(FileExistsError, match="holds a run already"):
+            run(tmp_path, new_classifier(seed=3), epochs=1, lr=1.0)
+        with (
+            pytest.raises(FileExistsError, match="holds a run already"),
+            open_folder(tmp_path, {}, resume=False),
+        ):  # as if it had looked before the first one began
+            pass
+        if sys.platform != "win32":
+            with pytest.raises(FileExistsError, match=f"another process is training in {tmp_path}"):
+                run(tmp_path, new_classifier(seed=3), epochs=1, resume=True)
+
+    monkeypatch.setattr(small_runs, "on_batch", [begin_another])
+    classifier = new_classifier()
+    run(tmp_path, classifier, epochs=1)
+    assert names(tmp_path) == FILES
+    assert same(weights(classifier), weights(finished[1]))
+    assert description(tmp_path) == description(finished[0])
+    run(tmp_path, classifier, epochs=1, resume=True)  # the folder is free again
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_worker_that_lives_on_keeps_no_lock(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with locked(tmp_path):
+        worker = os.fork()
+        if not worker:
+            os.read(reading, 1)
+            os._exit(0)
+    try:
+        with locked(tmp_path):
+            pass
+    finally:
+        os.write(writing, b"x")
+        os.waitpid(worker, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such lock")
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    run(tmp_path, new_classifier(), epochs=1)
+    assert names(tmp_path) == FILES
+
+
+def test_a_folder_that_a_kill_left_empty_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    message = f"^{re.escape(str(tmp_path / 'config.json'))} is empty: a run begins here, or was k"
+    with pytest.raises(FileExistsError, match=message):
+        run(tmp_path, new_classifier())
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, new_classifier(), resume=True)
+    (tmp_path / "config.json").unlink()
+    run(tmp_path, new_classifier(), epochs=1)
+
+
+def test_a_full_disk_leaves_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path, new_classifier())
+    assert names(tmp_path) == set()
