@@ -226,7 +226,7 @@ def test_every_kind_of_run_is_resumed(kind: str, tmp_path: Path) -> None:
     expected = run(tmp_path / "undisturbed", undisturbed, **settings)
     assert run(tmp_path / "a", stopped, callbacks=[interrupt], **settings).interrupted
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    for folder, classifier in {"a": stopped, "b": make()}.items():
+    for folder, classifier in {"a": stopped, "b": make().eval()}.items():
         history = run(tmp_path / folder, classifier, resume=True, **settings)
         assert history.to_csv() == expected.to_csv()
         assert history.best_epoch == expected.best_epoch
