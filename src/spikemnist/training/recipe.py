@@ -152,10 +152,12 @@ class Recipe:
         if self.network["name"] == "conv":
             fitted = {"in_shape": (1, *shape) if len(shape) == 2 else tuple(shape)}
         network = build_network({**fitted, "seed": seed, **self.network})
-        if self.classes and (neurons := network.sizes["output"]) != outputs:
+        neurons = network.sizes["output"]
+        # The description of a network that was built has sizes of its own.
+        if neurons != outputs and not {"in_shape", "out_features"} & self.network.keys():
             raise ValueError(
                 f"layers must end in {outputs}, a neuron for each class; got {neurons} in "
-                f"{self.network.get('layers')}"
+                f"{network.config['layers']}"
             )
         return Classifier(network, encoder, self.classes)
 
