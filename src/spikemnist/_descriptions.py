@@ -62,12 +62,21 @@ def differences(one: Any, other: Any, free: Collection[str] = ()) -> str:
     --------
     >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
     'a.b was 1, is 3'
+    >>> differences({"code": {"name": "rate", "gain": 1}}, {"code": {"name": "latency", "tau": 2}})
+    "code.name was 'rate', is 'latency'"
     """
-    before, after = dict(_leaves(one)), dict(_leaves(other))
-    return "; ".join(
-        f"{path} was {before.get(path)!r}, is {after.get(path)!r}"
+    before, after = dict(leaves(one)), dict(leaves(other))
+    changed = [
+        path
         for path in {**after, **before}
         if path not in free and before.get(path) != after.get(path)
+    ]
+    # Things of different kinds have different options.
+    kinds = tuple(path.removesuffix("name") for path in changed if path.endswith(".name"))
+    return "; ".join(
+        f"{path} was {before.get(path)!r}, is {after.get(path)!r}"
+        for path in changed
+        if path.endswith(".name") or not path.startswith(kinds)
     )
 
 
@@ -80,11 +89,11 @@ def check_resumed(earlier: Any, now: Any, place: Path, free: Collection[str] = (
         )
 
 
-def _leaves(description: Any, path: str = "") -> Any:
+def leaves(description: Any, path: str = "") -> Any:
     """Yield the path and the value of each entry that is no mapping."""
     for name, value in description.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{path}{name}.")
+            yield from leaves(value, f"{path}{name}.")
         # What is learned changes during the run: it is part of the weights.
         elif not description.get(f"learn_{name}"):
             yield f"{path}{name}", value
