@@ -207,6 +207,11 @@ def read_config(folder: Path, *parts: str) -> dict[str, Any]:
     return dict(values)
 
 
+def command_of(description: Mapping[str, Any]) -> str:
+    """Return the name of the command that continues a run."""
+    return "stdp" if "classifier" in description else "train"
+
+
 def model_file(source: str | os.PathLike[str]) -> Path:
     """Return the model file in the folder of a run, or a path to a file unchanged.
 
@@ -219,7 +224,7 @@ def model_file(source: str | os.PathLike[str]) -> Path:
     if not path.is_dir():
         return path
     if not (path / MODEL).is_file():
-        command = "train" if "network" in read_config(path) else "stdp"
+        command = command_of(read_config(path, "data"))
         raise FileNotFoundError(
             f"{path} has no {MODEL}, because the run has not finished; continue it with "
             f"`spikemnist {command} --resume --out {path}`, or in Python with fit(..., resume=True)"

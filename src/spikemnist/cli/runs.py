@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikemnist._descriptions import OtherConfigurationError
-from spikemnist._run_folder import CONFIG, read_config
-from spikemnist.cli.errors import WrongRequest, request
+from spikemnist._run_folder import CONFIG, command_of, read_config
+from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.output import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from spikemnist.cli.parser import Command, Options
-
-PARTS = {"train": "network", "stdp": "classifier"}
-"""The part of ``config.json`` that only runs of a command have."""
 
 
 def add_options(add: Options) -> None:
@@ -66,11 +63,12 @@ def description(command: Command, name: str) -> dict[str, Any]:
     """
     if command.out is None:
         raise WrongRequest("--resume needs --out, the folder of the run to continue")
-    with request(command):
+    try:
         values = read_config(command.out, "data")
-    for other, part in PARTS.items():
-        if other != name and part in values:
-            raise WrongRequest(f"{command.out} is a run of `spikemnist {other}`, not of `{name}`")
+    except FileNotFoundError as error:
+        raise WrongRequest(str(error)) from None
+    if (other := command_of(values)) != name:
+        raise WrongRequest(f"{command.out} is a run of `spikemnist {other}`, not of `{name}`")
     return values
 
 

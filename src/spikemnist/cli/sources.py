@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,7 +13,7 @@ from spikemnist.cli.errors import WrongRequest, refuse
 from spikemnist.cli.parser import one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -69,7 +70,12 @@ class Sample:
 
 
 def load(
-    data: str, root: Path | None, *, first_saccade: bool = False, stabilize: bool = False
+    data: str,
+    root: Path | None,
+    *,
+    first_saccade: bool = False,
+    stabilize: bool = False,
+    drop_events: float = 0.0,
 ) -> tuple[Dataset, Dataset]:
     """Return the training and the test set."""
     rooms = spikemnist.data
@@ -81,12 +87,14 @@ def load(
         return {"mnist": rooms.load_mnist, "fashion_mnist": rooms.load_fashion_mnist}[data](root)
     train, test = rooms.load_nmnist(root)
     changes: list[Any] = [rooms.FirstSaccade()] * first_saccade + [rooms.Stabilize()] * stabilize
-    return train.transformed(*changes), test.transformed(*changes)
+    dropped = [rooms.DropEvents(drop_events)] if drop_events else []
+    return train.transformed(*changes, *dropped), test.transformed(*changes)
 
 
 def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options by which a command loads the data that a run describes."""
-    changes = {change["name"].rpartition(".")[2]: change for change in data.get("changes", ())}
+    described = [change for change in data.get("changes", ()) if isinstance(change, Mapping)]
+    changes = {change["name"].rpartition(".")[2]: change for change in described}
     return {
         "data": data.get("name") or "digits",
         "root": Path(data["root"]) if data.get("root") else None,
@@ -103,7 +111,6 @@ def test_set(command: Command, described: Mapping[str, Any]) -> tuple[str, Datas
     encoded. It is empty for a model file alone.
     """
     options = options_of(described)
-    del options["drop_events"]  # in training alone
     if command.data or command.root:
         options["root"] = command.root
     options["data"] = command.data or options["data"]

@@ -8,18 +8,19 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import spikemnist
-from spikemnist._descriptions import fields_of
+from spikemnist._descriptions import check_resumed, fields_of, leaves
 from spikemnist._names import NetworkName
-from spikemnist._run_folder import FILES
+from spikemnist._run_folder import CONFIG, FILES
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
 from spikemnist.cli.output import Block, command_line, say, show, show_detail
 from spikemnist.cli.parser import number, whole
-from spikemnist.models.network_options import ConvNetOptions, NetworkOptions
+from spikemnist.models.network_options import NetworkOptions
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.recipe import Recipe, recipes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from spikemnist.cli.parser import Command, Options
@@ -81,22 +82,22 @@ def add_options(add: Options) -> None:
 
 def defaults(given: Command) -> dict[str, Any]:
     """Return the options of the resumed run, or those that follow from recipe, data and model."""
-    recipe = _base(given)
-    named = {"model": recipe.network["name"], **recipe.encoder, **fields_of(recipe.config)}
-    options = {**named, "encoder": recipe.encoder["name"], **recipe.network}
+    recipe = _resumed(given) if given.resume else _chosen(given)
+    options = {
+        **recipe.network,
+        **fields_of(recipe.config),
+        "model": recipe.network["name"],
+        "encoder": recipe.encoder["name"],
+        "num_steps": recipe.encoder["num_steps"],
+    }
     if given.resume:
         data = runs.description(given, "train")["data"]
-        share = data.get("validation")
-        options |= sources.options_of(data)
-        options["validation"] = share if isinstance(share, float) else None
-    return {name: value for name, value in options.items() if name in vars(given)}
+        options |= {"validation": data.get("validation"), **sources.options_of(data)}
+    return options
 
 
-def _base(command: Command) -> Recipe:
-    """Return the recipe of the resumed run, or that of the options ``--recipe`` and ``--model``."""
-    if command.resume:
-        with request(command):
-            return Recipe.from_json(runs.description(command, "train"))
+def _chosen(command: Command) -> Recipe:
+    """Return the recipe of ``--recipe`` and ``--model``, or the default one for the data."""
     of_events = command.data == "nmnist"
     name = command.recipe or ("events" if of_events else "default")
     if command.recipe and of_events:
@@ -107,6 +108,30 @@ def _base(command: Command) -> Recipe:
         models = " or ".join(model for recipe, model in recipes if recipe == name)
         raise WrongRequest(f"--recipe {name} needs --model {models}; got {command.model}")
     return recipes[name, command.model]
+
+
+def _resumed(command: Command) -> Recipe:
+    """Return the recipe of the run in ``--out``.
+
+    Raises
+    ------
+    WrongRequest
+        If it was trained in Python with a function or an object for which there is no option.
+    """
+    run = runs.description(command, "train")
+    try:
+        recipe = Recipe.from_json(run)
+    except ValueError as error:
+        raise ValueError(f"{command.out / CONFIG} is damaged: {error}") from error
+    data = {name: run["data"].get(name) for name in ("digest", "validation")}
+    for path, value in leaves({**recipe.to_json(), "data": data}):
+        # A user's own is described by module and name, and validation data by a digest.
+        if isinstance(value, str) and ("." in value or path == "data.validation"):
+            raise WrongRequest(
+                f"cannot resume {command.out} by a command, as {path} is {value!r}: continue it in "
+                "Python, with fit(..., resume=True)"
+            )
+    return recipe
 
 
 def check(command: Command) -> None:
@@ -128,26 +153,31 @@ def check(command: Command) -> None:
     if command.patience and not command.validation:
         raise WrongRequest("--patience needs --validation, for example --validation 0.1")
     with request(command):
-        recipe_of(command)
+        recipe = recipe_of(command)
+        if command.resume:  # before values for each layer meet another number of layers
+            earlier, now = (
+                {name: of.network.get(name) for name in ("name", "hidden", "layers")}
+                for of in (_resumed(command), recipe)
+            )
+            check_resumed({"network": earlier}, {"network": now}, command.out)
 
 
 def recipe_of(command: Command) -> Recipe:
-    """Return the recipe of a command: the base, with the options that the user gave."""
-    base = _base(command)
+    """Return the recipe of a command, with what a resumed run has beside the options."""
+    run = _resumed(command) if command.resume else Recipe()
 
-    def given(*names: str) -> dict[str, Any]:
-        return {name: vars(command)[name] for name in names if name in command.given}
+    def described(part: Mapping[str, Any], name: str, *options: str) -> dict[str, Any]:
+        values = {"name": name, **{option: vars(command)[option] for option in options}}
+        return {**part, **values} if part["name"] == name else values
 
-    encoder = {"name": command.encoder, "num_steps": command.num_steps}
-    if command.encoder == base.encoder["name"]:
-        encoder = {**base.encoder, **encoder}
-    of_network = given("hidden", "layers", *(field.name for field in fields(NetworkOptions)))
-    of_config = given(*(field.name for field in fields(TrainConfig)))
+    layers = "layers" if command.model == "conv" else "hidden"
+    of_network = [field.name for field in fields(NetworkOptions)]
+    settings = {field.name: vars(command)[field.name] for field in fields(TrainConfig)}
     return replace(
-        base,
-        network={**base.network, **of_network},
-        encoder=encoder,
-        config=replace(base.config, **of_config),
+        run,
+        network=described(run.network, command.model, layers, *of_network),
+        encoder=described(run.encoder, command.encoder, "num_steps"),
+        config=TrainConfig(**settings),
     )
 
 
@@ -160,7 +190,13 @@ def run(command: Command) -> int:
     with request(command):
         spikemnist.ops.select_backend(command.backend)
         device = training.select_device(command.device)
-    train, test = _data(command)
+    train, test = sources.load(
+        command.data,
+        command.root,
+        first_saccade=command.first_saccade,
+        stabilize=command.stabilize,
+        drop_events=command.drop_events,
+    )
     classifier, config = _prepare(command, train)
     show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
     if command.diagnose:
@@ -220,16 +256,7 @@ def _prepare(command: Command, train: Dataset) -> tuple[Classifier, TrainConfig]
         classes = () if command.data in sources.DIGITS else train.classes
         recipe = replace(recipe, sample=sample_shape(train), classes=classes)
         if classes and command.model == "conv" and "layers" not in command.given:
-            layers = recipe.network.get("layers", ConvNetOptions.layers)
-            fitted = {"layers": re.sub(r"\d+$", str(len(classes)), layers)}
-            recipe = replace(recipe, network={**recipe.network, **fitted})
+            layers = re.sub(r"\d+$", str(len(classes)), command.layers)
+            recipe = replace(recipe, network={**recipe.network, "layers": layers})
     with request(command, "--layers" if command.model == "conv" else "--encoder"):
         return recipe.classifier(command.seed), recipe.config
-
-
-def _data(command: Command) -> tuple[Dataset, Dataset]:
-    changes = {"first_saccade": command.first_saccade, "stabilize": command.stabilize}
-    train, test = sources.load(command.data, command.root, **changes)
-    if command.drop_events:
-        train = train.transformed(spikemnist.data.DropEvents(command.drop_events))  # type: ignore[union-attr]
-    return train, test
