@@ -46,10 +46,9 @@ def run_folder(command: Command, code: str) -> Iterator[Path]:
     except OtherConfigurationError as error:
         raise WrongRequest(str(error)) from error
     except BaseException:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-            if command.out is None:
-                folder.parent.rmdir()  # unless it holds other runs
+        for place in (folder,) if command.out else (folder, folder.parent):
+            with contextlib.suppress(OSError):  # it holds files, or `fit` has removed it
+                place.rmdir()
         raise
 
 
