@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -21,6 +22,15 @@ def environment() -> dict[str, str]:
     """Return variables with which only the embedded digits are there, and no GPU."""
     variables = {key: value for key, value in os.environ.items() if key != "SPIKEMNIST_DATA"}
     return {**variables, "PYTHONUTF8": "1", "COLUMNS": "80", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def copy_digits(root: Path) -> None:
+    """Copy the digits of the package to where Fashion-MNIST is looked for."""
+    folder = root / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for file in (resources.files("spikemnist.data") / "embedded").iterdir():
+        if file.name.endswith(".gz"):
+            (folder / file.name).write_bytes(file.read_bytes())
 
 
 class Output(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,15 +11,11 @@ from PIL import Image
 
 from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.data import load_digits
-from tests.cli.command import answers, spikemnist
+from tests.cli.command import answers, copy_digits, spikemnist
 
 
 def test_another_image_of_other_data(run: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "FashionMNIST" / "raw"
-    folder.mkdir(parents=True)
-    for file in (resources.files("spikemnist.data") / "embedded").iterdir():
-        if file.name.endswith(".gz"):
-            (folder / file.name).write_bytes(file.read_bytes())
+    copy_digits(tmp_path)
     words = ("--data", "fashion_mnist", "--root", tmp_path, "--device", "cpu", "--index", 7)
     (result,) = answers("plot", run, *words, "--out", "pictures", cwd=tmp_path)
     written = {Path(path).name for path in result["written"]}

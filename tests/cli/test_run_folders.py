@@ -1,17 +1,55 @@
-"""Run folders: new ones, damaged ones, and runs that fail or are killed before the first epoch."""
+"""Run folders: new, killed, interrupted and resumed ones, and those of the library."""
 
 from __future__ import annotations
 
-import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from shutil import copytree
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from snntorch import Leaky
+from torch import nn
 
-from spikemnist import models
-from tests.cli.command import answers, error, spikemnist
+from spikemnist import Classifier, TrainConfig, fit, load_digits, load_images
+from spikemnist.encoding import LatencyEncoder
+from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
+from spikemnist.ops import FastSigmoid
+from spikemnist.training import History
+from tests.cli.command import answers, copy_digits, environment, error, fields, spikemnist
 
 SMALL = ("--hidden", 8, "--threshold", 0.2, "--epochs", 1, "--batch-size", 1000)
+WORDS = ("train", "--hidden", 40, "--epochs", 3, "--seed", 3)
+"""The command of the run that all tests share."""
+
+
+def resume(folder: Path, *words: object, code: int = 0) -> str:
+    """Continue a run, and return what is printed."""
+    command = ("train", "--resume", "--out", folder.name, *words)
+    return spikemnist(*command, cwd=folder.parent, code=code).stdout
+
+
+def expect_same_files(actual: Path, expected: Path) -> None:
+    for name in ("config.json", "metrics.csv", "model.safetensors"):
+        assert (actual / name).read_bytes() == (expected / name).read_bytes(), name
+
+
+def press_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C once so many epochs are written."""
+    save = History.save_csv
+
+    def save_and_press(self: History, path: str | Path) -> None:
+        save(self, path)
+        if len(self) == epochs:
+            monkeypatch.setattr(History, "save_csv", save)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(History, "save_csv", save_and_press)
 
 
 def test_two_runs_of_one_second_have_two_folders(
@@ -23,7 +61,20 @@ def test_two_runs_of_one_second_have_two_folders(
     assert runs == [str(Path("runs", name)) for name in names]
 
 
-def test_a_run_killed_before_its_options_can_be_started_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [(), ("--out", "run")])
+def test_a_run_that_fails_leaves_no_folder(words: tuple[str, ...], tmp_path: Path) -> None:
+    message = error("train", *SMALL, "--lr", 1e38, *words, cwd=tmp_path, code=1)
+    assert "the loss became" in message
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_run_is_never_overwritten(run: Path) -> None:
+    before = {file: file.read_bytes() for file in run.iterdir()}
+    assert "never overwritten: add --resume" in error("train", "--out", run, cwd=run.parent)
+    assert {file: file.read_bytes() for file in run.iterdir()} == before
+
+
+def test_a_run_killed_before_its_description_is_started_again(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / ".spikemnist-0123abcd.json").write_text("{", encoding="utf-8")
@@ -33,30 +84,115 @@ def test_a_run_killed_before_its_options_can_be_started_again(tmp_path: Path) ->
     assert (folder / "model.safetensors").exists()
 
 
-def test_a_run_killed_before_its_first_epoch_can_be_continued(run: Path, tmp_path: Path) -> None:
-    """It may have written its options alone."""
-    shutil.copytree(run, tmp_path / "run", ignore=lambda _, names: {*names} - {"command.json"})
-    error_of = {name: error(name, "run", cwd=tmp_path) for name in ("plot", "evaluate", "export")}
-    for message in error_of.values():
-        assert "has no model.safetensors, because the run has not finished; continue it" in message
-        assert message.endswith("`spikemnist train --resume --out run`")
-    spikemnist("train", "--resume", "--out", "run", cwd=tmp_path)
-    for name in ("metrics.csv", "model.safetensors", "config.json", "command.json"):
-        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
+def test_a_run_killed_in_its_first_epoch_continues(run: Path, tmp_path: Path) -> None:
+    """It has a description alone."""
+    folder = copytree(run, tmp_path / "run", ignore=lambda _, names: {*names} - {"config.json"})
+    for command in ("plot", "evaluate", "export"):
+        message = error(command, "run", cwd=tmp_path)
+        assert message.startswith("run has no model.safetensors, because the run has not finished")
+        assert "continue it with `spikemnist train --resume --out run`" in message
+    resume(folder)
+    expect_same_files(folder, run)
 
 
-def test_a_run_of_the_library_can_be_used_by_commands(run: Path, tmp_path: Path) -> None:
-    """It has no options of a command."""
-    folder = tmp_path / "own"
-    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("command.json", "*.png"))
-    own, ours = (answers("evaluate", path, cwd=tmp_path)[0]["test"] for path in ("own", run))
-    assert own["confusion"] == ours["confusion"]
-    assert "own is not a run folder: it has no command.json" in error(
-        "train", "--resume", "--out", "own", cwd=tmp_path
+def test_a_killed_run_continues_to_the_same_bits(run: Path, tmp_path: Path) -> None:
+    words = [*map(str, WORDS), "--out", "run", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spikemnist", *words], cwd=tmp_path, env=environment()
     )
-    (folder / "model.safetensors").unlink()
-    message = error("plot", "own", cwd=tmp_path)
-    assert message == "own has no model.safetensors, because the run has not finished"
+    metrics, deadline = tmp_path / "run/metrics.csv", time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text(encoding="utf-8").count("\n") > 2):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "the run ended before two epochs were written"
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "run/model.safetensors").exists()
+    resume(tmp_path / "run")
+    expect_same_files(tmp_path / "run", run)
+
+
+def test_an_interrupted_run_continues_to_the_same_bits(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press_after(1, monkeypatch)
+    printed = fields(spikemnist(*WORDS, "--out", "run", cwd=tmp_path, code=130).stdout)
+    assert printed["history"].startswith("History of 1 epoch, ")
+    assert printed["interrupted"] == "yes"
+    assert printed["next"] == "spikemnist train --resume --out run"
+    resume(tmp_path / "run")
+    expect_same_files(tmp_path / "run", run)
+
+
+def test_a_finished_run_given_its_own_options_stays(run: Path, tmp_path: Path) -> None:
+    folder = copytree(run, tmp_path / "run")
+    own = "--model mlp --encoder latency --threshold 1 --spike-grad atan --validation 0 --lr 0.01"
+    resume(folder, *WORDS[1:], *own.split(), "--augment", "none")
+    expect_same_files(folder, run)
+
+
+def test_epochs_at_a_constant_rate_root_and_device_may_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_digits(tmp_path / "data")
+    words = ("train", "--data", "fashion_mnist", "--schedule", "constant", *SMALL)
+    spikemnist(*words, "--root", "data", "--epochs", 3, "--out", "whole", cwd=tmp_path)
+    spikemnist(*words, "--root", "data", "--epochs", 1, "--out", "run", cwd=tmp_path)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    press_after(2, monkeypatch)
+    moved = ("--root", "moved", "--device", "cpu")
+    resume(tmp_path / "run", *moved, "--epochs", 3, code=130)
+    resume(tmp_path / "run", *moved)
+    expect_same_files(tmp_path / "run", tmp_path / "whole")
+    message = error("train", "--resume", "--out", "run", *moved, "--epochs", 2, cwd=tmp_path)
+    assert "config.epochs was 3, is 2" in message
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_commands_continue_a_run_of_the_library(kind: str, tmp_path: Path) -> None:
+    """Also one with what no option has: a beta for each layer, a slope, another `tau`."""
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 255, (90, 8, 8), np.uint8), np.arange(90) % 3
+    np.savez(tmp_path / "set.npz", images=images, labels=labels)
+    train, test = load_images(tmp_path / "set.npz")
+
+    def train_in_python(folder: str, epochs: int) -> None:
+        options: Any = {"beta": (0.9, 0.8), "threshold": 0.2, "spike_grad": FastSigmoid(10.0)}
+        network: Any = LeakyMLP(64, 5, 3, seed=0, **options)
+        if kind == "conv":
+            network = LeakyConvNet("2C3-3", in_shape=(1, 8, 8), seed=0, **options)
+        classifier = Classifier(network, LatencyEncoder(num_steps=4, tau=2.0), train.classes)
+        config = TrainConfig(epochs=epochs, batch_size=10, schedule="constant", seed=5)
+        fit(classifier, train, config, validation=0.2, run=tmp_path / folder, progress=False)
+
+    train_in_python("whole", 2)
+    train_in_python("run", 1)
+    resume(tmp_path / "run", "--epochs", 2)
+    expect_same_files(tmp_path / "run", tmp_path / "whole")
+    (tested,) = answers("evaluate", "run", cwd=tmp_path)
+    assert (tested["data"], tested["test"]["samples"]) == (str(tmp_path / "set.npz"), len(test))
+    (drawn,) = answers("plot", "run", "--out", "pictures", cwd=tmp_path)
+    assert all((tmp_path / file).exists() for file in drawn["written"])
+
+
+@pytest.mark.usefixtures("neurons")
+def test_what_no_option_names_is_continued_in_python(tmp_path: Path) -> None:
+    digits = load_digits()[0][:50]
+    modules = nn.Flatten(), nn.Linear(784, 10), Leaky(beta=0.9, threshold=0.2)
+    own, mlp = accelerate(nn.Sequential(*modules)), LeakyMLP(hidden=8, threshold=0.2)
+
+    def message(network: nn.Module, validation: object = None, **settings: Any) -> str:
+        folder = tmp_path / str(len([*tmp_path.iterdir()]))
+        classifier, config = Classifier(network, "latency"), TrainConfig(epochs=1, **settings)
+        fit(classifier, digits, config, validation=validation, run=folder, progress=False)
+        printed = error("train", "--resume", "--out", folder.name, cwd=tmp_path)
+        assert printed.endswith(": continue it in Python, with fit(..., resume=True)")
+        return printed
+
+    assert "network.name is 'spikemnist.models.network.SpikingNetwork'" in message(own)
+    optimizer = torch.optim.RMSprop
+    assert "config.optimizer is 'torch.optim.rms" in message(mlp, optimizer=optimizer, lr=1e-3)
+    assert "data.validation is 'sha256:" in message(mlp, digits, patience=3)
 
 
 def test_a_folder_of_runs_names_them(run: Path) -> None:
@@ -69,30 +205,9 @@ def test_a_run_of_another_command_cannot_be_continued(run: Path) -> None:
     assert message == "run is a run of `spikemnist train`, not of `stdp`"
 
 
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (b"{", "Expecting property name"),
-        (b"[]", "it lacks 'options'"),
-        (b'{"command": "train"}', "it lacks 'options'"),
-        (b"\x89PNG\r\n\x1a\n", "'utf-8' codec can't decode"),
-    ],
-    ids=["cut", "list", "half", "picture"],
-)
-def test_damaged_options_are_named(run: Path, tmp_path: Path, damage: bytes, reason: str) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(run, folder)
-    (folder / "command.json").write_bytes(damage)
-    assert f"{folder / 'command.json'} is damaged: {reason}" in error("plot", folder, cwd=tmp_path)
-
-
-def test_too_little_memory_leaves_no_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("can't allocate memory: you tried to allocate 31360000000000 bytes")
-
-    monkeypatch.setattr(models, "LeakyMLP", fail)
-    message = error("train", "--hidden", 9000, "--out", "run", cwd=tmp_path, code=1)
-    assert message.startswith("can't allocate memory: you tried to allocate")
-    assert not any(tmp_path.iterdir())
+@pytest.mark.parametrize("damage", ["{", "[]", '{"data": {}}'])
+def test_a_damaged_description_is_named(damage: str, run: Path, tmp_path: Path) -> None:
+    folder = copytree(run, tmp_path / "run")
+    (folder / "config.json").write_text(damage, encoding="utf-8")
+    message = error("train", "--resume", "--out", folder, cwd=tmp_path, code=1)
+    assert message.startswith(f"{folder / 'config.json'} is damaged: ")
