@@ -40,9 +40,13 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 def test_train_evaluate_and_plot(trained: tuple[Path, dict[str, Any]]) -> None:
     run, result = trained
     assert result["test"]["samples"] == 20
-    options = json.loads((run / "command.json").read_text(encoding="utf-8"))["options"]
-    expected = {"encoder": "events", "stabilize": True, "drop_events": 0.1}
-    assert expected.items() <= options.items()
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    names = [change.pop("name").split(".")[-1] for change in config["data"]["changes"]]
+    assert (names, config["data"]["changes"]) == (
+        ["Stabilize", "DropEvents"],
+        [{}, {"probability": 0.1}],
+    )
+    assert config["encoder"]["name"] == "events"
     assert load(run).network.in_shape == (2 * 34 * 34,)
 
     (tested,) = answers("evaluate", "run", cwd=run.parent)

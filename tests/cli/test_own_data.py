@@ -105,10 +105,10 @@ def test_pictures_of_clothes_are_not_prepared_as_digits(
     home: Path, run: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(run, tmp_path / "clothes")
-    command = tmp_path / "clothes" / "command.json"
-    stored = json.loads(command.read_text("utf-8"))
-    stored["options"]["data"] = "fashion_mnist"
-    command.write_text(json.dumps(stored), "utf-8")
+    file = tmp_path / "clothes" / "config.json"
+    config = json.loads(file.read_text("utf-8"))
+    config["data"]["name"] = "fashion_mnist"
+    file.write_text(json.dumps(config), "utf-8")
     picture = home / "pictures" / "test" / "green" / "0.png"
     (result,) = answers("predict", "clothes", picture, cwd=tmp_path)
     assert (result["classes"][0], result["strokes"]) == ("green", None)

@@ -48,11 +48,12 @@ def test_the_files_and_the_result_of_a_run(learned: tuple[Path, dict[str, Any]])
     assert {*result["files"]} == files
     assert files == {
         *(f"{name}.png" for name in PICTURES),
-        *("command.json", "metrics.csv", "model.safetensors"),
+        *("config.json", "metrics.csv", "model.safetensors"),
     }
-    command = json.loads((folder / "command.json").read_text(encoding="utf-8"))
-    assert command["command"] == "stdp"
-    assert (command["options"]["neurons"], command["options"]["theta_plus"]) == (30, None)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    expected = {"name": "STDPClassifier", "n_neurons": 30, "passes": 2, "theta_plus": None}
+    assert expected.items() <= config["classifier"].items()
+    assert (config["data"]["name"], config["data"]["samples"]) == ("digits", 5000)
     with (folder / "metrics.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 16
@@ -97,10 +98,10 @@ def test_ctrl_c_and_resume_end_at_the_same_model(
 
 
 def test_a_run_killed_in_its_first_pass_can_be_continued(folder: Path, tmp_path: Path) -> None:
-    """It has its options alone."""
-    shutil.copytree(folder, tmp_path / "run", ignore=lambda _, names: {*names} - {"command.json"})
+    """It has a description alone."""
+    shutil.copytree(folder, tmp_path / "run", ignore=lambda _, names: {*names} - {"config.json"})
     message = error("evaluate", "run", cwd=tmp_path)
-    assert message.endswith("continue it with `spikemnist stdp --resume --out run`")
+    assert "continue it with `spikemnist stdp --resume --out run`" in message
     spikemnist("stdp", "--resume", "--out", "run", cwd=tmp_path)
     assert (tmp_path / "run/metrics.csv").read_bytes() == (folder / "metrics.csv").read_bytes()
 
@@ -118,7 +119,8 @@ def test_evaluate_prints_the_same(learned: tuple[Path, dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("stdp --resume --neurons 31 --out run", "--neurons was 30, is 31"),
+        ("stdp --resume --neurons 31 --out run", "classifier.n_neurons was 30, is 31"),
+        ("stdp --resume --seed 4 --out run", "classifier.random_state was 0, is 4"),
         ("stdp --out run", "run exists already and is never overwritten"),
         ("stdp --resume", "--resume needs --out"),
         ("train --resume --out run", "run is a run of `spikemnist stdp`, not of `train`"),
@@ -158,7 +160,7 @@ def test_features_through_all_commands(tmp_path: Path) -> None:
     (result,) = answers("stdp", "--features", 8, "--seed", 1, "--out", "run", cwd=tmp_path)
     pictures = {"receptive_fields.png", "confusion.png"}
     files = {file.name for file in (tmp_path / "run").iterdir()}
-    assert files == {"command.json", "model.safetensors", *pictures} == {*result["files"]}
+    assert files == {"config.json", "model.safetensors", *pictures} == {*result["files"]}
     assert result["test"]["accuracy"] > 0.8
     (again,) = answers("evaluate", "run", cwd=tmp_path)
     assert metrics(again) == metrics(result)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         ("train --batch-norm=1", "--batch-norm/--no-batch-norm takes no value; got '1'"),
         ("train --device cuda:99", "--device 'cuda:99' is not available; choose from cpu"),
         ("train --resume", "--resume needs --out"),
-        ("train --resume --out nowhere", "nowhere is not a run folder: it has no command.json"),
+        ("train --resume --out nowhere", "nowhere is not a run folder: it has no config.json"),
         (
             "train --out file.txt",
             "is never overwritten: choose another --out, or delete it",
