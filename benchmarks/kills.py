@@ -130,7 +130,7 @@ def kill(trial: Trial, folder: Path) -> str:
             file.unlink()
     if wrong := not_whole(trial.out):
         return wrong
-    resume = (trial.out / "command.json").exists()
+    resume = (trial.out / "config.json").exists()
     again = run(words_of(trial.command, trial.out, resume=resume), folder)
     if again.code:
         return f"resumed, exit code {again.code}: {again.printed}"

@@ -91,7 +91,7 @@ def train(name: str, seed: int, runs: Path) -> Path:
     folder = runs / f"{name}-{seed}"
     if not (folder / "model.safetensors").exists():
         words = [*shlex.split(COMMANDS[name])[1:], "--seed", str(seed), "--out", str(folder)]
-        if (folder / "command.json").exists():
+        if (folder / "config.json").exists():
             words = ["train", "--resume", "--out", str(folder)]
         subprocess.run([sys.executable, "-m", "spikemnist", *words], check=True)
     return folder

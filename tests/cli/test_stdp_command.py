@@ -162,6 +162,8 @@ def test_features_through_all_commands(tmp_path: Path) -> None:
     files = {file.name for file in (tmp_path / "run").iterdir()}
     assert files == {"config.json", "model.safetensors", *pictures} == {*result["files"]}
     assert result["test"]["accuracy"] > 0.8
+    message = error("stdp", "--resume", "--out", "run", cwd=tmp_path)
+    assert message == "--resume would do nothing with --features; leave it out"
     (again,) = answers("evaluate", "run", cwd=tmp_path)
     assert metrics(again) == metrics(result)
     (drawn,) = answers("plot", "run", "--out", "pictures", cwd=tmp_path)
