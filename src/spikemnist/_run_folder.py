@@ -104,6 +104,8 @@ def open_folder(
                 epochs = settings["epochs"]
                 earlier["config"] = {**former, "epochs": max(epochs, former.get("epochs", epochs))}
             check_resumed(earlier, description, folder, FREE)
+            if description["data"].get("name"):  # the files may have moved
+                earlier["data"] = description["data"]
             write_atomically(config, lambda new: claim(new, **earlier))
         try:
             yield

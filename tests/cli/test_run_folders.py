@@ -34,8 +34,8 @@ def resume(folder: Path, *words: object, code: int = 0) -> str:
     return spikemnist(*command, cwd=folder.parent, code=code).stdout
 
 
-def expect_same_files(actual: Path, expected: Path) -> None:
-    for name in ("config.json", "metrics.csv", "model.safetensors"):
+def expect_same_files(actual: Path, expected: Path, *names: str) -> None:
+    for name in names or ("config.json", "metrics.csv", "model.safetensors"):
         assert (actual / name).read_bytes() == (expected / name).read_bytes(), name
 
 
@@ -143,7 +143,9 @@ def test_epochs_at_a_constant_rate_root_and_device_may_differ(
     moved = ("--root", "moved", "--device", "cpu")
     resume(tmp_path / "run", *moved, "--epochs", 3, code=130)
     resume(tmp_path / "run", *moved)
-    expect_same_files(tmp_path / "run", tmp_path / "whole")
+    expect_same_files(tmp_path / "run", tmp_path / "whole", "metrics.csv", "model.safetensors")
+    (tested,) = answers("evaluate", "run", cwd=tmp_path)  # where the data are now
+    assert tested["data"] == "fashion_mnist"
     message = error("train", "--resume", "--out", "run", *moved, "--epochs", 2, cwd=tmp_path)
     assert "config.epochs was 3, is 2" in message
 
