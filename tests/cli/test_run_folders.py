@@ -191,7 +191,7 @@ def test_what_no_option_names_is_continued_in_python(tmp_path: Path) -> None:
         assert printed.endswith(": continue it in Python, with fit(..., resume=True)")
         return printed
 
-    assert "network.name is 'spikemnist.models.network.SpikingNetwork'" in message(own)
+    assert "as network.name is '" in message(own)
     optimizer = torch.optim.RMSprop
     assert "config.optimizer is 'torch.optim.rms" in message(mlp, optimizer=optimizer, lr=1e-3)
     assert "data.validation is 'sha256:" in message(mlp, digits, patience=3)
