@@ -65,7 +65,7 @@ def differences(one: Any, other: Any, free: Collection[str] = ()) -> str:
     >>> differences({"code": {"name": "rate", "gain": 1}}, {"code": {"name": "latency", "tau": 2}})
     "code.name was 'rate', is 'latency'"
     """
-    before, after = dict(leaves(one)), dict(leaves(other))
+    before, after = dict(_leaves(one)), dict(_leaves(other))
     changed = [
         path
         for path in {**after, **before}
@@ -89,11 +89,11 @@ def check_resumed(earlier: Any, now: Any, place: Path, free: Collection[str] = (
         )
 
 
-def leaves(description: Any, path: str = "") -> Any:
+def _leaves(description: Any, path: str = "") -> Any:
     """Yield the path and the value of each entry that is no mapping."""
     for name, value in description.items():
         if isinstance(value, Mapping):
-            yield from leaves(value, f"{path}{name}.")
+            yield from _leaves(value, f"{path}{name}.")
         # What is learned changes during the run: it is part of the weights.
         elif not description.get(f"learn_{name}"):
             yield f"{path}{name}", value

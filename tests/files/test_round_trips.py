@@ -172,9 +172,7 @@ OWN: dict[str, Callable[[int], Classifier]] = {
     f"{__name__}.last_membrane": lambda seed: Classifier(
         new_network(seed, readout=last_membrane), "latency"
     ),
-    "spikemnist.models.network.SpikingNetwork": lambda seed: Classifier(
-        of_snntorch(seed), "latency"
-    ),
+    "torch.nn.modules.container.Sequential": lambda seed: Classifier(of_snntorch(seed), "latency"),
 }
 
 

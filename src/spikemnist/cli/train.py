@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import spikemnist
-from spikemnist._descriptions import check_resumed, fields_of, leaves
+from spikemnist._descriptions import fields_of
 from spikemnist._names import NetworkName
 from spikemnist._run_folder import CONFIG, FILES
 from spikemnist.cli import pictures, runs, sources
@@ -92,7 +92,9 @@ def defaults(given: Command) -> dict[str, Any]:
     }
     if given.resume:
         data = runs.description(given, "train")["data"]
-        options |= {"validation": data.get("validation"), **sources.options_of(data)}
+        share = data.get("validation")  # a digest, where it was a set of its own
+        options["validation"] = share if isinstance(share, float) else None
+        options |= sources.options_of(data)
     return options
 
 
@@ -111,27 +113,12 @@ def _chosen(command: Command) -> Recipe:
 
 
 def _resumed(command: Command) -> Recipe:
-    """Return the recipe of the run in ``--out``.
-
-    Raises
-    ------
-    WrongRequest
-        If it was trained in Python with a function or an object for which there is no option.
-    """
+    """Return the recipe of the run in ``--out``."""
     run = runs.description(command, "train")
     try:
-        recipe = Recipe.from_json(run)
+        return Recipe.from_json(run)
     except ValueError as error:
         raise ValueError(f"{command.out / CONFIG} is damaged: {error}") from error
-    data = {name: run["data"].get(name) for name in ("digest", "validation")}
-    for path, value in leaves({**recipe.to_json(), "data": data}):
-        # A user's own is described by module and name, and validation data by a digest.
-        if isinstance(value, str) and ("." in value or path == "data.validation"):
-            raise WrongRequest(
-                f"cannot resume {command.out} by a command, as {path} is {value!r}: continue it in "
-                "Python, with fit(..., resume=True)"
-            )
-    return recipe
 
 
 def check(command: Command) -> None:
@@ -153,13 +140,7 @@ def check(command: Command) -> None:
     if command.patience and not command.validation:
         raise WrongRequest("--patience needs --validation, for example --validation 0.1")
     with request(command):
-        recipe = recipe_of(command)
-        if command.resume:  # before values for each layer meet another number of layers
-            earlier, now = (
-                {name: of.network.get(name) for name in ("name", "hidden", "layers")}
-                for of in (_resumed(command), recipe)
-            )
-            check_resumed({"network": earlier}, {"network": now}, command.out)
+        recipe_of(command)
 
 
 def recipe_of(command: Command) -> Recipe:
@@ -258,5 +239,6 @@ def _prepare(command: Command, train: Dataset) -> tuple[Classifier, TrainConfig]
         if classes and command.model == "conv" and "layers" not in command.given:
             layers = re.sub(r"\d+$", str(len(classes)), command.layers)
             recipe = replace(recipe, network={**recipe.network, "layers": layers})
-    with request(command, "--layers" if command.model == "conv" else "--encoder"):
+    option = "--layers" if command.model == "conv" else "--encoder"
+    with request(command, "--out" if command.resume else option):
         return recipe.classifier(command.seed), recipe.config

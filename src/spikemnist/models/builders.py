@@ -241,8 +241,8 @@ class LeakyNetwork(SpikingNetwork):
         first, *others = (_dropout(layer) for layer in self.network.children())
         return {
             "batch_norm": nn.BatchNorm1d in kinds or nn.BatchNorm2d in kinds,
-            "beta": [numbers_of(leaky.beta) for leaky in neurons],
-            "threshold": [numbers_of(leaky.threshold) for leaky in neurons],
+            "beta": _by_layer([numbers_of(leaky.beta) for leaky in neurons]),
+            "threshold": _by_layer([numbers_of(leaky.threshold) for leaky in neurons]),
             "reset_mechanism": neurons[0].reset_mechanism,
             "spike_grad": neurons[0].spike_grad,
             "learn_beta": isinstance(neurons[0].beta, nn.Parameter),
@@ -418,3 +418,9 @@ def numbers_of(values: Tensor) -> float | list[float]:
     wide = values.detach().double() if values.element_size() < 4 else values.detach()
     numbers = [float(str(number)) for number in wide.cpu().flatten().numpy()]
     return numbers if values.dim() else numbers[0]
+
+
+def _by_layer(numbers: list[float | list[float]]) -> float | list[float | list[float]]:
+    """Return the number of all layers, or the numbers of each layer if they differ."""
+    first, *others = numbers
+    return first if isinstance(first, float) and all(x == first for x in others) else numbers

@@ -35,6 +35,7 @@ from spikemnist.training.metrics import (
     batch_counts,
     check_finite,
     check_weights,
+    epoch_line,
     of_validation,
 )
 from spikemnist.training.processes import (
@@ -205,7 +206,7 @@ def _run_epochs(
                 start = time.perf_counter()
                 metrics = train_epoch(training, bar)
                 _end_epoch(training, metrics, time.perf_counter() - start)
-                write_line(bar, history.line(epochs), progress=progress and is_first())
+                write_line(bar, epoch_line(history, epochs), progress=progress and is_first())
                 save_checkpoint(training, folder)
                 stop = _call(callbacks, training)
             history.stopped_early |= stop

@@ -212,17 +212,6 @@ class History(Tabular):
         title = f"History of {epochs}, {sum(self.seconds):.1f} s"
         return Table(title, list(columns), [*zip(*columns.values(), strict=True)])
 
-    def line(self, epochs: int) -> str:
-        """Return the metrics of the last epoch, of so many, in a line."""
-        row, width = self.epochs[-1], len(str(epochs))
-        validation = row.validation_accuracy
-        return (
-            f"epoch {row.epoch:{width}}/{epochs}  loss {row.loss:.4f}  "
-            f"accuracy {row.accuracy:7.2%}  "
-            f"{'' if validation is None else f'validation {validation:7.2%}  '}"
-            f"spikes {row.spikes_per_sample:,.0f}  {self.seconds[-1]:.1f} s"
-        )
-
     def column(self, name: str) -> list[float]:
         """Return one metric for all epochs.
 
@@ -279,6 +268,18 @@ class History(Tabular):
         """
         text = self.to_csv()
         write_atomically(path, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def epoch_line(history: History, epochs: int) -> str:
+    """Return the metrics of the last epoch, of so many, in a line."""
+    row, width = history.epochs[-1], len(str(epochs))
+    validation = row.validation_accuracy
+    return (
+        f"epoch {row.epoch:{width}}/{epochs}  loss {row.loss:.4f}  "
+        f"accuracy {row.accuracy:7.2%}  "
+        f"{'' if validation is None else f'validation {validation:7.2%}  '}"
+        f"spikes {row.spikes_per_sample:,.0f}  {history.seconds[-1]:.1f} s"
+    )
 
 
 def of_validation(accuracy: float, validation: float, samples: int, classes: int) -> Iterator[str]:
