@@ -74,8 +74,11 @@ def networks(draw: st.DrawFn) -> LeakyMLP | LeakyConvNet:
         "reset_mechanism": st.sampled_from(["subtract", "zero", "none"]),
         "readout": st.sampled_from([*READOUTS]),
         "backend": st.sampled_from(["auto", "reference", "snntorch"]),
-        **dict.fromkeys(["batch_norm", "learn_beta", "learn_threshold"], st.booleans()),
-        **dict.fromkeys(["dropout", "input_dropout"], SHARES),
+        "batch_norm": st.booleans(),
+        "learn_beta": st.booleans(),
+        "learn_threshold": st.booleans(),
+        "dropout": SHARES,
+        "input_dropout": SHARES,
     }
     network = kind(**own, **draw(st.fixed_dictionaries({}, optional=options)), seed=0)
     # A start value lies in a range; the optimiser knows of none.
@@ -83,7 +86,8 @@ def networks(draw: st.DrawFn) -> LeakyMLP | LeakyConvNet:
         for name, values in layer.leaky.named_parameters():
             values.data.fill_(draw(st.sampled_from([1.25, -0.125, 0.5]), name))
     network.to(draw(st.sampled_from([torch.float32, torch.float64, torch.bfloat16])))
-    network.layers[-1].leaky.double() if draw(st.booleans(), "mixed dtypes") else None
+    if draw(st.booleans(), "mixed dtypes"):
+        network.layers[-1].leaky.double()
     return network
 
 
@@ -158,9 +162,10 @@ def last_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:
 
 def of_snntorch(seed: int) -> nn.Module:
     """Two of its layers share their weights."""
-    torch.manual_seed(seed)
-    shared = nn.Linear(10, 10)
-    layers = [nn.Flatten(), nn.Linear(784, 10), shared, shared]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        shared = nn.Linear(10, 10)
+        layers = [nn.Flatten(), nn.Linear(784, 10), shared, shared]
     neurons = [snntorch.Leaky(beta=0.9, threshold=0.3) for _ in layers[1:]]
     stages = [module for pair in zip(layers[1:], neurons, strict=True) for module in pair]
     return accelerate(nn.Sequential(layers[0], *stages))
@@ -178,11 +183,11 @@ OWN: dict[str, Callable[[int], Classifier]] = {
 
 @pytest.mark.usefixtures("neurons")
 @pytest.mark.parametrize("name", OWN)
-def test_weights_of_what_is_ones_own(name: str, tmp_path: Path) -> None:
+def test_weights_of_a_users_own_parts(name: str, tmp_path: Path) -> None:
     """The file names what it holds no code of, and how its weights come back."""
     classifier, images = OWN[name](0), torch.arange(784 * 3).view(3, 28, 28) % 251 / 255
     path = classifier.save(tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=rf"{name}, but no code: build .*load_weights\('{path}'"):
+    with pytest.raises(ValueError, match=rf"{name}, but no code: .* call its load_weights\("):
         load(path)
     for source in (path, str(tmp_path)):
         other = OWN[name](1)
@@ -200,7 +205,7 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     ]
     for classifier in classifiers:
         before = weights(classifier)
-        with pytest.raises(ValueError, match=rf"{path} does not fit the network: .*network\."):
+        with pytest.raises(ValueError, match=rf"{path.name} does not fit the network: .*network\."):
             classifier.load_weights(path)
         with pytest.raises(FileNotFoundError, match="nowhere"):
             classifier.load_weights(tmp_path / "nowhere")
@@ -223,9 +228,9 @@ def tangent(x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("own", "printed"), [(Cosine(2.0), r"Cosine\(scale=2.0\)"), (tangent, "tangent")]
 )
-def test_a_surrogate_of_ones_own(tmp_path: Path, own: Any, printed: str, backend: Any) -> None:
+def test_a_surrogate_of_a_users_own(tmp_path: Path, own: Any, printed: str, backend: Any) -> None:
     """The network predicts the same, and learns again with the surrogate that its error names."""
-    network = LeakyMLP(36, (9, 7), 4, spike_grad=own, backend=backend)
+    network = LeakyMLP(36, (9, 7), 4, spike_grad=own, backend=backend, seed=0)
     expected = network.eval()(SPIKES)
     loaded = load(Classifier(network, "latency").save(tmp_path / "file"))
     for again in (loaded, load(loaded.save(tmp_path / "again"))):

@@ -222,7 +222,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"run": "file"}, FileExistsError, "file is a file: run= takes a folder"),
     ({"run": "of/today"}, FileExistsError, "holds a run already: continue it with resume=True"),
     ({"resume": True}, FileNotFoundError, "no config.json; resume='auto' begins a run there"),
-    ({"run": "of", "resume": True}, FileNotFoundError, "run folders in it are of/today"),
+    ({"run": "of", "resume": True}, FileNotFoundError, f"folders in it are {Path('of/today')}"),
 ]
 
 
