@@ -85,6 +85,9 @@ def networks(draw: st.DrawFn) -> LeakyMLP | LeakyConvNet:
     for layer in network.layers:
         for name, values in layer.leaky.named_parameters():
             values.data.fill_(draw(st.sampled_from([1.25, -0.125, 0.5]), name))
+    for name, statistics in network.named_buffers():
+        if "running" in name:
+            statistics.fill_(0.25)
     network.to(draw(st.sampled_from([torch.float32, torch.float64, torch.bfloat16])))
     if draw(st.booleans(), "mixed dtypes"):
         network.layers[-1].leaky.double()

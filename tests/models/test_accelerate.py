@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import snntorch
@@ -40,9 +40,6 @@ from tests.models.stepped_network import (
     stepped,
 )
 from tests.pairs import Case, named, pairs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_shared_parameters() -> None:
@@ -196,32 +193,14 @@ def test_own_convolution() -> None:
         torch.testing.assert_close(record.membrane, expected.membrane)
 
 
-@pytest.mark.filterwarnings("ignore:.*will hold no model")
-def test_full_training_run(tmp_path: Path) -> None:
-    """`fit` with validation, run folder and resumption, and `evaluate`."""
+def test_learning_digits() -> None:
     train, test = load_digits()
-    train = train[:600]
-    config = TrainConfig(epochs=2, lr=0.02)
-    options: dict[str, Any] = {"validation": 0.1, "progress": False}
-
-    def make() -> Classifier:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network = nn.Sequential(nn.Flatten(), nn.Linear(784, 50), neuron(), nn.Dropout(0.1))
-            network.extend([nn.Linear(50, 10), neuron()])
-            return Classifier(accelerate(network), "latency")
-
-    once = make()
-    fit(once, train, config, **options)
-    fit(make(), train, config, run=tmp_path, callbacks=[stop], **options)
-    resumed = make()
-    fit(resumed, train, config, run=tmp_path, resume=True, **options)
-    for name, tensor in once.state_dict().items():
-        assert torch.equal(resumed.state_dict()[name], tensor), name
-    evaluation = evaluate(resumed, test)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(784, 50), neuron(), nn.Dropout(0.1))
+        network.extend([nn.Linear(50, 10), neuron()])
+    classifier = Classifier(accelerate(network), "latency")
+    fit(classifier, train[:600], TrainConfig(epochs=2, lr=0.02), progress=False)
+    evaluation = evaluate(classifier, test)
     assert evaluation.accuracy > 0.7
     assert list(evaluation.spikes_per_sample) == ["input", "hidden 1", "output"]
-
-
-def stop(history: Any, classifier: Classifier) -> None:
-    raise KeyboardInterrupt

@@ -21,7 +21,6 @@ from spikemnist import (
     accelerate,
     evaluate,
     fit,
-    load,
     load_digits,
     ops,
 )
@@ -29,8 +28,6 @@ from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from tests.models.stepped_network import BACKENDS, assert_close, gradients, lively, stepped
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
 SMALL = "3C3-P2-5C3-P2-4"
@@ -182,16 +179,6 @@ def test_places_of_dropout() -> None:
     model = make(dropout=0.25, input_dropout=0.1)
     assert [next(layer.named_children())[0] for layer in model.network] == ["dropout"] * 3
     assert [layer.dropout.p for layer in model.network] == [0.1, 0.25, 0.25]
-
-
-def test_file_of_a_convolutional_network(tmp_path: Path) -> None:
-    model = make(**BY_CHANNEL, batch_norm=True, dropout=0.25, input_dropout=0.1)
-    images = spikes()
-    model(images)  # moves the running statistics
-    loaded = load(Classifier(model, "latency").save(tmp_path / "model.safetensors")).network
-    assert type(loaded) is LeakyConvNet
-    assert loaded.config == model.config
-    assert torch.equal(loaded.eval()(images).membrane, model.eval()(images).membrane)
 
 
 def test_learning_digits() -> None:
