@@ -26,8 +26,8 @@ PICTURES = {"training.png", "confusion.png", "encoding-0.png", "decision-0.png"}
 OPTIONS: dict[str, tuple[str, str, object]] = {
     "--hidden": ("20 9", "network.hidden", [20, 9]),
     "--batch-norm": ("", "network.batch_norm", True),
-    "--beta": ("0.8", "network.beta", [0.8, 0.8, 0.8]),
-    "--threshold": ("0.7", "network.threshold", [0.7, 0.7, 0.7]),
+    "--beta": ("0.8", "network.beta", 0.8),
+    "--threshold": ("0.7", "network.threshold", 0.7),
     "--reset-mechanism": ("zero", "network.reset_mechanism", "zero"),
     "--spike-grad": ("sigmoid", "network.spike_grad.name", "sigmoid"),
     "--learn-beta": ("", "network.learn_beta", True),

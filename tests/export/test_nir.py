@@ -148,11 +148,11 @@ POOL = nir.AvgPool2d(*(np.array([2, 2]) for _ in range(2)), np.array([0, 0]))
 def test_graph_of_others() -> None:
     """A resistance becomes part of the weights; the timestep is the one that snnTorch assumes."""
     model = from_nir(graph_of(nir.Linear(np.ones((2, 3))), lif(r=20.0)))
-    assert model.config["beta"] == pytest.approx([0.9])
+    assert model.config["beta"] == pytest.approx(0.9)
     assert model.config["reset_mechanism"] == "zero"
     assert model.config["readout"] == "spike_count"
     assert model.layers[0].linear.weight.tolist() == [[2, 2, 2]] * 2
-    assert from_nir(graph_of(AFFINE, lif()), dt=5e-4).config["beta"] == pytest.approx([0.5])
+    assert from_nir(graph_of(AFFINE, lif()), dt=5e-4).config["beta"] == pytest.approx(0.5)
 
 
 def test_sum_pooling() -> None:

@@ -133,7 +133,7 @@ def test_description_of_a_network(tmp_path: Path) -> None:
     assert get_encoder(**description["encoder"]) == LatencyEncoder(num_steps=6)
     spike_grad = {"name": "sigmoid", "slope": 25.0}
     assert description["network"].pop("spike_grad") == spike_grad
-    options = {"name": "mlp", "in_features": 12, "hidden": [9], "beta": [0.9, 0.9], "dropout": 0.25}
+    options = {"name": "mlp", "in_features": 12, "hidden": [9], "beta": 0.9, "dropout": 0.25}
     assert description["network"].items() > options.items()
 
 
