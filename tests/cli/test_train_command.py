@@ -91,7 +91,9 @@ def test_train_without_arguments(tmp_path: Path) -> None:
     assert re.fullmatch("".join(row.format(epoch) for epoch in range(1, 11)), output.stderr)
 
 
-def test_metrics_and_pictures_of_a_run(run: Path) -> None:
+def test_files_of_a_run(run: Path) -> None:
+    config = configuration(run)
+    assert (config["sample"], config["classes"], config["data"]["name"]) == ([28, 28], [], "digits")
     with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]

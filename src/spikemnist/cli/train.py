@@ -192,7 +192,7 @@ def run(command: Command) -> int:
                 config,
                 validation=command.validation or None,
                 run=folder,
-                resume="auto" if command.resume else False,
+                resume=command.resume,
                 device=command.device,
             )
         if not is_first():
