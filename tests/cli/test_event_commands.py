@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from spikemnist import load
-from spikemnist.data import EVENT
+from spikemnist import TrainConfig, fit, load
+from spikemnist.data import EVENT, Crop, load_nmnist
+from spikemnist.training import recipes
 from tests.cli.command import answers, error, spikemnist
 from tests.event_recordings import digits, to_bytes, write_split
 
@@ -32,11 +34,11 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     """Return the folder of a run, and its result."""
     folder = tmp_path_factory.mktemp("events")
     words = ("--data", "nmnist", "--root", root, "--epochs", 1, "--hidden", 16, "--stabilize")
-    (result,) = answers("train", *words, "--drop-events", 0.1, "--out", "run", cwd=folder)
+    words += ("--threshold", 0.2, "--drop-events", 0.1, "--out", "run")
+    (result,) = answers("train", *words, cwd=folder)
     return folder / "run", result
 
 
-@pytest.mark.filterwarnings("default:hidden 1 did not fire")
 def test_train_evaluate_and_plot(trained: tuple[Path, dict[str, Any]]) -> None:
     run, result = trained
     assert result["test"]["samples"] == 20
@@ -68,6 +70,17 @@ def test_a_convolutional_network(root: Path, tmp_path: Path) -> None:
     assert load(tmp_path / "run").network.in_shape == (2, 34, 34)
 
 
+@pytest.mark.filterwarnings("ignore:hidden 1 did not fire")
+def test_changes_without_an_option(root: Path, tmp_path: Path) -> None:
+    recipe, (train, _) = recipes["events", "mlp"], load_nmnist(root)
+    cropped = train.transformed(Crop(20, 20))
+    classifier = replace(recipe, sample=(20, 20)).classifier()
+    fit(classifier, cropped, TrainConfig(epochs=1), run=tmp_path / "run", progress=False)
+    for words in ("evaluate run", "plot run", "train --resume --out run"):
+        message = error(*words.split(), cwd=tmp_path)
+        assert message == "no option changes recordings by Crop, as this run did: use Python"
+
+
 def test_encode(root: Path, tmp_path: Path) -> None:
     words = ("encode", "--data", "nmnist", "--root", root, "--num-steps", 6)
     (result,) = answers(*words, "--index", 2, "--out", "spikes.npy", cwd=tmp_path)
@@ -83,7 +96,6 @@ def test_robustness_needs_images(trained: tuple[Path, dict[str, Any]], tmp_path:
     assert message.startswith("--robustness needs images")
 
 
-@pytest.mark.filterwarnings("default:hidden 1 did not fire")
 def test_plot_of_a_recording_without_events(
     trained: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:

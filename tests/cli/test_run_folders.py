@@ -143,15 +143,15 @@ def test_epochs_at_a_constant_rate_root_and_device_may_differ(
     resume(tmp_path / "run", *moved, "--epochs", 3, code=130)
     resume(tmp_path / "run", *moved)
     expect_same_files(tmp_path / "run", tmp_path / "whole", "metrics.csv", "model.safetensors")
-    (tested,) = answers("evaluate", "run", cwd=tmp_path)  # where the data are now
-    assert tested["data"] == "fashion_mnist"
+    for words in (("run",), ("whole", "--root", "moved")):  # `run` knows where the data are now
+        assert answers("evaluate", *words, cwd=tmp_path)[0]["data"] == "fashion_mnist"
     message = error("train", "--resume", "--out", "run", *moved, "--epochs", 2, cwd=tmp_path)
     assert "config.epochs was 3, is 2" in message
 
 
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_commands_continue_a_run_of_the_library(kind: str, tmp_path: Path) -> None:
-    """Also one with what no option has: a beta for each layer, a slope, another `tau`."""
+    """Also one with what no option has: a beta for each layer, a slope, classes without names."""
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 255, (90, 8, 8), np.uint8), np.arange(90) % 3
     np.savez(tmp_path / "set.npz", images=images, labels=labels)
@@ -162,7 +162,7 @@ def test_commands_continue_a_run_of_the_library(kind: str, tmp_path: Path) -> No
         network: Any = LeakyMLP(64, 5, 3, seed=0, **options)
         if kind == "conv":
             network = LeakyConvNet("2C3-3", in_shape=(1, 8, 8), seed=0, **options)
-        classifier = Classifier(network, LatencyEncoder(num_steps=4, tau=2.0), train.classes)
+        classifier = Classifier(network, LatencyEncoder(num_steps=4, tau=2.0))
         config = TrainConfig(epochs=epochs, batch_size=10, schedule="constant", seed=5)
         fit(classifier, train, config, validation=0.2, run=tmp_path / folder, progress=False)
 

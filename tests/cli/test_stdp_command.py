@@ -121,8 +121,6 @@ def test_evaluate_prints_the_same(learned: tuple[Path, dict[str, Any]]) -> None:
     [
         ("stdp --resume --neurons 31 --out run", "classifier.n_neurons was 30, is 31"),
         ("stdp --resume --seed 4 --out run", "classifier.random_state was 0, is 4"),
-        ("stdp --out run", "run exists already and is never overwritten"),
-        ("stdp --resume", "--resume needs --out"),
         ("train --resume --out run", "run is a run of `spikemnist stdp`, not of `train`"),
         ("evaluate run --energy --memory DRAM", "--energy, --memory would do nothing for run, of"),
         ("evaluate run --robustness", "--robustness would do nothing"),

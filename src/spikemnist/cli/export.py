@@ -51,9 +51,10 @@ def run(command: Command) -> int:
     out = command.out or pictures.unused(NAMES[command.to].format(folder.resolve().name))
     names = ("weights", "prefix") if command.to == "c" else ()
     options: dict[str, Any] = {name: getattr(command, name) for name in names}
-    data = sources.options_of(trained)
-    if command.to == "html" and data["data"] not in sources.DIGITS:
-        options["examples"] = sources.load(data["data"], data["root"])[1]
+    if command.to == "html":
+        data = sources.options_of(trained)
+        if data["data"] not in sources.DIGITS:
+            options["examples"] = sources.load(data["data"], data["root"])[1]
     with request(command, f"--to {command.to}"):
         getattr(spikemnist.export, f"to_{command.to}")(classifier, out, **options)
     files = sorted(out.iterdir()) if out.is_dir() else [out]

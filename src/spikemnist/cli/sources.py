@@ -92,9 +92,21 @@ def load(
 
 
 def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options by which a command loads the data that a run describes."""
-    described = [change for change in data.get("changes", ()) if isinstance(change, Mapping)]
-    changes = {change["name"].rpartition(".")[2]: change for change in described}
+    """Return the options by which a command loads the data that a run describes.
+
+    Raises
+    ------
+    WrongRequest
+        If recordings were changed by what has no option.
+    """
+    changes = {
+        (change["name"] if isinstance(change, Mapping) else change).rpartition(".")[2]: change
+        for change in data.get("changes", ())
+    }
+    if others := changes.keys() - {"FirstSaccade", "Stabilize", "DropEvents"}:
+        raise WrongRequest(
+            f"no option changes recordings by {', '.join(others)}, as this run did: use Python"
+        )
     return {
         "data": data.get("name") or "digits",
         "root": Path(data["root"]) if data.get("root") else None,
