@@ -7,8 +7,6 @@ import pytest
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.training.small_runs import RANDOM, new_classifier, on_batch, run, same, weights
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*will hold no model")
-
 
 class Interrupting:
     """An encoder that is interrupted in its call number ``at``."""

@@ -32,7 +32,6 @@ class Spoiling:
         return spikes
 
 
-@pytest.mark.filterwarnings("ignore:.*will hold no model")
 @pytest.mark.parametrize(
     ("hidden", "truncate", "value"),
     [((), None, float("inf")), ((16,), 2, float("nan")), ((16, 12), None, float("nan"))],

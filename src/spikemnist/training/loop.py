@@ -17,7 +17,6 @@ from spikemnist._interrupt import between, interrupted, interruptible
 from spikemnist._progress import note, progress_bar, write_line
 from spikemnist._run_folder import CHECKPOINT, METRICS, MODEL, find_folder, open_folder
 from spikemnist._seeds import derive_seed, seeded
-from spikemnist.models.classifier import check_classifier
 from spikemnist.training.backpropagation import (
     backpropagate,
     backpropagate_truncated,
@@ -46,7 +45,7 @@ from spikemnist.training.processes import (
     shared,
     summed,
 )
-from spikemnist.training.state import check_settings, describe_run, prepare
+from spikemnist.training.state import check_request, describe_run, prepare
 
 if TYPE_CHECKING:
     import os
@@ -160,9 +159,8 @@ def fit(
     >>> len(history), history.epochs[-1].accuracy > 0.7
     (2, True)
     """
-    check_classifier(classifier, "fit")
     config = TrainConfig() if config is None else config
-    check_settings(config, train, validation, callbacks)
+    check_request(classifier, config, train, validation, callbacks)
     folder, resume = first(find_folder)(run, resume=resume)
     described = folder is not None or is_joint()
     description = describe_run(classifier, train, validation, config) if described else {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spikemnist._signatures import takes
 from spikemnist.data import EventDataset
 from spikemnist.data.augmentation import get_augmentation
+from spikemnist.models.classifier import check_classifier
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.feed import describe_data, hold_out, make_feed, sample_shape
@@ -90,10 +91,15 @@ class Training:
             self.network.load_state_dict(self.average.weights)
 
 
-def check_settings(
-    config: TrainConfig, train: Data, validation: Data | float | None, callbacks: object
+def check_request(
+    classifier: Classifier,
+    config: TrainConfig,
+    train: Data,
+    validation: Data | float | None,
+    callbacks: object,
 ) -> None:
     """Refuse settings that do not fit the data, and callbacks that would fail after an epoch."""
+    check_classifier(classifier, "fit")
     if not isinstance(config, TrainConfig):
         raise TypeError(
             "the settings of fit are a TrainConfig, as in fit(classifier, train, "
