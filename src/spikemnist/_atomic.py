@@ -6,11 +6,8 @@ import contextlib
 import os
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PREFIX = ".spikemnist-"
 """Prefix of temporary file names, short because Windows limits paths to 260 characters."""

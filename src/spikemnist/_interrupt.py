@@ -12,12 +12,11 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Iterable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from types import FrameType
-
     Step = TypeVar("Step")
 
 PATIENCE = 3.0

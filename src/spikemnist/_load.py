@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikemnist._run_folder import MODEL, model_file
 
 if TYPE_CHECKING:
-    import os
-
     from spikemnist.models import Classifier
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from spikemnist.kernels import compiler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
     from tqdm import tqdm
 
 PURPOSES = {"encoding": "codes", "engine": "networks", "kernels": "spikes", "plasticity": "STDP"}

@@ -9,15 +9,13 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from spikemnist import __version__
 from spikemnist._atomic import PREFIX, write_atomically
 from spikemnist._descriptions import check_resumed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 MODEL, METRICS, CONFIG, CHECKPOINT = FILES = (
     "model.safetensors",

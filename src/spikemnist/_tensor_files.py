@@ -9,22 +9,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
 from spikemnist._tensors import not_finite
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator, Mapping
-
-    from torch import Tensor
-
     Tensors = dict[str, Tensor]
 
 DIGEST = "sha256"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import spikemnist
@@ -9,9 +11,6 @@ from spikemnist._run_folder import CONFIG, read_config
 from spikemnist.cli.errors import WrongRequest, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from spikemnist.cli.parser import Command, Options
     from spikemnist.models import Classifier
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from spikemnist._tables import Table
 from spikemnist.energy.results import MEMORIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from spikemnist.energy import Energy
 
 MARGINS = (0.1, 0.2, 0.5, 0.9, 0.99)

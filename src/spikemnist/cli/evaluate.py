@@ -10,11 +10,10 @@ from spikemnist._names import Backend, ChipName, MemoryName, TechnologyName
 from spikemnist.cli import classifiers, energy_table, pictures, sources
 from spikemnist.cli.errors import WrongRequest, refuse, request
 from spikemnist.cli.output import Block, say, show, show_detail
-from spikemnist.cli.parser import whole
+from spikemnist.cli.parser import Command, Options, whole
 
 if TYPE_CHECKING:
     from spikemnist.cli.classifiers import ClassifierSource
-    from spikemnist.cli.parser import Command, Options
     from spikemnist.training import Robustness
 
 SUMMARY = "Test trained networks and STDP classifiers."

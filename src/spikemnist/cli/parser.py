@@ -10,17 +10,15 @@ import math
 import re
 import shutil
 import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import Any, NoReturn, get_args
 
 from spikemnist import _names
 from spikemnist._names import NUM_STEPS, suggestion
 from spikemnist.cli.errors import WrongRequest, flag
 from spikemnist.encoding import ENCODERS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Command = argparse.Namespace
 """The options of a command by name; ``given`` holds the names of those that the user gave."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,8 +12,6 @@ from spikemnist._atomic import write_atomically
 from spikemnist.cli.errors import WrongRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,6 @@ from spikemnist.cli.errors import request
 from spikemnist.cli.output import show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from spikemnist.cli.parser import Command, Options
     from spikemnist.cli.sources import Dataset
 

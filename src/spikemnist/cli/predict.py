@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from spikemnist.cli.errors import FAILURE, WrongRequest, refuse
 from spikemnist.cli.output import print_error, say, show, show_detail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from spikemnist.cli.parser import Command, Options
     from spikemnist.data.picture import PreparedPicture
     from spikemnist.models import Record

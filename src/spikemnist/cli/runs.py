@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,6 @@ from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.output import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from spikemnist.cli.parser import Command, Options
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import copy
 import statistics
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import snntorch
 import torch
 from snntorch import spikegen
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.benchmark import Timer
 
@@ -22,10 +23,6 @@ from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import TrainConfig, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
     Functions = dict[str, Callable[[], object]]
 
 HIDDEN, NUM_STEPS, BATCH, BETA = 1000, 25, 128, 0.95

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import spikemnist
 from spikemnist._names import DataName
 from spikemnist.cli.errors import WrongRequest, refuse
-from spikemnist.cli.parser import one_of
+from spikemnist.cli.parser import Command, Options, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
-    from spikemnist.cli.parser import Command, Options
     from spikemnist.data import EventDataset, ImageDataset
 
     Dataset = ImageDataset | EventDataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import spikemnist
@@ -13,12 +14,9 @@ from spikemnist._run_folder import CONFIG, METRICS, MODEL, open_folder
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, refuse, request
 from spikemnist.cli.output import command_line, say, show, show_detail
-from spikemnist.cli.parser import number, whole
+from spikemnist.cli.parser import Command, Options, number, whole
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spikemnist.cli.parser import Command, Options
     from spikemnist.plasticity import STDPClassifier
 
 SUMMARY = "Learn digits without labels by STDP, and test the result."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import spikemnist
@@ -14,16 +16,12 @@ from spikemnist._run_folder import CONFIG, FILES
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
 from spikemnist.cli.output import Block, command_line, say, show, show_detail
-from spikemnist.cli.parser import number, whole
+from spikemnist.cli.parser import Command, Options, number, whole
 from spikemnist.models.network_options import NetworkOptions
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.recipe import Recipe, recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from spikemnist.cli.parser import Command, Options
     from spikemnist.cli.sources import Dataset
     from spikemnist.models import Classifier
 

@@ -10,21 +10,18 @@ Shapes: ``B`` batch, ``H`` height and ``W`` width of an image.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from spikemnist._signatures import takes
 from spikemnist._tensors import check_images, check_tensor
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ Shapes: ``N`` samples, ``B`` samples of a batch.
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -15,8 +16,6 @@ from torch import Tensor
 from spikemnist._tensors import check_tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from numpy.typing import NDArray
     from typing_extensions import Self
 

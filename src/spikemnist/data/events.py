@@ -5,19 +5,18 @@ Shapes: ``N`` recordings, ``B`` recordings of a batch, ``E`` events.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist.data.dataset import LabelledDataset
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
-    from torch import Tensor
 
 Events: TypeAlias = "NDArray[np.void]"
 

@@ -6,10 +6,12 @@ Shapes: ``N`` samples, ``H`` and ``W`` pixels, ``C`` channels.
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import string
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +23,6 @@ from spikemnist.data.mnist import OTHER, identify, read_idx
 from spikemnist.data.picture import PreparedPicture, open_picture
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     Arrays = dict[str, NDArray[Any]]

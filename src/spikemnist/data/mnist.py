@@ -19,6 +19,7 @@ from urllib.error import URLError
 import numpy as np
 import torch
 from platformdirs import user_cache_path
+from torch import Tensor
 
 from spikemnist.data.images import ImageDataset
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from importlib.abc import Traversable
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
 VARIABLE = "SPIKEMNIST_DATA"
 LABELS = "train-labels-idx1-ubyte"

@@ -10,21 +10,16 @@ import os
 import re
 import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from spikemnist.data.events import EVENT, EventDataset
+from spikemnist.data.events import EVENT, EventDataset, Events
 from spikemnist.data.mnist import VARIABLE, roots
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spikemnist.data.events import Events
 
 SENSOR = (34, 34)
 CLASSES = tuple("0123456789")

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
-    from torch import Tensor
 
     Grey = NDArray[np.float64]
 

@@ -6,16 +6,13 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities, is_integer
 from spikemnist.encoding.spikes import timesteps
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 LARGEST = 100_000
 """Limit of ``max_spikes`` and the intervals, which bounds the search for the longest burst."""

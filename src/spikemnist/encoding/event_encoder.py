@@ -6,14 +6,12 @@ Shapes: ``T`` timesteps, ``B`` batch, ``E`` events, ``H`` height and ``W`` width
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
+from torch import Tensor
 
 from spikemnist.encoding.protocol import Timesteps, is_integer
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Events(Protocol):

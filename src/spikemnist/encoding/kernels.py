@@ -8,12 +8,14 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from spikemnist.encoding.pixels import CodedPixels
+from spikemnist.encoding.pixels import CodedPixels, Ramp
 from spikemnist.kernels import memory, splitmix
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel
@@ -21,12 +23,7 @@ from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
-    from torch import Tensor
-
-    from spikemnist.encoding.pixels import Ramp
 
     Array = NDArray[Any]
 

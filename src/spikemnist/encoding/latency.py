@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
+from torch import Tensor
 
 from spikemnist.encoding.pixels import Ramp, by_sample, code_pixels
 from spikemnist.encoding.protocol import (
@@ -19,9 +20,6 @@ from spikemnist.encoding.protocol import (
     intensities,
 )
 from spikemnist.encoding.spikes import has_kernels, once, timesteps
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 EPSILON = 1e-7
 """Distance from the threshold below which the logarithmic code no longer tells pixels apart."""

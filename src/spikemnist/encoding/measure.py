@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from spikemnist.encoding.protocol import intensities
+from spikemnist.encoding.protocol import Encoder, intensities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from spikemnist.encoding.protocol import Encoder
 
 GREY_NOISE = 1 / (12 * 255**2)
 """Mean square error of a pixel rounded to one of 256 grey values."""

@@ -6,15 +6,13 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities, is_integer
 from spikemnist.encoding.spikes import timesteps
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 MOST_PHASES = 16
 """Most digits; single precision holds whole numbers of this size with room to spare."""

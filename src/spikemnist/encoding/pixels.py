@@ -6,12 +6,10 @@ Shapes: ``B`` batch, ``F`` pixels of an image.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 
 class PixelCode(Protocol):

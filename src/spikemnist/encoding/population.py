@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from spikemnist.encoding.pixels import CodedPixels, by_sample
 from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities, is_integer
 from spikemnist.encoding.spikes import once, timesteps
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 LEAST_FIELDS = 3
 """Fewest fields; two lie at the ends, half outside."""

@@ -6,15 +6,13 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from spikemnist._names import NUM_STEPS
 from spikemnist._tensors import check_images, check_tensor
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @runtime_checkable

@@ -6,16 +6,14 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from spikemnist.encoding.pixels import CodedPixels, by_sample
 from spikemnist.encoding.protocol import Timesteps, intensities
 from spikemnist.encoding.spikes import once
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,10 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.protocol import (
@@ -19,9 +20,6 @@ from spikemnist.encoding.protocol import (
 )
 from spikemnist.encoding.spikes import RANGE, bernoulli, evenly
 from spikemnist.kernels.splitmix import draw_seed
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

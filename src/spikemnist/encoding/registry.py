@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spikemnist._descriptions import fields_of, plain
 from spikemnist._names import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from importlib.metadata import EntryPoints
 
     from spikemnist.encoding.protocol import Encoder

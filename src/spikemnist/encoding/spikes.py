@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from spikemnist.kernels import compiler, splitmix
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from spikemnist.encoding.pixels import CodedPixels
 
 RANGE = 1 << 32

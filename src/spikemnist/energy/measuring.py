@@ -5,29 +5,32 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` samples, ``C`` classes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist.energy.results import CHIPS, MEMORIES, Chip, Energy, LayerOperations
 from spikemnist.models.layer_table import check_network
-from spikemnist.models.operations import TECHNOLOGIES, Counts, Technology, count, count_weights
+from spikemnist.models.operations import (
+    TECHNOLOGIES,
+    Counts,
+    Synapses,
+    Technology,
+    count,
+    count_weights,
+)
 from spikemnist.models.readout import running_scores
 from spikemnist.training.devices import parameter_dtype, select_device
 from spikemnist.training.evaluation import responses
-from spikemnist.training.feed import make_feed
+from spikemnist.training.feed import Data, make_feed
 from spikemnist.training.losses import check_output
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from torch import Tensor
-
     from spikemnist.models import Classifier, Record
-    from spikemnist.models.operations import Synapses
     from spikemnist.models.spiking_layer import SpikingLayer
-    from spikemnist.training.feed import Data
 
 
 def measure_energy(

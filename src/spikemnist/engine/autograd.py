@@ -5,16 +5,18 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from spikemnist.engine import gradients, layer_run
 from spikemnist.engine.bounds import check_layers
 from spikemnist.engine.dropout import draw_bits
-from spikemnist.engine.gradients import FromAbove, Needs
-from spikemnist.engine.layer_run import array_of, tensor_of
+from spikemnist.engine.gradients import FromAbove, Gradients, Needs
+from spikemnist.engine.layer_run import LayerRun, array_of, tensor_of
 from spikemnist.engine.signal import dense_input, drop_from, pack_input, packed_input
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.blocks import join_blocks
@@ -23,13 +25,7 @@ from spikemnist.ops.once import once
 from spikemnist.ops.reference import through_clamp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
-    from torch import Tensor
-
-    from spikemnist.engine.gradients import Gradients
-    from spikemnist.engine.layer_run import LayerRun
 
     Array = NDArray[Any]
 

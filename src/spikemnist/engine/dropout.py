@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist.engine.layer_run import NUMPY
 from spikemnist.kernels import memory, splitmix
@@ -24,7 +25,6 @@ from spikemnist.ops.once import once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     Array = NDArray[Any]
 

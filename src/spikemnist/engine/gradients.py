@@ -7,15 +7,18 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features o
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist.engine import separable
 from spikemnist.engine.backward import Extras, Incoming, Outgoing, Slope, run_backward
 from spikemnist.engine.layer_run import (
     NUMPY,
+    LayerRun,
     array_of,
     array_or_absent,
     neurons_of,
@@ -32,13 +35,9 @@ from spikemnist.kernels.scheduler import parallel
 from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from spikemnist.engine.forward import Neurons
-    from spikemnist.engine.layer_run import LayerRun
     from spikemnist.engine.signal import Signal
     from spikemnist.ops.layer import LayerParams
 

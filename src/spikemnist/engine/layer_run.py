@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist.engine.forward import Ends, Events, Neurons, Trace, run_forward
 from spikemnist.engine.membranes import RESETS
@@ -19,7 +20,6 @@ from spikemnist.kernels.scheduler import parallel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from spikemnist.engine.signal import Signal
     from spikemnist.ops.layer import LayerParams

@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``F`` input features; a row has one number for each neu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ from spikemnist.kernels.registers import BYTE, INDEX, WIDTH, Rows, lanes
 from spikemnist.kernels.vector import sum_of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Array = NDArray[Any]

@@ -6,7 +6,8 @@ Each multiplies a row of gradients, and has up to two parameters. The formulas a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from spikemnist.kernels.elementwise import exp, switch, where
 from spikemnist.ops.surrogate import (
@@ -20,9 +21,6 @@ from spikemnist.ops.surrogate import (
     Surrogate,
     Triangular,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:

@@ -24,13 +24,12 @@ from torch import nn
 from spikemnist._tensors import not_finite
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
 from spikemnist.models.readout import name_of, named_or_own
-from spikemnist.models.spiking_layer import fold
+from spikemnist.models.spiking_layer import SpikingLayer, fold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spikemnist.encoding import Encoder
-    from spikemnist.models.spiking_layer import SpikingLayer
 
     Floats = NDArray[np.float32]
 

@@ -14,6 +14,7 @@ import torch
 from spikemnist.encoding import (
     BurstEncoder,
     DirectEncoder,
+    Encoder,
     LatencyEncoder,
     PhaseEncoder,
     RateEncoder,
@@ -22,7 +23,6 @@ from spikemnist.encoding import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spikemnist.encoding import Encoder
 
 BY_PIXEL = (BurstEncoder, DirectEncoder, LatencyEncoder, PhaseEncoder)
 """Encoders that treat each pixel alone, without random numbers."""

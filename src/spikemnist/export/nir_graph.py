@@ -17,7 +17,9 @@ import io
 import itertools
 import json
 import math
+import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,9 +42,6 @@ from spikemnist.export.arrays import (
 from spikemnist.export.extra import require
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator
-
     import nir
     from numpy.typing import NDArray
 

@@ -9,31 +9,27 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 import re
 import zlib
 from importlib import resources
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
-from spikemnist.data import load_digits
-from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
-from spikemnist.export.arrays import network_of, read_arrays
+from spikemnist.data import ImageDataset, load_digits
+from spikemnist.encoding import DirectEncoder, Encoder, LatencyEncoder, RateEncoder
+from spikemnist.export.arrays import LayerArrays, NetworkArrays, network_of, read_arrays
 from spikemnist.export.codebook import codebook
 from spikemnist.models.classifier import check_classifier
 
 if TYPE_CHECKING:
-    import os
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from spikemnist.data import ImageDataset
-    from spikemnist.encoding import Encoder
-    from spikemnist.export.arrays import LayerArrays, NetworkArrays
     from spikemnist.models import Classifier
 
 CORE = ("network.js", "encoders.js", "surrogates.js", "learning.js", "stdp.js")

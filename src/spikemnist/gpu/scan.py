@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from spikemnist.gpu import triton_kernels
 from spikemnist.ops.once import once
@@ -18,8 +19,6 @@ from spikemnist.ops.reference import through_clamp
 from spikemnist.ops.surrogate import Surrogate
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from spikemnist.ops.layer import LayerParams
 
 BLOCK = 256

@@ -16,13 +16,11 @@ import pickle
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spikemnist._atomic import write_atomically
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOMS = ("kernels", "encoding", "engine", "plasticity")

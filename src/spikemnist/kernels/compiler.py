@@ -9,13 +9,12 @@ import contextlib
 import functools
 import importlib.util
 import warnings
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from spikemnist.kernels.cache import Files, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -7,6 +7,7 @@ compilation switched off, the formula runs on NumPy arrays. In kernels it is low
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ from spikemnist.kernels.intrinsics import lowered
 from spikemnist.kernels.registers import Rows, call, splat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
 
     Array = NDArray[Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numba import types
@@ -10,8 +11,6 @@ from numba.extending import lower_builtin
 from numba.np.arrayobj import make_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     Code = Callable[[Any, Any, Any, Any], Any]
 
 

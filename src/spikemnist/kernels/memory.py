@@ -14,16 +14,15 @@ import functools
 import math
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
-    from torch import Tensor
 
 POOLED_FROM = 1 << 16
 """Smallest buffer to pool, in bytes; the allocator keeps smaller ones by itself."""

@@ -6,6 +6,7 @@ A *lane* is the place of one number in a vector register.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
@@ -17,8 +18,6 @@ from numba.np.arrayobj import make_array
 from spikemnist.kernels.intrinsics import lowered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
 
     Array = NDArray[Any]

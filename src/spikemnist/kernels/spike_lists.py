@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist.kernels import memory
 from spikemnist.kernels.bits import count_bits, drop_lowest_bit, equal, lowest_bit
@@ -28,7 +29,6 @@ from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     Array = NDArray[Any]
 

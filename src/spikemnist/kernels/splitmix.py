@@ -18,12 +18,9 @@ Steele, Lea, Flood, *Fast splittable pseudorandom number generators*, OOPSLA 201
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 MASK = (1 << 64) - 1
 GAMMA = 0x9E3779B97F4A7C15

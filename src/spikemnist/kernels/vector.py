@@ -7,6 +7,7 @@ AVX-512, AVX2 or NEON, depending on the processor. A *row* is explained in `regi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,6 @@ from spikemnist.kernels.intrinsics import lowered, numbers_of
 from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, WIDTH, Rows, at, clear, lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Array = NDArray[Any]

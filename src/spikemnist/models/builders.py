@@ -12,15 +12,15 @@ import itertools
 import operator
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist import ops
-from spikemnist._names import suggestion
+from spikemnist._names import ReadoutName, suggestion
 from spikemnist._seeds import seeded
 from spikemnist.models.inputs import check_spikes
 from spikemnist.models.network import SpikingNetwork
@@ -28,16 +28,8 @@ from spikemnist.models.network_options import ConvNetOptions, MLPOptions, Networ
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
-from spikemnist.models.readout import named_or_own
+from spikemnist.models.readout import Readout, named_or_own
 from spikemnist.models.spiking_layer import SpikingLayer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from torch import Tensor
-
-    from spikemnist._names import ReadoutName
-    from spikemnist.models.readout import Readout
 
 
 def accelerate(

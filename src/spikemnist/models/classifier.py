@@ -6,7 +6,10 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` samples.
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -20,10 +23,6 @@ from spikemnist.models import files
 from spikemnist.models.network import SpikingNetwork
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
     from spikemnist.models.record import Record
 
 Samples = Tensor | EventBatch

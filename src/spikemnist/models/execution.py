@@ -5,21 +5,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist import ops
-from spikemnist.ops.layer import LayerOutput, count_spikes
+from spikemnist.ops.layer import LayerOutput, LayerParams, count_spikes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from torch import Tensor
-
     from spikemnist.models.spiking_layer import SpikingLayer
-    from spikemnist.ops.layer import LayerParams
 
 State = list["Tensor | None"]
 """Initial membrane ``[B, ...]`` of each layer; None for rest."""

@@ -6,31 +6,24 @@ the classes. What is a user's own is described by module and name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
 
 import snntorch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist import _tensor_files, ops
 from spikemnist._descriptions import fields_of, plain
 from spikemnist._run_folder import model_file
 from spikemnist._tensor_files import Format, check_tensors, described
-from spikemnist.encoding import available_encoders, get_encoder
+from spikemnist.encoding import Encoder, available_encoders, get_encoder
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP, numbers_of
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.ops.surrogate import MissingSurrogate
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Collection
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from spikemnist.encoding import Encoder
 
 FORMAT = Format(
     "spikemnist-model-2", "model", "Restore it from a good copy, or train the model again"

@@ -6,14 +6,13 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spikemnist._tensors import check_tensor
 from spikemnist.ops.dynamics import is_constant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
 

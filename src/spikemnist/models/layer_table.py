@@ -6,24 +6,21 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist import ops
 from spikemnist._tables import Table, Tabular
-from spikemnist.models.classifier import check_classifier, evaluating
+from spikemnist.models.classifier import Classifier, Samples, check_classifier, evaluating
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.operations import TECHNOLOGIES, count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
-    from spikemnist.models.classifier import Classifier, Samples
     from spikemnist.models.record import LayerRecord, Record
     from spikemnist.models.spiking_layer import SpikingLayer
 

@@ -6,10 +6,11 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, `
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist import ops
 from spikemnist._tables import Table, Tabular
@@ -18,21 +19,15 @@ from spikemnist.models import execution, stepped
 from spikemnist.models.execution import present
 from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.neuron import describe, is_hooked
-from spikemnist.models.readout import get_readout, name_of
+from spikemnist.models.readout import Readout, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.sequential import UnsupportedError, check_grades, read_layers
-from spikemnist.models.spiking_layer import PASSED_BY, neuron_shapes
+from spikemnist.models.spiking_layer import PASSED_BY, SpikingLayer, neuron_shapes
 from spikemnist.models.stepped import Run, check_kinds, neurons_of
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
     from spikemnist._names import ReadoutName
-    from spikemnist.models.readout import Readout
-    from spikemnist.models.spiking_layer import SpikingLayer
 
 
 class SpikingNetwork(Tabular, nn.Module):

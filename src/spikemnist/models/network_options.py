@@ -5,12 +5,11 @@ Nothing heavy is imported here, so that the command line can list them at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from torch import Tensor
 
     from spikemnist._names import Backend, ReadoutName, ResetMechanism, SurrogateName

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     Stages = list[dict[str, nn.Module]]
 
 _TOKEN = re.compile(

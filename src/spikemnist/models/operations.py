@@ -12,18 +12,15 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` inputs of a layer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
     from spikemnist.models.record import Record
     from spikemnist.models.spiking_layer import SpikingLayer
 

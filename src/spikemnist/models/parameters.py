@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from spikemnist.ops.dynamics import check_reset
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PerLayer = float | Tensor | Sequence[float | Sequence[float] | Tensor]
 """One number for all layers, or an entry for each: a number, or one number for each neuron."""

@@ -6,12 +6,9 @@ Each is a model file in ``weights`` beside a card, a JSON object with its measur
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from importlib import resources
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from pathlib import Path
+from pathlib import Path
 
 _SUFFIX = ".safetensors"
 

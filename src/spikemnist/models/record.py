@@ -5,19 +5,15 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, `
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikemnist._tables import Table, Tabular
-from spikemnist.models.readout import decide, name_of, running_mean, running_scores
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from spikemnist.models.readout import Readout
+from spikemnist.models.readout import Readout, decide, name_of, running_mean, running_scores
 
 
 @dataclass(frozen=True, eq=False)

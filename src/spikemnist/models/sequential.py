@@ -5,20 +5,15 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeGuard, TypeVar
 
 import snntorch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from spikemnist.models.spiking_layer import MEMORYLESS, SpikingLayer, has_resets, reset_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from typing import TypeGuard
-
-    from spikemnist.models.spiking_layer import Module
+from spikemnist.models.spiking_layer import MEMORYLESS, Module, SpikingLayer, has_resets, reset_of
 
 _KNOWN = f"{', '.join(kind.__name__ for kind in (nn.Sequential, *MEMORYLESS))} and snntorch.Leaky"
 

@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import snntorch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist import ops
 from spikemnist.ops.dropout import drop_out
 from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.layer import LayerParams
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import ModuleType
-
-    from torch import Tensor
 
 PASSED_BY = (nn.Flatten, nn.Identity, nn.Dropout)
 """Modules that packed spikes can pass on their way to a `torch.nn.Linear`."""

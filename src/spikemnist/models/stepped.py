@@ -5,21 +5,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import snntorch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist.models.neuron import own_states, state_names
 from spikemnist.models.sequential import not_last, places
 from spikemnist.ops.layer import LayerOutput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from torch import Tensor
 
 Step = dict["snntorch.SpikingNeuron | None", "tuple[Tensor, Tensor, Tensor]"]
 """Spikes and membranes ``[B, ...]`` of the neurons at one timestep, the output last.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from collections.abc import Callable
+from typing import NamedTuple, get_args
 
 import torch
+from torch import Tensor
 
 from spikemnist._names import Backend
 from spikemnist.kernels import compiler
 from spikemnist.ops.dynamics import is_constant
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
 
 BACKENDS: tuple[str, ...] = get_args(Backend)
 """Names of the backends."""

@@ -7,15 +7,11 @@ for each input instead, which takes about as long as the rest of a training step
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from spikemnist.kernels import splitmix
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 NUMBERS = 1 << 16
 """Each input has a number below this one, so probabilities are multiples of its inverse."""

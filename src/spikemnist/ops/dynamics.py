@@ -5,20 +5,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Callable
+from typing import get_args
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from spikemnist._names import ResetMechanism
 from spikemnist._tensors import check_tensor
 from spikemnist.ops import reference
 from spikemnist.ops.surrogate import get_surrogate
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
 
 RESET_MECHANISMS: tuple[str, ...] = get_args(ResetMechanism)
 """How a spike acts on the membrane one timestep later."""

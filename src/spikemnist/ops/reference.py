@@ -8,18 +8,16 @@ Shapes: ``T`` timesteps, ``B`` batch, ``...`` one layer's neurons.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from spikemnist.ops.once import once
 from spikemnist.ops.surrogate import Surrogate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
     SpikeGrad = Callable[[Tensor], Tensor]
 
 

@@ -14,17 +14,13 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeGuard
-
-    from torch import Tensor
+from torch import Tensor
 
 __all__ = [
     "SURROGATES",

@@ -5,6 +5,7 @@ Shapes: ``B`` images, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
@@ -12,8 +13,6 @@ import numpy as np
 from spikemnist._names import Voting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     Array = NDArray[Any]

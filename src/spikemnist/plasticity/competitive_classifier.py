@@ -5,12 +5,15 @@ Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``C`` classes.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist._descriptions import check_resumed
 from spikemnist._interrupt import interrupted, interruptible
@@ -37,11 +40,7 @@ from spikemnist.plasticity.estimator import (
 from spikemnist.plasticity.homeostasis import LONG, step_sizes, warn_of_idle
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator, Mapping
-
     from numpy.typing import ArrayLike, NDArray
-    from torch import Tensor
 
     from spikemnist._names import Voting
 

@@ -6,10 +6,12 @@ Shapes: ``B`` images, ``F`` pixels, ``N`` neurons, ``M`` blocks of `WIDTH` neuro
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.kernels import bernoulli_words
@@ -22,10 +24,7 @@ from spikemnist.plasticity import competitive_kernels
 from spikemnist.plasticity.competitive_kernels import CompetitiveNeurons, Constants
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from spikemnist.kernels.spike_lists import ByTimestep
 

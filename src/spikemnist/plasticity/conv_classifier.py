@@ -7,11 +7,13 @@ kernel, ``Q`` pooling cells.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from spikemnist._interrupt import between, check_interrupt, interruptible
@@ -28,10 +30,7 @@ from spikemnist.plasticity.estimator import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from numpy.typing import ArrayLike, NDArray
-    from torch import Tensor
 
     from spikemnist.plasticity.conv_kernels import ConvFeatures
 

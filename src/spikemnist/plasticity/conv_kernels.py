@@ -11,10 +11,12 @@ places of a kernel, ``Q`` pooling cells, ``M`` blocks of features.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.bits import above, drop_lowest_bit, lowest_bit
@@ -25,10 +27,7 @@ from spikemnist.kernels.registers import WIDTH, at
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from spikemnist.kernels.spike_lists import ByTimestep
 

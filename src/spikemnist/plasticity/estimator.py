@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist import _tensor_files
 from spikemnist._evaluation import Evaluation
@@ -20,12 +24,7 @@ from spikemnist.data import ImageDataset
 from spikemnist.kernels import compiler
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from numpy.typing import ArrayLike, NDArray
-    from torch import Tensor
     from typing_extensions import Self
 
     from spikemnist._tensor_files import Format

@@ -25,12 +25,10 @@ Shapes: ``T`` timesteps, ``B`` batch, ``I`` presynaptic and ``J`` postsynaptic n
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 Traces = Literal["all", "nearest"]
 """Whether a spike pairs with all earlier spikes or only the nearest, which sets a trace to 1."""

@@ -6,20 +6,17 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
-from spikemnist.training.losses import compute_loss, model_options
+from spikemnist.training.losses import Loss, compute_loss, model_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor, nn
-
     from spikemnist.models import LayerRecord, Record
-    from spikemnist.training.losses import Loss
 
 
 def backpropagate(

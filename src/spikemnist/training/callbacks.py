@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spikemnist.models import Classifier
 from spikemnist.training.metrics import History
-
-if TYPE_CHECKING:
-    import os
 
 Callback = Callable[[History, Classifier], object]
 """Function of the history so far and the classifier, called after the checkpoint of an epoch. The

@@ -9,9 +9,12 @@ import contextlib
 import dataclasses
 import io
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from spikemnist._atomic import write_atomically
 from spikemnist._run_folder import CHECKPOINT
@@ -21,11 +24,6 @@ from spikemnist.training.optim import load_state
 from spikemnist.training.processes import first
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from torch import Tensor
-
     from spikemnist.training.state import Training
 
 

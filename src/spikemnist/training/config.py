@@ -6,13 +6,12 @@ Nothing heavy is imported here, so that the command line can show them at once.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from spikemnist._names import AugmentationName, LossName, OptimizerName, ScheduleName
     from spikemnist.data import Augmentation
     from spikemnist.training.losses import Loss

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import statistics
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
 from spikemnist._seeds import seeded
 from spikemnist.data import ImageDataset
@@ -16,19 +18,14 @@ from spikemnist.models.layer_table import check_network, norm, summarise
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.evaluation import of_outputs
 from spikemnist.training.loop import train_step
-from spikemnist.training.losses import compute_loss
+from spikemnist.training.losses import Loss, compute_loss
 from spikemnist.training.metrics import RunningMetrics
 from spikemnist.training.optim import loaded
 from spikemnist.training.state import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
-
-    from torch import Tensor, nn
-
     from spikemnist.models import Classifier, LayerSummary, SpikingNetwork, Summary
     from spikemnist.training.feed import Data
-    from spikemnist.training.losses import Loss
 
 SAMPLES = 64
 """Images to look at, and to learn by heart."""

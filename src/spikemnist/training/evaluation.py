@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from spikemnist._evaluation import Evaluable, Evaluation
 from spikemnist._interrupt import between, check_interrupt, interruptible
@@ -18,19 +20,14 @@ from spikemnist._progress import progress_bar
 from spikemnist._tensors import not_finite
 from spikemnist.models.classifier import Classifier, check_classifier, evaluating
 from spikemnist.training.devices import parameter_dtype, select_device
-from spikemnist.training.feed import make_feed
-from spikemnist.training.losses import compute_loss, make_loss, model_options
+from spikemnist.training.feed import Data, Feed, make_feed
+from spikemnist.training.losses import Loss, compute_loss, make_loss, model_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence, Sized
-
     from numpy.typing import ArrayLike
-    from torch import Tensor
 
     from spikemnist._names import LossName
     from spikemnist.models import Record
-    from spikemnist.training.feed import Data, Feed
-    from spikemnist.training.losses import Loss
 
     Batch = tuple[Tensor, int, str, dict[str, Tensor]]
     """Loss, number of samples, backend, and sums of a batch."""

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from spikemnist._seeds import seeded
-from spikemnist.models import SpikingNetwork
-from spikemnist.models.classifier import check_classifier, evaluating
+from spikemnist.models import Classifier, Record, SpikingNetwork
+from spikemnist.models.classifier import Samples, check_classifier, evaluating
 from spikemnist.training.metrics import TrainingWarning
 
 if TYPE_CHECKING:
-    from spikemnist.models import Classifier, Record
-    from spikemnist.models.classifier import Samples
     from spikemnist.training.config import TrainConfig
     from spikemnist.training.feed import Feed
 

@@ -6,12 +6,16 @@ Shapes: ``T`` timesteps, ``B`` samples of a batch.
 from __future__ import annotations
 
 import copy
+import os
 import time
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist._interrupt import between, interrupted, interruptible
 from spikemnist._progress import note, progress_bar, write_line
@@ -22,13 +26,14 @@ from spikemnist.training.backpropagation import (
     backpropagate_truncated,
     gradient_norm,
 )
-from spikemnist.training.callbacks import csv_logger
+from spikemnist.training.callbacks import Callback, csv_logger
 from spikemnist.training.checkpoint import has_checkpoint, restore, save_checkpoint
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.memory import kept_memory
 from spikemnist.training.metrics import (
     EpochMetrics,
+    History,
     RunningMetrics,
     TrainingWarning,
     batch_counts,
@@ -45,22 +50,14 @@ from spikemnist.training.processes import (
     shared,
     summed,
 )
-from spikemnist.training.state import check_request, describe_run, prepare
+from spikemnist.training.state import Training, check_request, describe_run, prepare
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from torch import Tensor
     from tqdm import tqdm
 
     from spikemnist._evaluation import Evaluation
     from spikemnist.models import Classifier
-    from spikemnist.training.callbacks import Callback
     from spikemnist.training.feed import Data
-    from spikemnist.training.metrics import History
-    from spikemnist.training.state import Training
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 """A bar that fits 80 columns."""

@@ -6,20 +6,16 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes, ``N`` neurons of a layer, `
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from spikemnist._signatures import takes
 from spikemnist.models import Record, first_spike_times
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
 
 Loss = Callable[[Record, "Tensor"], "Tensor"]
 """Function of the record of B samples and of their labels ``[B]``, int64; returns the mean loss of

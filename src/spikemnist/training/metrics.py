@@ -8,10 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
 from spikemnist._atomic import write_atomically
 from spikemnist._tables import Table, Tabular
@@ -19,11 +22,6 @@ from spikemnist._tensors import not_finite
 from spikemnist.models.layer_table import SATURATED
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator, Mapping
-
-    from torch import Tensor, nn
-
     from spikemnist.models import Record
 
 GAP = 0.05

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import snntorch
 import torch
@@ -19,9 +19,6 @@ from torch import Tensor, nn
 
 from spikemnist._signatures import takes
 from spikemnist._tensor_files import check_tensors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 

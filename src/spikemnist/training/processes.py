@@ -14,21 +14,18 @@ import contextlib
 import datetime
 import functools
 import os
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from spikemnist._descriptions import differences
 from spikemnist._seeds import derive_seed, seeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from torch import Tensor, nn
-
     Arguments = ParamSpec("Arguments")
     Answer = TypeVar("Answer")
 

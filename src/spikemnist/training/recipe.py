@@ -6,6 +6,7 @@ show recipes at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,6 @@ from spikemnist._names import NUM_STEPS
 from spikemnist.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spikemnist.models import Classifier
 
 CLASSES = 10

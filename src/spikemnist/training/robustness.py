@@ -6,10 +6,12 @@ Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from spikemnist._progress import progress_bar
 from spikemnist._tables import Table, Tabular
@@ -19,10 +21,6 @@ from spikemnist.models.classifier import check_classifier
 from spikemnist.training.evaluation import evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
     from spikemnist.training.feed import Data
 
     Change = Callable[[Tensor, float, torch.Generator], Tensor]

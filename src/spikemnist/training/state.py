@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spikemnist._signatures import takes
-from spikemnist.data import EventDataset
+from spikemnist.data import Augmentation, EventDataset
 from spikemnist.data.augmentation import get_augmentation
 from spikemnist.models.classifier import check_classifier
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.devices import parameter_dtype, select_device
-from spikemnist.training.feed import describe_data, hold_out, make_feed, sample_shape
+from spikemnist.training.feed import Data, Feed, describe_data, hold_out, make_feed, sample_shape
 from spikemnist.training.initialisation import start_from_data
-from spikemnist.training.losses import make_loss
+from spikemnist.training.losses import Loss, make_loss
 from spikemnist.training.metrics import History
 from spikemnist.training.optim import MovingAverage, get_schedule, loaded, make_optimizer
 from spikemnist.training.processes import joint, same
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from spikemnist.data import Augmentation
     from spikemnist.models import Classifier
-    from spikemnist.training.feed import Data, Feed
-    from spikemnist.training.losses import Loss
 
     Weights = dict[str, Tensor]
 

@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``C`` classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from spikemnist.viz._decisions import (
     score_name,
 )
 from spikemnist.viz._samples import (
+    Array,
     are_spikes,
     class_label,
     class_names,
@@ -29,8 +31,6 @@ from spikemnist.viz._samples import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.models.record import Record
-    from spikemnist.viz._samples import Array
 
 _HOLD = 4  # times that the last frame is shown
 

@@ -5,17 +5,16 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import class_label, class_names, one_sample, to_numpy, which
+from spikemnist.viz._samples import Array, class_label, class_names, one_sample, to_numpy, which
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.container import BarContainer
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.models.record import Record
-    from spikemnist.viz._samples import Array
 
 _SCORES = {
     "mean_membrane": "mean membrane potential so far",

@@ -5,24 +5,22 @@ Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` of an image.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spikemnist.viz import _style
 from spikemnist.viz._rasters import draw_spikes
-from spikemnist.viz._samples import are_spikes, frames, input_sample, to_numpy
+from spikemnist.viz._samples import Array, are_spikes, frames, input_sample, to_numpy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.image import AxesImage
     from torch import Tensor
 
     from spikemnist.models.record import Record
-    from spikemnist.viz._samples import Array
 
 _MOST_FRAMES = 12
 _ROW_INCHES = 1.45

@@ -5,6 +5,7 @@ Shapes: ``E`` events, ``H`` and ``W`` of the sensor.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,6 @@ from matplotlib.colors import LinearSegmentedColormap
 from spikemnist.viz import _style
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy.typing as npt
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes

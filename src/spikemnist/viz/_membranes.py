@@ -5,20 +5,18 @@ Shapes: ``T`` timesteps, ``N`` neurons of a layer, ``K`` neurons shown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import layer_sample, which
+from spikemnist.viz._samples import Array, LayerSample, layer_sample, which
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
 
     from spikemnist.models.record import Record
-    from spikemnist.viz._samples import Array, LayerSample
 
 _ALL = 10  # up to this number every neuron of a layer is shown
 _KINDS = 6

@@ -5,6 +5,7 @@ Shapes: ``N`` neurons, ``P`` pixels, ``S`` snapshots, ``C`` classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,6 @@ from spikemnist.viz import _style
 from spikemnist.viz._weights import lay_out, show_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike

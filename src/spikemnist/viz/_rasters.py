@@ -12,13 +12,12 @@ from matplotlib.colors import PowerNorm
 from torch import Tensor
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import are_spikes, input_sample, layer_sample, to_numpy, which
+from spikemnist.viz._samples import Array, are_spikes, input_sample, layer_sample, to_numpy, which
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from spikemnist.models.record import Record
-    from spikemnist.viz._samples import Array
 
 _FEW_NEURONS = 20  # up to this number each neuron gets its own tick, and none is moved
 _FEW_STEPS = 60  # up to this number a white line separates the spikes of neighbouring timesteps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from matplotlib.ticker import PercentFormatter
@@ -9,8 +10,6 @@ from matplotlib.ticker import PercentFormatter
 from spikemnist.viz import _style
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from matplotlib.figure import Figure
 
     from spikemnist.training import Robustness

@@ -6,24 +6,21 @@ Shapes: ``N`` neurons, ``P`` pixels, ``H`` and ``W`` of an image, ``K`` neurons 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import to_numpy
+from spikemnist.viz._samples import Array, to_numpy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
-    from torch import Tensor
 
-    from spikemnist.viz._samples import Array
 
 _MOST_BY_DEFAULT = 64
 
