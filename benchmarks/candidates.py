@@ -8,16 +8,16 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import snntorch
 import torch
+from snntorch import spikegen
 from torch import nn
 from torch.nn import functional
 
 from benchmarks import peers
 from benchmarks.workload import BETA
-from spikemnist.cli.snntorch_loop import snntorch_spikes
 from spikemnist.models import LeakyMLP
 
 if TYPE_CHECKING:
@@ -37,6 +37,16 @@ OURS = "spikemnist "
 
 LEARNING_RATE = 1e-5
 """So small that weights and spikes stay as they were checked, although Adam does all its work."""
+
+
+def snntorch_spikes(pixels: Tensor, code: str, num_steps: int) -> Tensor:
+    """Encode pixels ``[B, F]`` with snnTorch and this package's default options: ``[T, B, F]``."""
+    latency = {"threshold": 0.01, "normalize": True, "linear": True, "clip": True}
+    if code == "direct":
+        return pixels.expand(num_steps, -1, -1)
+    options: dict[str, Any] = latency if code == "latency" else {}
+    spikes: Tensor = getattr(spikegen, code)(pixels, num_steps=num_steps, **options)
+    return spikes
 
 
 class Candidate(ABC):

@@ -20,13 +20,13 @@ from benchmarks.candidates import (
     Candidate,
     our_backends,
     plain_leaky,
+    snntorch_spikes,
 )
 from benchmarks.comparison import compare, network_jobs
 from benchmarks.oracle import Oracle
 from benchmarks.peers import installed
 from benchmarks.peers.explicit_loop import ExplicitLoop
 from benchmarks.workload import BETA, Workload
-from spikemnist.cli.snntorch_loop import snntorch_spikes
 from spikemnist.data import load_digits
 from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.ops.dynamics import is_constant

@@ -61,8 +61,8 @@ print("pictures: same.png")
 figure
 
 # %%
-# Not one spike differs, and the gradients differ by rounding. ``spikemnist bench`` measures the
-# speed-up on your machine, and the page *Benchmark results* has those of a quiet machine.
+# Not one spike differs, and the gradients differ by rounding. The page
+# *Benchmark results* has the speed-ups of a quiet machine, and says how to measure yours.
 #
 # Try: make ``hidden`` a ``snntorch.Synaptic(alpha=0.9, beta=0.95, init_hidden=True)``, for which
 # there are no kernels. What does ``accelerate`` do?

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.candidates import plain_leaky
+from benchmarks.candidates import plain_leaky, snntorch_spikes
 from benchmarks.peers.dynamics import Dynamics
 from benchmarks.peers.layerwise import Keep, Layerwise
-from spikemnist.cli.snntorch_loop import snntorch_spikes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

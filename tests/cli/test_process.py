@@ -22,7 +22,7 @@ HEAVY = ("torch", "numpy", "snntorch", "matplotlib", "numba")
 
 def test_help_and_wrong_words_load_no_pytorch() -> None:
     """Ctrl-C is handled once the package of the command line is imported: it loads still less."""
-    pages = ["", "--version", "--completion", *(f"{name} --help" for name in cli.COMMANDS)]
+    pages = ["", "--version", *(f"{name} --help" for name in cli.COMMANDS)]
     requests = [*pages, "train --epochs 0", "train --recipe fast -h", "fit"]
     code = (
         "import sys\n"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     *("train", "stdp", "evaluate", "predict", "encode"),
-    *("plot", "export", "playground", "info", "bench"),
+    *("plot", "export", "playground", "info"),
 )
 
 
@@ -101,7 +101,7 @@ def _interrupted() -> int:
 
 
 def _answer(words: list[str]) -> int:
-    """Print the help, the version or the completion, or run a command."""
+    """Print the help or the version, or run a command."""
     with interruptible():  # an import may drop a KeyboardInterrupt
         from spikemnist.cli import parser
 
@@ -114,11 +114,6 @@ def _answer(words: list[str]) -> int:
             from spikemnist import __version__
 
             print(f"spikemnist {__version__}")
-            return 0
-        if words[0] == "--completion":
-            from spikemnist.cli.completion import script
-
-            print(script(COMMANDS))
             return 0
         name = words[0]
         if name not in COMMANDS:
@@ -147,7 +142,6 @@ def _overview() -> str:
         "  spikemnist train                            train on the digits of the package\n"
         "  spikemnist predict mnist-conv digit.png     recognise a digit in a picture\n\n"
         "`spikemnist COMMAND --help` lists the options of a command.\n"
-        '`eval "$(spikemnist --completion)"` completes them in bash.'
     )
 
 

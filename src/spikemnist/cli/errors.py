@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # Ctrl-C is handled before argparse is loaded
+    from argparse import Namespace
 
 FAILURE, WRONG_REQUEST, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 """Exit codes; the last two are 128 + SIGINT and 128 + SIGPIPE, as a shell reports them."""

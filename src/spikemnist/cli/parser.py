@@ -65,7 +65,7 @@ class Options:
             formatter_class=lambda prog: Formatter(prog, max_help_position=24, width=width),
         )
         self.defaults: dict[str, Any] = dict(defaults)
-        self.choices: dict[str, list[str]] = {}  # the names to choose from by flag
+        self.flags: list[str] = []
         self.arguments: list[str] = []
         self._group: Any = self.parser.add_argument_group("options")
 
@@ -133,7 +133,7 @@ class Options:
             text += f" (default: {value_text})"
         text = text.replace("%", "%%")
         action = self._group.add_argument(name, help=text, default=argparse.SUPPRESS, **options)
-        self.choices |= dict.fromkeys(action.option_strings, names)
+        self.flags += action.option_strings
 
     def shared(self, *names: str) -> None:
         """Add options that several commands have: see `SHARED`."""
@@ -173,7 +173,7 @@ class Options:
         given, unknown = self.parser.parse_known_intermixed_args(words)
         if unknown:
             word = unknown[0].partition("=")[0]
-            raise WrongRequest(f"{self.parser.prog} has no {word}{suggestion(word, self.choices)}")
+            raise WrongRequest(f"{self.parser.prog} has no {word}{suggestion(word, self.flags)}")
         for name, value in vars(given).items():
             if isinstance(value, list):
                 setattr(given, name, () if value == ["none"] else tuple(value))

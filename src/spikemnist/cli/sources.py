@@ -36,7 +36,6 @@ def add_options(add: Options, names: tuple[str, ...] = DATA, absent: str = "") -
     more = ". nmnist: N-MNIST, event-camera recordings, never downloaded" if names == DATA else ""
     default = None if absent else "digits"
     add("--data", TEXT + more, default, kind=_data(names), value="NAME|PATH", absent=absent)
-    add.choices["--data"] = [*names]
     root = "folder of the data files"
     add("--root", root, kind=Path, value="PATH", absent="SPIKEMNIST_DATA, else the cache")
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from spikemnist.models.record import Record
     from spikemnist.models.spiking_layer import SpikingLayer
 
-    Synapses = tuple[str, torch.Size]
-    """The place of a module and the shape of its input."""
+Synapses = tuple[str, torch.Size]
+"""The place of a module and the shape of its input."""
 
 
 @dataclass(frozen=True)

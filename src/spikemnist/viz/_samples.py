@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from spikemnist.models.record import Record
 
-    Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
