@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -169,6 +171,21 @@ def test_ctrl_c_in_a_callback_of_the_compiler() -> None:
         _raw_object_cache_notify()
         with pytest.raises(KeyboardInterrupt):
             check_interrupt()
+
+
+def test_ctrl_c_while_a_weak_reference_is_removed() -> None:
+    class Value:
+        pass
+
+    values, value = weakref.WeakValueDictionary[int, Value](), Value()
+    values[1] = value
+    with interruptible():
+        with interruptible():  # outside loops Ctrl-C acts at once
+            pass
+        values._iterating.add(1)  # so that a removal waits in a list
+        values._pending_removals = SimpleNamespace(append=lambda _: press())
+        del value
+        assert interrupted()
 
 
 def test_a_handler_of_the_users_own() -> None:

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 PATIENCE = 3.0
 """Seconds since the last look of a loop after which Ctrl-C acts at once, as while a kernel is
 compiled."""
+
+
+WEAK_REFERENCES = (weakref.__file__, weakref.WeakSet.add.__code__.co_filename)
+"""Files of the functions that Python calls when an object of a weak dictionary or set is gone."""
 
 
 class Interruption:
@@ -42,9 +47,15 @@ class Interruption:
 
 
 def _in_callback(frame: FrameType | None) -> bool:
-    """Return whether the compiler has called Python: it would print and drop an exception."""
-    names = (caller.f_code.co_name for caller, _ in traceback.walk_stack(frame))
-    return any(name.startswith("_raw_object_cache") for name in names)
+    """Return whether Python would print and drop an exception here.
+
+    The compiler has called it, or it removes a weak reference.
+    """
+    codes = [caller.f_code for caller, _ in traceback.walk_stack(frame)]
+    return any(
+        code.co_name.startswith("_raw_object_cache") or code.co_filename in WEAK_REFERENCES
+        for code in codes
+    )
 
 
 @contextlib.contextmanager
