@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-import operator
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +28,6 @@ from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.readout import Readout, named_or_own
-from spikemnist.models.spiking_layer import SpikingLayer
 
 
 def accelerate(
@@ -206,24 +204,12 @@ class LeakyNetwork(SpikingNetwork):
             )
             dropout = {"dropout": nn.Dropout(probability)} if probability else {}
             layers.append(nn.Sequential(OrderedDict({**dropout, **stage, "leaky": leaky})))
-        self._known: tuple[list[nn.Module], list[SpikingLayer]] = [], []
         super().__init__(
             nn.Sequential(*layers),
             in_shape=in_shape,
             readout=options.readout,
             backend=options.backend,
         )
-
-    @property
-    def layers(self) -> list[SpikingLayer]:
-        """As in `SpikingNetwork`, without its checks, and read anew only when a module changes."""
-        stages: Any = self.network._modules.values()
-        modules = [module for stage in stages for module in stage._modules.values()]
-        known, layers = self._known
-        if len(known) != len(modules) or not all(map(operator.is_, known, modules)):
-            layers = [_read(index, stage) for index, stage in enumerate(stages)]
-            self._known = modules, layers
-        return layers
 
     @property
     def config(self) -> dict[str, Any]:
@@ -244,14 +230,6 @@ class LeakyNetwork(SpikingNetwork):
             "readout": named_or_own(self.readout),
             "backend": self.backend,
         }
-
-
-def _read(index: int, stage: nn.Module) -> SpikingLayer:
-    """Return the layer in a stage of a network."""
-    path = f"network[{index}]"
-    *modules, (name, leaky) = stage.named_children()
-    before = tuple((f"{path}.{own}", module) for own, module in modules)
-    return SpikingLayer(f"{path}.{name}", leaky, before)
 
 
 class LeakyMLP(LeakyNetwork):

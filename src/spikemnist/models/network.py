@@ -21,7 +21,7 @@ from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.neuron import describe, is_hooked
 from spikemnist.models.readout import Readout, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
-from spikemnist.models.sequential import UnsupportedError, check_grades, read_layers
+from spikemnist.models.sequential import UnsupportedError, check_grades, facts_of, read_layers
 from spikemnist.models.spiking_layer import PASSED_BY, SpikingLayer, neuron_shapes
 from spikemnist.models.stepped import Run, check_kinds, neurons_of
 from spikemnist.ops.backends import COMPILED
@@ -35,8 +35,9 @@ class SpikingNetwork(Tabular, nn.Module):
 
     `accelerate` makes one of a user's network; `LeakyMLP` and `LeakyConvNet` build their own. A
     call maps spikes to a `Record`. It starts from membranes at rest, or from ``state`` if given,
-    and does not change the membranes stored in the neurons. Each call reads ``network`` again, so
-    changes to it take effect; ``graded_spikes_factor`` alone is checked only once.
+    and does not change the membranes stored in the neurons. Each call looks at the modules and
+    options of ``network``, so changes to it take effect, or raise an error where the kernels cannot
+    run them; ``graded_spikes_factor`` alone is checked only once.
 
     snnTorch steps what the kernels cannot run. Such a network is called with one timestep,
     ``[B, ...]``, after the other, and calls its neurons with their current alone: these keep their
@@ -87,6 +88,8 @@ class SpikingNetwork(Tabular, nn.Module):
         super().__init__()
         ops.select_backend(backend)
         self.obstacle: str | None = None
+        self._facts: list[object] = []
+        self._layers: list[SpikingLayer] = []
         check_kinds(network)
         if not neurons_of(network):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
@@ -123,13 +126,22 @@ class SpikingNetwork(Tabular, nn.Module):
         """
         if self.obstacle:
             raise TypeError(f"the layers cannot be read: {self.obstacle}")
-        return read_layers(self.network)
+        return self._read(_modules_in(self.network))
+
+    def _read(self, modules: list[nn.Module]) -> list[SpikingLayer]:
+        """Return the layers, which are read again only where a module or an option has changed."""
+        facts: list[object] = []
+        for module in modules:
+            facts += facts_of(module)
+        if facts != self._facts:
+            self._layers, self._facts = read_layers(self.network), facts
+        return self._layers
 
     def __getstate__(self) -> dict[str, Any]:
         # snnTorch's surrogates are closures, which cannot be pickled; ours have the same gradients.
         for neuron in neurons_of(self.network):
             neuron.spike_grad = ops.get_surrogate(neuron.spike_grad)
-        return vars(self)
+        return {**vars(self), "_facts": [], "_layers": []}
 
     def table(self) -> Table:
         """Return modules, sizes and neurons of each layer, as ``repr`` shows."""
@@ -169,7 +181,7 @@ class SpikingNetwork(Tabular, nn.Module):
         """
         layers = self.layers
         shape = self.in_shape or _features(layers[0])
-        return _sizes(neuron_shapes(layers, shape, self._like()))
+        return _sizes(neuron_shapes(layers, shape, _like(_modules_in(self.network))))
 
     if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
 
@@ -222,11 +234,13 @@ class SpikingNetwork(Tabular, nn.Module):
         if record not in ("output", "all"):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
         spikes = self._check_input(spikes)
-        layers, like = [] if self.obstacle else self.layers, self._like()
+        modules = _modules_in(self.network)
+        layers, like = [] if self.obstacle else self._read(modules), _like(modules)
         final = state is None or len(state) > 0
         spikes = on_device_of(like, spikes)
         initial = [on_device_of(like, membrane) for membrane in state or ()] or None
-        backend = self._select_backend(layers, spikes, like)
+        hooked = any(map(is_hooked, modules))
+        backend = self._select_backend(layers, spikes, like, hooked=hooked)
         if backend == "snntorch":
             if layers:
                 neuron_shapes(layers, spikes.shape[2:], like)  # raises where the input does not fit
@@ -272,7 +286,8 @@ class SpikingNetwork(Tabular, nn.Module):
             )
         layers: tuple[LayerRecord, ...] = ()
         if spikes is not None:
-            spikes = spikes if spikes.is_floating_point() else spikes.to(self._like().dtype)
+            dtype = _like(_modules_in(self.network)).dtype
+            spikes = spikes if spikes.is_floating_point() else spikes.to(dtype)
             layers = tuple(
                 LayerRecord(name, present(one.spikes), present(one.membrane), threshold.detach())
                 for name, one, threshold in zip(sizes, outputs, run.thresholds, strict=True)
@@ -302,17 +317,19 @@ class SpikingNetwork(Tabular, nn.Module):
             )
         return spikes
 
-    def _select_backend(self, layers: Sequence[SpikingLayer], spikes: Tensor, like: Tensor) -> str:
+    def _select_backend(
+        self, layers: Sequence[SpikingLayer], spikes: Tensor, like: Tensor, *, hooked: bool
+    ) -> str:
         """Return the backend that runs these layers."""
         backend = ops.select_backend(self.backend, spikes, like)
         if self.obstacle:
             if self.backend not in ("auto", "snntorch"):
                 raise ValueError(f"backend={self.backend!r} cannot run this: {self.obstacle}")
             return "snntorch"
-        if any(map(is_hooked, _modules_in(self.network))):
-            hooked = {path: module for path, module in self.named_modules() if is_hooked(module)}
-            hooked.pop("", None)  # hooks on the network itself are called
-            backend = execution.backend_for_hooks(self.backend, layers, hooked)
+        if hooked:
+            places = {path: module for path, module in self.named_modules() if is_hooked(module)}
+            places.pop("", None)  # hooks on the network itself are called
+            backend = execution.backend_for_hooks(self.backend, layers, places)
         elif backend in COMPILED and (reason := execution.obstacle(layers, backend, like)):
             if self.backend == backend:
                 raise ValueError(
@@ -334,15 +351,16 @@ class SpikingNetwork(Tabular, nn.Module):
                 "its neurons"
             )
 
-    def _like(self) -> Tensor:
-        """Return a tensor that has the dtype and the device of the computation."""
-        # There always is one: the membrane of an snntorch.Leaky is a floating buffer.
-        return next(
-            tensor
-            for module in _modules_in(self.network)
-            for tensor in (*module._parameters.values(), *module._buffers.values())
-            if tensor is not None and tensor.is_floating_point()
-        )
+
+def _like(modules: Sequence[nn.Module]) -> Tensor:
+    """Return a tensor of modules that has the dtype and the device of the computation."""
+    # There always is one: the membrane of an snntorch.Leaky is a floating buffer.
+    return next(
+        tensor
+        for module in modules
+        for tensor in (*module._parameters.values(), *module._buffers.values())
+        if tensor is not None and tensor.is_floating_point()
+    )
 
 
 def _modules_in(module: nn.Module) -> list[nn.Module]:
