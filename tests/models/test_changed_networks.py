@@ -1,0 +1,138 @@
+"""What is changed in a network after a call takes effect in the next one, or raises an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import snntorch
+import torch
+from torch import nn
+
+from spikemnist import ops
+from spikemnist.models import LeakyConvNet, LeakyMLP, SpikingNetwork, accelerate
+
+
+def mlp() -> SpikingNetwork:
+    return LeakyMLP(12, 9, 3, dropout=0.5, seed=0)
+
+
+def conv() -> SpikingNetwork:
+    return LeakyConvNet("3C3p1-4C3p1-3", (1, 4, 3), dropout=0.5, seed=0)
+
+
+def own() -> SpikingNetwork:
+    torch.manual_seed(0)
+    first = nn.Sequential(nn.Flatten(), nn.Linear(12, 9), snntorch.Leaky(beta=0.9), nn.Dropout(0.5))
+    return accelerate(nn.Sequential(first, nn.Linear(9, 3), snntorch.Leaky(beta=0.9)))
+
+
+NETWORKS = (mlp, conv, own)
+
+
+def leaky(network: SpikingNetwork) -> Any:
+    return network.layers[0].leaky
+
+
+def set_option(name: str, value: object) -> Callable[[SpikingNetwork], None]:
+    return lambda network: setattr(leaky(network), name, value)
+
+
+def set_weights(network: SpikingNetwork, kind: type[nn.Module], new: nn.Module) -> None:
+    """Put a module in the place of the last one of its kind."""
+    path = [path for path, module in network.named_modules() if isinstance(module, kind)][-1]
+    parent, _, name = path.rpartition(".")
+    setattr(network.get_submodule(parent), name, new)
+
+
+REFUSED = {
+    "inhibition=True": set_option("inhibition", True),
+    "reset_delay=False": set_option("reset_delay", False),
+    "state_quant": set_option("state_quant", lambda membrane: membrane),
+    "a custom state_function": set_option("state_function", lambda current, membrane: membrane),
+    "reset_mechanism='zero', but was made": set_option("reset_mechanism", "zero"),
+}
+
+
+@pytest.mark.parametrize("build", NETWORKS)
+@pytest.mark.parametrize("message", REFUSED)
+def test_options_that_kernels_cannot_run(build: Callable[[], Any], message: str) -> None:
+    network, spikes = build(), torch.ones(4, 2, 1, 4, 3)
+    network(spikes)
+    REFUSED[message](network)
+    with pytest.raises(ValueError, match=message):
+        network(spikes)
+
+
+def more_weight(network: SpikingNetwork) -> None:
+    last = network.layers[-1].linear
+    new = nn.Linear(last.in_features, last.out_features)
+    nn.init.ones_(new.weight)
+    set_weights(network, nn.Linear, new)
+
+
+def hook(network: SpikingNetwork) -> None:
+    network.layers[-1].linear.register_forward_hook(lambda module, inputs, output: output + 1)
+
+
+def own_forward(network: SpikingNetwork) -> None:
+    last: Any = network.layers[-1].linear
+    last.forward = lambda signal: nn.functional.linear(signal, last.weight, last.bias) + 1
+
+
+def no_dropout(network: SpikingNetwork) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
+def new_readout(network: SpikingNetwork) -> None:
+    network.readout = "spike_count"
+
+
+def new_threshold(network: SpikingNetwork) -> None:
+    network.layers[-1].leaky.threshold = torch.tensor(0.01)
+
+
+def in_training(network: SpikingNetwork) -> None:
+    network.train()
+
+
+EFFECTIVE = (more_weight, hook, own_forward, new_readout, new_threshold)
+
+
+@pytest.mark.parametrize("build", NETWORKS)
+@pytest.mark.parametrize("change", EFFECTIVE)
+def test_changes_take_effect(
+    build: Callable[[], Any], change: Callable[[SpikingNetwork], None]
+) -> None:
+    """As in the loop of snnTorch, whose modules the network shares."""
+    network, spikes = build().eval(), torch.ones(4, 2, 1, 4, 3)
+    before = network(spikes).scores
+    change(network)
+    actual, network.backend = network(spikes).scores, "snntorch"
+    assert not torch.equal(actual, before)
+    torch.testing.assert_close(actual, network(spikes).scores, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("build", NETWORKS)
+def test_mode_dropout_and_surrogate(build: Callable[[], Any]) -> None:
+    network, spikes = build().eval(), torch.ones(4, 8, 1, 4, 3)
+    calm = network(spikes).scores
+    in_training(network)
+    torch.manual_seed(0)
+    dropped = network(spikes).scores
+    assert not torch.equal(dropped, calm)
+    no_dropout(network)
+    actual = network(spikes).scores
+    torch.testing.assert_close(actual, calm)
+    actual.sum().backward()
+    weight = next(network.parameters())
+    former, weight.grad = weight.grad, None
+    for layer in network.layers:
+        layer.leaky.spike_grad = ops.SURROGATES["triangular"](threshold=0.4)
+    network(spikes).scores.sum().backward()
+    assert former is not None
+    assert weight.grad is not None
+    assert not torch.equal(weight.grad, former)
