@@ -21,13 +21,30 @@ from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.neuron import describe, is_hooked
 from spikemnist.models.readout import Readout, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
-from spikemnist.models.sequential import UnsupportedError, check_grades, facts_of, read_layers
+from spikemnist.models.sequential import UnsupportedError, check_grades, options_in, read_layers
 from spikemnist.models.spiking_layer import PASSED_BY, SpikingLayer, neuron_shapes
 from spikemnist.models.stepped import Run, check_kinds, neurons_of
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
     from spikemnist._names import ReadoutName
+
+
+class _Reading:
+    """The layers of a network, and what they were read from."""
+
+    def __init__(
+        self,
+        layers: list[SpikingLayer],
+        modules: list[nn.Module],
+        options: list[tuple[dict[str, Any], str]],
+    ) -> None:
+        self.layers, self.modules, self.options = layers, modules, options
+        self.values = self.values_now()
+
+    def values_now(self) -> list[object]:
+        """Return the options as they are now."""
+        return [space.get(name) for space, name in self.options]
 
 
 class SpikingNetwork(Tabular, nn.Module):
@@ -88,8 +105,7 @@ class SpikingNetwork(Tabular, nn.Module):
         super().__init__()
         ops.select_backend(backend)
         self.obstacle: str | None = None
-        self._facts: list[object] = []
-        self._layers: list[SpikingLayer] = []
+        self._reading: _Reading | None = None
         check_kinds(network)
         if not neurons_of(network):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
@@ -130,18 +146,17 @@ class SpikingNetwork(Tabular, nn.Module):
 
     def _read(self, modules: list[nn.Module]) -> list[SpikingLayer]:
         """Return the layers, which are read again only where a module or an option has changed."""
-        facts: list[object] = []
-        for module in modules:
-            facts += facts_of(module)
-        if facts != self._facts:
-            self._layers, self._facts = read_layers(self.network), facts
-        return self._layers
+        last = self._reading
+        if last is None or modules != last.modules or last.values != last.values_now():
+            layers, options = read_layers(self.network), options_in(modules)
+            self._reading = last = _Reading(layers, modules, options)
+        return last.layers
 
     def __getstate__(self) -> dict[str, Any]:
         # snnTorch's surrogates are closures, which cannot be pickled; ours have the same gradients.
         for neuron in neurons_of(self.network):
             neuron.spike_grad = ops.get_surrogate(neuron.spike_grad)
-        return {**vars(self), "_facts": [], "_layers": []}
+        return {**vars(self), "_reading": None}
 
     def table(self) -> Table:
         """Return modules, sizes and neurons of each layer, as ``repr`` shows."""
@@ -365,12 +380,10 @@ def _like(modules: Sequence[nn.Module]) -> Tensor:
 
 def _modules_in(module: nn.Module) -> list[nn.Module]:
     """Return a module and all below it; `torch.nn.Module.modules` takes ten times as long."""
-    modules: list[nn.Module] = []
-    waiting: list[nn.Module | None] = [module]
-    while waiting:
-        if (first := waiting.pop()) is not None:
-            modules.append(first)
-            waiting += reversed(first._modules.values())
+    modules = [module]
+    for below in module._modules.values():
+        if below is not None:
+            modules += _modules_in(below) if below._modules else [below]
     return modules
 
 

@@ -20,8 +20,17 @@ _KNOWN = f"{', '.join(kind.__name__ for kind in (nn.Sequential, *MEMORYLESS))} a
 _SILENT = "snntorch.Leaky(beta=0, threshold=1e9, reset_mechanism='none')"
 """Neurons that never fire, and whose membrane is their current."""
 
-_OPTIONS = ("inhibition", "state_quant", "reset_delay", "state_function")
-"""Attributes of a neuron that `_check_neuron` looks at."""
+_OPTIONS = (
+    "inhibition",
+    "state_quant",
+    "reset_delay",
+    "state_function",
+    "_reset_mechanism",
+    "start_dim",
+    "end_dim",
+    "return_indices",
+)
+"""Attributes of modules that `read_layers` looks at; a module replaced is another module."""
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -70,16 +79,10 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
     return layers
 
 
-def facts_of(module: nn.Module) -> list[object]:
-    """Return what `read_layers` depends on in a module: itself, and the options that it refuses."""
-    if isinstance(module, snntorch.Leaky):
-        options = vars(module)
-        facts = [options.get(name) for name in _OPTIONS]
-        graded = "graded_spikes_factor" in module._parameters
-        return [module, module.reset_mechanism, graded, *facts]
-    if isinstance(module, nn.Flatten):
-        return [module, module.start_dim, module.end_dim]
-    return [module, vars(module).get("return_indices")]
+def options_in(modules: Sequence[nn.Module]) -> list[tuple[dict[str, Any], str]]:
+    """Return where modules hold the options by which `read_layers` refuses, each with its name."""
+    spaces = map(vars, modules)
+    return [(space, name) for space in spaces for name in _OPTIONS if name in space]
 
 
 def places(network: nn.Module, path: str = "network") -> Iterator[Module]:
