@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from spikemnist.cli.parser import Command
 
 COMMANDS = (
-    *("train", "stdp", "evaluate", "predict", "encode"),
-    *("plot", "export", "playground", "info"),
-)
+    "train", "stdp", "evaluate", "predict", "encode",
+    "plot", "export", "playground", "info",
+)  # fmt: skip
 
 
 def program() -> int:

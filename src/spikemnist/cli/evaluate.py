@@ -25,9 +25,9 @@ spikemnist evaluate runs/small --chip neuro4ml --json
 """
 
 OF_NETWORKS = (
-    *("batch_size", "device", "backend", "seed"),
-    *("energy", "technology", "memory", "chip", "robustness"),
-)
+    "batch_size", "device", "backend", "seed",
+    "energy", "technology", "memory", "chip", "robustness",
+)  # fmt: skip
 """Options that need a network."""
 
 

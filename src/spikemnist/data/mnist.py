@@ -72,11 +72,11 @@ FASHION_MNIST = OfficialSet(
     "Fashion-MNIST",
     "load_fashion_mnist",
     (
-        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+        "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     ),
     (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
-)
+)  # fmt: skip
 OTHER = OfficialSet("", "another set", "load_images", (), ())
 FULL_SIZE = 60_000
 """Number of training images of both sets, and of KMNIST."""

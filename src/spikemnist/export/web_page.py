@@ -34,10 +34,9 @@ if TYPE_CHECKING:
 
 CORE = ("network.js", "encoders.js", "surrogates.js", "learning.js", "stdp.js")
 MODULES = (
-    *CORE,
-    *("picture.js", "plots.js", "state.js", "knobs.js", "formula.js"),
-    *("views.js", "training.js", "app.js"),
-)
+    *CORE, "picture.js", "plots.js", "state.js", "knobs.js", "formula.js",
+    "views.js", "training.js", "app.js",
+)  # fmt: skip
 """Modules in the order in which they are joined: each uses only earlier ones."""
 WORKER = (*CORE, "worker.js")
 """Modules of the Web Worker that trains."""
@@ -145,9 +144,16 @@ def to_playground(path: str | os.PathLike[str]) -> Path:
             "once what it does."
         ),
         "settings": {
-            **{"rule": "gradient", "code": "latency", "steps": 8, "hidden": 64},
-            **{"beta": 0.95, "threshold": 0.5, "reset": "subtract"},
-            **{"surrogate": "atan", "width": 2.0, "lr": 0.01},
+            "rule": "gradient",
+            "code": "latency",
+            "steps": 8,
+            "hidden": 64,
+            "beta": 0.95,
+            "threshold": 0.5,
+            "reset": "subtract",
+            "surrogate": "atan",
+            "width": 2.0,
+            "lr": 0.01,
         },
         "table": None,
         "readout": "mean_membrane",
@@ -214,7 +220,10 @@ def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) 
             f"{encoder.num_steps} timesteps ({code} code); the network answers after every stroke."
         ),
         "settings": {
-            **{"code": code, "steps": encoder.num_steps, "beta": None, "threshold": 1.0},
+            "code": code,
+            "steps": encoder.num_steps,
+            "beta": None,
+            "threshold": 1.0,
             "surrogate": getattr(surrogate, "name", None),  # the page shows atan for others
             "width": numbers[0] if numbers else 1.0,
         },

@@ -74,9 +74,9 @@ TECHNOLOGIES = {
 """Energy of operations by name."""
 
 CONVOLUTION = (
-    *("in_channels", "out_channels", "kernel_size"),
-    *("stride", "padding", "dilation", "groups", "padding_mode"),
-)
+    "in_channels", "out_channels", "kernel_size",
+    "stride", "padding", "dilation", "groups", "padding_mode",
+)  # fmt: skip
 """Attributes of a convolution that say which inputs a weight meets."""
 
 EXACT = 1 << 24
