@@ -260,3 +260,16 @@ def test_repr() -> None:
     assert title in table
     assert table.count("<tr>") == 1 + len(ENERGY.layers) + 1
     assert f"<td>{ENERGY.total.spikes:,.1f}</td>" in table
+
+
+def test_tables_of_the_parts() -> None:
+    energies, steps, exits = (
+        ENERGY.table(part)  # type: ignore[arg-type]
+        for part in ("energies", "timesteps", "exits")
+    )
+    assert energies.rows[0][4] == f"{ENERGY.snn.total / 1000:,.1f}"
+    assert [row[0] for row in steps.rows] == [f"{n} of {STEPS}" for n in range(1, STEPS + 1)]
+    assert steps.rows[-1][1] == f"{ENERGY.accuracy:.2%}"
+    assert [row[1] for row in exits.rows][-1] == f"{ENERGY.early_exit(0.99).accuracy:.2%}"
+    with pytest.raises(ValueError, match="part must be one of layers, energies, timesteps, exits"):
+        ENERGY.table("chip")  # type: ignore[arg-type]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import spikemnist
 from spikemnist._names import Backend, ChipName, MemoryName, TechnologyName
-from spikemnist.cli import classifiers, energy_table, pictures, sources
+from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import WrongRequest, refuse, request
 from spikemnist.cli.output import Block, say, show, show_detail
 from spikemnist.cli.parser import Command, Options, whole
 
 if TYPE_CHECKING:
     from spikemnist.cli.classifiers import ClassifierSource
+    from spikemnist.energy import Energy
     from spikemnist.training import Robustness
 
 SUMMARY = "Test trained networks and STDP classifiers."
@@ -29,6 +31,11 @@ OF_NETWORKS = (
     "energy", "technology", "memory", "chip", "robustness",
 )  # fmt: skip
 """Options that need a network."""
+
+WORDS = (
+    "silent: share of neurons and timesteps without a spike. zero: share of weights that are zero. "
+    "exit margin: the network stops when the probabilities of the two leading classes differ by it."
+)
 
 
 def add_options(add: Options) -> None:
@@ -108,7 +115,7 @@ def _evaluate(
         with request(command, "--chip"):
             energy = spikemnist.measure_energy(classifier, test, **costs, **options)
         if command.energy:
-            fields["energy"] = Block(energy_table.table(energy), energy_table.summary(energy))
+            fields["energy"] = _block(energy)
         if (on_chip := energy.on_chip) is not None:
             fields |= {"chip": command.chip, "neurons": energy.total.neurons}
             fields |= {"synapses": energy.synapses, "nanojoules": on_chip.total / 1000}
@@ -123,3 +130,19 @@ def _evaluate(
             fields["picture"] = picture
     show(command, **fields)
     return robustness
+
+
+def _block(energy: Energy) -> Block:
+    """Return the tables of an energy below one another, and for ``--json`` its fields, in pJ."""
+    size = f"{energy.parameters:,} parameters; {energy.footprint:,} bytes with buffers"
+    tables = [energy.table(part).text(bare=True) for part in ("energies", "timesteps", "exits")]
+    operations = energy.table()._replace(note=size).text(bare=True)
+    words = "\n".join(textwrap.fill(text, 100) for text in (energy.assumptions, WORDS))
+    names = ("layers", "total", "parameters", "footprint", "technology", "memory")
+    estimates = {name: getattr(energy, name) for name in ("snn", "ann_dense", "ann_skipping")}
+    value = {
+        **{name: getattr(energy, name) for name in names},
+        "technology": energy.technology.name,
+        "picojoules": {name: {**vars(e), "total": e.total} for name, e in estimates.items()},
+    }
+    return Block("\n\n".join([operations, *tables, words]), value)

@@ -6,8 +6,9 @@ Shapes: ``T`` timesteps, ``N`` samples.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from spikemnist._tables import Table, Tabular
 
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 MEMORIES = {"8KB": 10 / 8, "32KB": 20 / 8, "1MB": 100 / 8, "DRAM": 1300 / 8}
 """Picojoules per byte by memory size, from the source of `TECHNOLOGIES`: accesses of 64 bits to a
 cache, and its lowest number for DRAM."""
+
+
+BYTES = {"8KB": 8 << 10, "32KB": 32 << 10, "1MB": 1 << 20}
+"""Size of each memory of limited size."""
+
+MARGINS = (0.1, 0.2, 0.5, 0.9, 0.99)
+"""Margins to show. Smoothed labels keep the probabilities close, so small margins matter too."""
+
+NANOJOULE = 1000.0
+
+Part = Literal["layers", "energies", "timesteps", "exits"]
 
 
 @dataclass(frozen=True)
@@ -234,8 +246,59 @@ class Energy(Tabular):
     acs: Tensor
     spikes: Tensor
 
-    def table(self) -> Table:
-        """Return the operations of each layer and of all together, as ``repr`` shows."""
+    def table(self, part: Part = "layers") -> Table:
+        """Return a table of one part; ``repr`` shows that of the layers.
+
+        Parameters
+        ----------
+        part : str, default "layers"
+            ``"layers"`` has the operations of each layer, ``"energies"`` the energy of the network
+            beside that of an ANN of the same layers, ``"timesteps"`` accuracy and energy of a
+            decision after each timestep, ``"exits"`` those of a decision at a margin.
+
+        Returns
+        -------
+        Table
+
+        Raises
+        ------
+        ValueError
+            If there is no such part.
+        """
+        tables: dict[str, Callable[[], Table]] = {
+            "layers": self._layer_table,
+            "energies": self._energy_table,
+            "timesteps": self._step_table,
+            "exits": self._exit_table,
+        }
+        if part not in tables:
+            raise ValueError(f"part must be one of {', '.join(tables)}; got {part!r}")
+        return tables[part]()
+
+    @property
+    def assumptions(self) -> str:
+        """What the estimates assume, in sentences."""
+        technology, memory = self.technology, "memory accesses are not counted"
+        if self.memory is not None:
+            memory = (
+                f"{MEMORIES[self.memory]:g} pJ per byte of {self.memory}: each operation reads a "
+                "weight, each neuron reads and writes its membrane at each timestep, nothing is "
+                "cached"
+            )
+            if self.footprint > BYTES.get(self.memory, self.footprint):
+                memory += (
+                    f"; the {self.footprint:,} bytes of this network do not fit into "
+                    f"{self.memory}, and a larger memory costs more"
+                )
+        return (
+            f"Assumptions: {technology.mac:g} pJ per MAC and {technology.ac:g} pJ per AC "
+            f"({technology.source}); one MAC for the decay of each membrane at each timestep; "
+            f"{memory}; each ANN has the same layers and runs once; in the one that skips zeros, "
+            f"{self.ann_density:.0%} of the hidden activations are not zero, which was not "
+            "measured. Encoding, control and idle circuits are left out."
+        )
+
+    def _layer_table(self) -> Table:
         head = ("per sample", "neurons", "dense", "MACs", "ACs", "updates", "spikes")
         rows = [
             (
@@ -247,19 +310,54 @@ class Energy(Tabular):
             for layer in (*self.layers, self.total)
         ]
         snn, dense, skipping = (
-            f"{estimate.total / 1000:,.1f} nJ"
+            f"{estimate.total / NANOJOULE:,.1f} nJ"
             for estimate in (self.snn, self.ann_dense, self.ann_skipping)
         )
         note = f"{snn} per sample; an ANN of these layers: {dense}, where it skips zeros {skipping}"
         if self.on_chip is not None:
-            note += f"\non the chip {self.on_chip.total / 1000:,.1f} nJ, score {self.score:.2f}"
-        return Table(
-            f"Energy of {self.samples:,} samples and {self.num_steps} timesteps, accuracy "
-            f"{self.accuracy:.2%}",
-            (*head, "silent", "zero"),
-            rows,
-            note,
+            note += f"\non the chip {self.on_chip.total / NANOJOULE:,.1f} nJ"
+            note += f", score {self.score:.2f}"
+        return Table(f"Energy of {self._samples}", (*head, "silent", "zero"), rows, note)
+
+    def _energy_table(self) -> Table:
+        networks = {
+            f"spiking, {self.num_steps} timesteps": self.snn,
+            "ANN, dense": self.ann_dense,
+            "ANN, zeros skipped": self.ann_skipping,
+        }
+        costs, parts = networks.values(), ("synapses", "neurons", "memory", "total")
+        return _columns(
+            f"Energy of {self._samples}",
+            ("nJ per sample", "{}", networks),
+            *((part, "{:,.1f}", [getattr(c, part) / NANOJOULE for c in costs]) for part in parts),
+            ("of dense", "{:.1%}", [cost.total / self.ann_dense.total for cost in costs]),
         )
+
+    def _step_table(self) -> Table:
+        return _columns(
+            f"Decisions after each timestep on {self._samples}",
+            ("timesteps", f"{{}} of {self.num_steps}", range(1, self.num_steps + 1)),
+            ("accuracy", "{:.2%}", self.accuracy_per_step.tolist()),
+            ("nJ spiking", "{:,.1f}", (self.energy_per_step / NANOJOULE).tolist()),
+            ("spikes", "{:,.1f}", self.spikes_per_step.tolist()),
+            ("operations", "{:,.0f}", self.operations_per_step.tolist()),
+        )
+
+    def _exit_table(self) -> Table:
+        ends = [self.early_exit(margin) for margin in MARGINS]
+        return _columns(
+            f"Decisions at a margin on {self._samples}",
+            ("exit margin", "{:g}", MARGINS),
+            ("accuracy", "{:.2%}", [end.accuracy for end in ends]),
+            ("nJ spiking", "{:,.1f}", [end.energy / NANOJOULE for end in ends]),
+            ("timesteps", "{:.2f}", [end.steps for end in ends]),
+            ("operations", "{:,.0f}", [end.operations for end in ends]),
+        )
+
+    @property
+    def _samples(self) -> str:
+        steps = f"{self.num_steps} timesteps"
+        return f"{self.samples:,} samples and {steps}, accuracy {self.accuracy:.2%}"
 
     @property
     def total(self) -> LayerOperations:
@@ -375,3 +473,9 @@ class Energy(Tabular):
         neurons = self._estimate(0, 0, 1).total
         spent: Tensor = operations.total * self.macs + step.total * self.acs + neurons
         return spent.cumsum(0)
+
+
+def _columns(title: str, *columns: tuple[str, str, Iterable[object]]) -> Table:
+    """Return a table of columns, each with its name, a format and its values."""
+    cells = [[form.format(value) for value in values] for _, form, values in columns]
+    return Table(title, [name for name, _, _ in columns], [*zip(*cells, strict=True)])
