@@ -23,7 +23,7 @@ from spikemnist.models.readout import Readout, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.sequential import UnsupportedError, check_grades, options_in, read_layers
 from spikemnist.models.spiking_layer import PASSED_BY, SpikingLayer, neuron_shapes
-from spikemnist.models.stepped import Run, check_kinds, neurons_of
+from spikemnist.models.stepped import NetworkOutput, check_kinds, neurons_of
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class SpikingNetwork(Tabular, nn.Module):
                 state=initial,
                 final=final,
             )
-            run = Run(
+            run = NetworkOutput(
                 outputs,
                 [layer.leaky.threshold for layer in layers],
                 tuple(present(output.final) for output in outputs) if final else (),
@@ -282,7 +282,9 @@ class SpikingNetwork(Tabular, nn.Module):
             )
         return self._record(run, backend, spikes if record == "all" else None, final=final)
 
-    def _record(self, run: Run, backend: str, spikes: Tensor | None, *, final: bool) -> Record:
+    def _record(
+        self, run: NetworkOutput, backend: str, spikes: Tensor | None, *, final: bool
+    ) -> Record:
         """Return the record of a run: with the ``spikes`` of the input, that of every layer."""
         outputs = run.outputs
         output_spikes, membrane = present(outputs[-1].spikes), present(outputs[-1].membrane)

@@ -31,7 +31,7 @@ PARTS = {"GradedSpikes", "LIF", "RecurrentOneToOne", "SpikingNeuron"}
 """Other classes of snnTorch that do: bases and parts of neurons."""
 
 
-class Run(NamedTuple):
+class NetworkOutput(NamedTuple):
     """What the layers of a network did over all timesteps, the output layer last.
 
     ``thresholds`` has one tensor for each of ``outputs``. ``state`` are the tensors ``[B, ...]``
@@ -44,7 +44,9 @@ class Run(NamedTuple):
     path: str
 
 
-def run(network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tensor] | None) -> Run:
+def run(
+    network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tensor] | None
+) -> NetworkOutput:
     """Call a network once for each timestep, from a ``state`` or from rest.
 
     ``like`` is a tensor that has the dtype and the device of the parameters.
@@ -83,7 +85,7 @@ def run(network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tensor
     none = like.new_full((), torch.inf)
     thresholds = [none if layer is None else layer.threshold for layer in layers]
     path = "network" if layers[-1] is None else neurons[layers[-1]]
-    return Run(outputs, thresholds, last, path)
+    return NetworkOutput(outputs, thresholds, last, path)
 
 
 def check_kinds(network: nn.Module) -> None:
