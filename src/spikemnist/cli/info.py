@@ -37,7 +37,6 @@ def run(command: Command) -> int:
         packages={name: _version(name) for name in names},
         devices=spikemnist.training.available_devices(),
         threads=torch.get_num_threads(),
-        rate_codes=_inexact(),
         backends=[name for name in spikemnist.ops.BACKENDS if name != "auto"],
         auto=_backends(),
         encoders=spikemnist.encoding.available_encoders(),
@@ -60,17 +59,6 @@ def _backends() -> list[str]:
         else:
             backends.append(f"{backend} on {device}")
     return [*backends, "else reference", *errors]
-
-
-def _inexact() -> str | None:
-    """Return a line about a GPU whose arithmetic the rate code cannot use."""
-    import torch
-
-    from spikemnist.kernels.splitmix import exact_device
-
-    gpu = torch.device(spikemnist.training.available_devices()[0])
-    exact = exact_device(gpu) == gpu
-    return None if exact else f"drawn on the CPU: products of 64 bits are wrong on {gpu}"
 
 
 def _version(package: str) -> str:
