@@ -90,9 +90,12 @@ def defaults(given: Command) -> dict[str, Any]:
     }
     if given.resume:
         data = runs.description(given, "train")["data"]
-        share = data.get("validation")  # a digest, where it was a set of its own
-        options["validation"] = share if isinstance(share, float) else None
-        options |= sources.options_of(data)
+        if isinstance(data.get("validation"), str):
+            raise WrongRequest(
+                f"{given.out} has validation data of its own, which no option names: continue it "
+                "in Python, with fit(..., resume=True)"
+            )
+        options |= {"validation": data.get("validation"), **sources.options_of(data)}
     return options
 
 
