@@ -13,9 +13,10 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -36,9 +37,6 @@ from benchmarks.plan import QUICK, Plan
 from benchmarks.workload import CODES
 from spikemnist._atomic import write_atomically
 from spikemnist.models import available_pretrained
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 SECTIONS = ("networks", "convolution", "stdp", "export")
 COMMANDS, GPU = "commands", "gpu"

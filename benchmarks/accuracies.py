@@ -11,15 +11,13 @@ import json
 import re
 import shlex
 import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.commands import IMAGES, VOTES, VOTINGS, accuracy
 from benchmarks.report import NOTHING, machine, scaled, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 PUBLISHED = Path(__file__).with_name("published.json")
 BY_BACKPROPAGATION = (

@@ -8,24 +8,20 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import snntorch
 import torch
 from snntorch import spikegen
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import peers
-from benchmarks.workload import BETA
+from benchmarks.workload import BETA, Workload
 from spikemnist.models import LeakyMLP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from torch import Tensor
-
-    from benchmarks.workload import Workload
     from spikemnist.ops import Backend
 
 STAGES = ("encode", "forward", "inference", "forward+backward", "training step")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,6 @@ from benchmarks.machine import describe_machine
 from benchmarks.timing import others_took
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from benchmarks.plan import Plan
 
 ACCURACY = re.compile(r"accuracy\s+([\d.]+) ?%")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.timing import LEAST_CALLS, time_in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from benchmarks.candidates import Candidate
     from benchmarks.oracle import CheckResult
     from benchmarks.workload import Batch

@@ -9,11 +9,12 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.candidates import (
     STAGES,
@@ -23,24 +24,18 @@ from benchmarks.candidates import (
     snntorch_spikes,
 )
 from benchmarks.comparison import compare, network_jobs
-from benchmarks.oracle import Oracle
+from benchmarks.oracle import CheckResult, Oracle
 from benchmarks.peers import installed
 from benchmarks.peers.explicit_loop import ExplicitLoop
-from benchmarks.workload import BETA, Workload
+from benchmarks.workload import BETA, Batch, Workload
 from spikemnist.data import load_digits
 from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.ops.dynamics import is_constant
 from spikemnist.training import TrainConfig, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from torch import Tensor
-
-    from benchmarks.oracle import CheckResult
     from benchmarks.peers.layerwise import Keep, Layerwise
     from benchmarks.plan import Plan
-    from benchmarks.workload import Batch
     from spikemnist.ops import Backend
 
 LAYERS = "12C5-P2-64C5-P2-10"

@@ -13,11 +13,13 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks import timing
 from benchmarks.machine import describe_machine
@@ -29,10 +31,7 @@ from spikemnist.export import to_c, to_onnx
 from spikemnist.export.arrays import network_of, read_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from spikemnist.models import Classifier
 

@@ -22,9 +22,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -36,6 +37,7 @@ from spikemnist import load, ops
 from spikemnist.data import EVENT, EventDataset, load_digits
 from spikemnist.encoding import (
     DirectEncoder,
+    Encoder,
     EventEncoder,
     LatencyEncoder,
     RateEncoder,
@@ -48,17 +50,12 @@ from spikemnist.models import (
     Classifier,
     LeakyConvNet,
     LeakyMLP,
+    Record,
     accelerate,
     available_pretrained,
 )
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import TrainConfig, evaluate, fit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from spikemnist.encoding import Encoder
-    from spikemnist.models import Record
 
 Parts = dict[str, str]
 """Hashes of the parts of a run, such as its weights and its metrics."""

@@ -10,12 +10,12 @@ Shapes: ``H`` hidden neurons, ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import snntorch
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import peers, timing
@@ -26,10 +26,6 @@ from spikemnist.models import LeakyMLP
 from spikemnist.training import available_devices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from torch import Tensor
-
     Scores = Callable[[Tensor], Tensor]
     Size = tuple[int, int, int]
     """``H``, ``T`` and ``B``."""

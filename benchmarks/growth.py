@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from benchmarks.comparison import no_ratio
 from benchmarks.plan import AXES
 from benchmarks.workload import Workload
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 STAGE = "training step"
 

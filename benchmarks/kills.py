@@ -21,17 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import safetensors.numpy
 from PIL import Image
 
 from spikemnist.training.checkpoint import load_checkpoint
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TRAIN = ["train", "--hidden", "8", "--num-steps", "3", "--batch-size", "500", "--epochs"]
 WRITING = {

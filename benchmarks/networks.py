@@ -10,11 +10,10 @@ import torch
 from benchmarks.candidates import STAGES, SnnTorchLoop, build, names
 from benchmarks.comparison import compare, network_jobs
 from benchmarks.oracle import check_all
-from benchmarks.workload import Work, trained_weights
+from benchmarks.workload import Batch, Work, Workload, trained_weights
 
 if TYPE_CHECKING:
     from benchmarks.plan import Plan
-    from benchmarks.workload import Batch, Workload
 
 
 def measure(workload: Workload, plan: Plan) -> dict[str, Any]:

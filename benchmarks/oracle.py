@@ -21,22 +21,18 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
-from benchmarks.candidates import SnnTorchLoop
+from benchmarks.candidates import Candidate, SnnTorchLoop
 from benchmarks.peers.dynamics import Dynamics
 from benchmarks.peers.explicit_loop import ExplicitLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor, nn
-
-    from benchmarks.candidates import Candidate
-
     Trace = Sequence[tuple[Tensor, Tensor]]
 
 MEMBRANE = 1e-4

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks import accuracies
 from benchmarks.report import STEP, kinds, span, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 README, PUBLISHED = ROOT / "README.md", ROOT / "docs" / "benchmarks"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from benchmarks import stdp, timing
 from benchmarks.candidates import OURS, STAGES, SnnTorchLoop
 from benchmarks.comparison import no_ratio
 from benchmarks.growth import workload_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Results = dict[str, Any]
 

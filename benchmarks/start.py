@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import sys
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,6 @@ from benchmarks.pictures import new_figure
 from spikemnist import Classifier, LeakyMLP, TrainConfig, evaluate, fit, load_digits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,6 @@ from spikemnist.data import load_digits
 from spikemnist.plasticity import STDPClassifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from benchmarks.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]

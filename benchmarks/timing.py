@@ -12,12 +12,10 @@ import statistics
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 LEAST_CALLS = 6
 """Smallest number of timed calls for a timing."""

@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist.data import load_digits
-from spikemnist.encoding import get_encoder
+from spikemnist.encoding import Encoder, get_encoder
 from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import TrainConfig, fit
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
-    from spikemnist.encoding import Encoder
 
 CODES = ("rate", "latency", "direct")
 BETA = 0.95

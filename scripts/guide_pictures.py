@@ -17,14 +17,13 @@ import io
 import itertools
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from matplotlib.figure import Figure
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "guide"

@@ -13,21 +13,15 @@ import gzip
 import hashlib
 import io
 import struct
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from spikemnist._atomic import write_atomically
-from spikemnist.data import load_mnist
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
-    from spikemnist.data import ImageDataset
+from spikemnist.data import ImageDataset, load_mnist
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "src" / "spikemnist" / "data" / "embedded"
 PER_CLASS = {"train": 500, "t10k": 100}

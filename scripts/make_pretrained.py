@@ -18,8 +18,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import snntorch
 import torch
@@ -29,9 +30,6 @@ from spikemnist.data import load_mnist
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.energy import measure_energy
 from spikemnist.training import Robustness, evaluate, measure_robustness
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "src" / "spikemnist" / "models" / "weights"

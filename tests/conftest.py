@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import snntorch
 import torch
 from hypothesis import settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Processes that tests start import `tests` and `benchmarks` as well.
 ROOT = str(Path(__file__).resolve().parent.parent)

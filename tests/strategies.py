@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from hypothesis import strategies as st
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 SEEDS = st.integers(0, 2**32 - 1)
 ODD_SIZES = (1, 63, 257)

@@ -13,14 +13,12 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from functools import cache
 from types import FunctionType, GenericAlias, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOMS = ["data", "encoding", "ops", "models", "training", "energy", "plasticity", "export", "viz"]
 PROTOCOL_MEMBERS = ["__call__", "decode", "extra_repr", "table"]

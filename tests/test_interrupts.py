@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import time
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,24 +15,18 @@ import pytest
 
 from spikemnist import _interrupt
 from spikemnist._interrupt import check_interrupt, interrupted, interruptible
-from spikemnist.data import load_digits
-from spikemnist.encoding import LatencyEncoder
+from spikemnist.data import ImageDataset, load_digits
+from spikemnist.encoding import Encoder, LatencyEncoder
 from spikemnist.energy import measure_energy
 from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.plasticity import ConvSTDPClassifier
-from spikemnist.training import evaluate, measure_robustness
+from spikemnist.training import History, evaluate, measure_robustness
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.training.small_runs import fit_with
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     import torch
 
-    from spikemnist.data import ImageDataset
-    from spikemnist.encoding import Encoder
-    from spikemnist.training import History
 
 ENCODER = LatencyEncoder(num_steps=5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,6 @@ from tests.plasticity.bar_images import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
     Loaded = Classifier | STDPClassifier | ConvSTDPClassifier

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +15,6 @@ from spikemnist import Classifier, LeakyMLP, fit, load_digits
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import EpochMetrics, History, TrainConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders"),

@@ -8,7 +8,9 @@ import io
 import re
 import sys
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -19,10 +21,6 @@ from spikemnist._progress import PURPOSES, compilation_announced, progress_bar, 
 from spikemnist.kernels import compiler
 from spikemnist.kernels.cache import ROOMS
 from spikemnist.training import evaluation
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Terminal(io.StringIO):

@@ -8,19 +8,15 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.peers.dynamics import THRESHOLD, Dynamics
 from benchmarks.peers.layerwise import Keep, Layerwise
 from benchmarks.workload import BETA
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
 
 
 class ExplicitLoop(Layerwise):

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from norse.torch import LIFBoxCell, LIFBoxFeedForwardState, LIFBoxParameters
 from norse.torch.functional.encode import poisson_encode
 from norse.torch.functional.reset import reset_subtract
+from torch import Tensor, nn
 
 from benchmarks.peers.dynamics import Dynamics
 from benchmarks.peers.layerwise import Keep, Layerwise
-from benchmarks.workload import BETA
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor, nn
-
-    from benchmarks.workload import Workload
+from benchmarks.workload import BETA, Workload
 
 TIMESTEP = 0.001
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from sinabs.activation import SingleSpike
 from sinabs.layers import LIF
+from torch import Tensor, nn
 
 from benchmarks.peers.dynamics import Dynamics, atan
 from benchmarks.peers.layerwise import Keep, Layerwise
-from benchmarks.workload import BETA
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor, nn
-
-    from benchmarks.workload import Workload
+from benchmarks.workload import BETA, Workload
 
 
 def surrogate(membrane: Tensor, threshold: Tensor) -> Tensor:

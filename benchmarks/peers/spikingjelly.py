@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from spikingjelly.activation_based import encoding, functional, neuron, surrogate
 
 from benchmarks.peers.dynamics import Dynamics
 from benchmarks.peers.layerwise import Keep, Layerwise
-from benchmarks.workload import BETA
+from benchmarks.workload import BETA, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor, nn
-
-    from benchmarks.workload import Workload
 
 
 class SpikingJelly(Layerwise):

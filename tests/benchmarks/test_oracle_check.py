@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 import torch
+from torch import Tensor, nn
 
 from benchmarks import candidates
 from benchmarks.candidates import SnnTorchLoop, plain_leaky
@@ -13,9 +12,6 @@ from benchmarks.oracle import MEMBRANE, Oracle, check_all, compare_runs
 from benchmarks.peers.dynamics import Dynamics, atan
 from benchmarks.peers.explicit_loop import ExplicitLoop
 from benchmarks.workload import Workload, first_weights
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 WORKLOAD = Workload(hidden=40, num_steps=7, batch=6)
 BATCH = WORKLOAD.load()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from benchmarks import timing
 from benchmarks.timing import summarize, time_in_turn
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Clock:

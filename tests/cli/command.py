@@ -7,15 +7,13 @@ import io
 import json
 import os
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from conftest import hide_gpus
 from spikemnist.cli import main
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def environment() -> dict[str, str]:

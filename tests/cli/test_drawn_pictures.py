@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from tests.cli.command import answers
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Point = tuple[float, float]
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tests.cli.command import answers, fields, spikemnist
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_picture(tmp_path: Path) -> None:

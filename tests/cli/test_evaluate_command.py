@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +13,6 @@ from spikemnist.energy import measure_energy
 from spikemnist.plasticity import ConvSTDPClassifier
 from spikemnist.training import evaluate, measure_robustness
 from tests.cli.command import answers, error, fields, spikemnist
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DIGITS = load_digits()[1]
 

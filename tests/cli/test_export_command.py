@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import nir
 import onnxruntime
@@ -13,9 +13,6 @@ from spikemnist.encoding import EventEncoder
 from spikemnist.export import from_nir
 from spikemnist.models import Classifier, LeakyMLP
 from tests.cli.command import answers, error, fields, spikemnist
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DIGITS = load_digits()[1][:50]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 
@@ -10,9 +10,6 @@ from spikemnist import __version__
 from spikemnist.encoding import available_encoders
 from spikemnist.ops import BACKENDS
 from tests.cli.command import answers, fields, spikemnist
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_versions_devices_backends_encoders_and_data(tmp_path: Path) -> None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from spikemnist.cli import main
 from spikemnist.cli.output import coloured
 from tests.cli.command import answers, fields, spikemnist
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SMALL = ("--hidden", 30, "--epochs", 2, "--batch-size", 500)
 

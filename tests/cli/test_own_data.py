@@ -6,7 +6,7 @@ import gzip
 import json
 import shutil
 import struct
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +16,6 @@ import spikemnist as library
 from spikemnist.data.mnist import FASHION_MNIST, FILES
 from tests.cli.command import answers, error, fields, spikemnist
 from tests.export.test_web_page import network_data
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COLOURS = ("blue", "green", "red")
 

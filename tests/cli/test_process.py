@@ -5,17 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from spikemnist import cli
 from spikemnist.cli import info, parser
 from tests.cli.command import environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from types import ModuleType
 
 HEAVY = ("torch", "numpy", "snntorch", "matplotlib", "numba")
 

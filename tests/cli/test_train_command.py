@@ -6,7 +6,8 @@ import csv
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +16,6 @@ from spikemnist import load
 from spikemnist.cli import parser, train
 from spikemnist.training import Recipe, recipes
 from tests.cli.command import answers, error, fields, spikemnist
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import affine
@@ -24,9 +25,6 @@ from spikemnist.data import (
     load_digits,
 )
 from tests.pairs import Case, named, pairs
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 AUGMENTATIONS = [
     RandomAffine(),

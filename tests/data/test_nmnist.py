@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from spikemnist.data import FirstSaccade, load_nmnist
+from spikemnist.data import EventDataset, FirstSaccade, load_nmnist
 from spikemnist.data.nmnist import decode_recording
 from tests.event_recordings import digits, pack_split, random_events, to_bytes, write_split
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spikemnist.data import EventDataset
 
 
 @pytest.fixture

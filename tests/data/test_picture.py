@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,6 @@ from PIL import Image, ImageDraw
 
 from spikemnist.data import load_digits, prepare_image
 from spikemnist.data.picture import BOX, SIZE, prepare
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SEVEN = [(0.2, 0.1), (0.8, 0.1), (0.4, 0.9)]
 

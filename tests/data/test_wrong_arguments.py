@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -23,9 +23,6 @@ from spikemnist.data import (
     RandomFlip,
     prepare_image,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ZEROS, LABELS = torch.zeros(3), torch.zeros(3).long()
 IMAGES = ImageDataset(torch.zeros(10), torch.zeros(10).long())

@@ -5,22 +5,19 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 import torch
 from hypothesis import assume
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist.encoding import Encoder, LatencyEncoder, RateEncoder
 from spikemnist.kernels import compiler
 from tests.strategies import pixels
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
 
 GREYS = torch.arange(256, dtype=torch.uint8)[None]
 

@@ -5,13 +5,12 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image, ``W`` words of 6
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.kernels import bernoulli_words
@@ -20,9 +19,6 @@ from spikemnist.encoding.spikes import bernoulli
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.spike_lists import count
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def images_of(seed: int, batch: int, features: int, dtype: torch.dtype, lit: float) -> Tensor:

@@ -6,13 +6,14 @@ import copy
 import json
 import pickle
 from dataclasses import FrozenInstanceError, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist.encoding import (
     ENCODERS,
@@ -32,9 +33,6 @@ from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models import Classifier, LeakyMLP
 from tests.encoding.encoder_cases import SPIKE_DTYPES, encode
 from tests.strategies import SEEDS, pixels
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 RATE = RateEncoder(num_steps=7)
 LINEAR = LatencyEncoder(num_steps=7)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from tests.encoding.encoder_cases import (
@@ -23,9 +23,6 @@ from tests.encoding.encoder_cases import (
     rate_encoders,
 )
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 RATE = RateEncoder(num_steps=25)
 LATENCY = LatencyEncoder(num_steps=25)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist.data import EVENT, EventBatch
 from spikemnist.encoding import EventEncoder
 from tests.encoding.encoder_cases import SPIKE_DTYPES
 from tests.event_recordings import random_events
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SENSOR = (5, 7)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import Tensor
 
 from spikemnist.data import load_digits
 from spikemnist.encoding import (
@@ -18,9 +18,6 @@ from spikemnist.encoding import (
     RateEncoder,
     measure_code,
 )
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 IMAGES = load_digits()[1].images[:8]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist.encoding import (
     BurstEncoder,
@@ -21,9 +22,6 @@ from spikemnist.encoding import (
 )
 from tests.encoding.encoder_cases import GREYS
 from tests.strategies import pixels
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 BRIGHTNESS = GREYS.float() / 255
 ROUNDING = 1e-6

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, EntryPoints
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,9 +20,6 @@ from spikemnist.encoding import (
     registry,
 )
 from spikemnist.encoding.registry import describe_encoder
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

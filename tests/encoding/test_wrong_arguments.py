@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -25,9 +26,6 @@ from spikemnist.encoding import (
     register_encoder,
 )
 from tests.event_recordings import random_events
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 latency = partial(LatencyEncoder, 10)
 SPIKES = torch.zeros(5, 1, 3)

@@ -5,16 +5,11 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import snntorch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 IMAGE = (6, 6)
 

@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist.models import LeakyMLP
 from spikemnist.models.operations import count
 from tests.energy.networks import IMAGE, networks
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
 
 NETWORKS = networks()
 

@@ -6,13 +6,12 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist import engine
 from spikemnist.encoding.kernels import once_on
@@ -20,9 +19,6 @@ from spikemnist.encoding.pixels import Ramp
 from tests.laws.runners import by_reference
 from tests.laws.stacks import PARTS, Stack, layer, spikes, stack
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 T, B, F, N = 7, 3, 70, 5
 SIZES = (1, 2, 5, 63, 64, 65, 70, 127)

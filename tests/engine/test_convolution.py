@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
 import torch
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn import functional
 
 from spikemnist.engine import convolution
 from spikemnist.kernels import memory
 from spikemnist.models import LeakyConvNet
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import copy
 import gc
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
@@ -19,12 +22,6 @@ from spikemnist.models import LeakyMLP
 from tests.laws.agreement import assert_same_bits
 from tests.laws.runners import answer, by_engine, loss_weights
 from tests.laws.stacks import spikes, stack
-
-if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Callable
-
-    from torch import Tensor
 
 T, B, F, HIDDEN = 25, 32, 300, 256
 HIDDEN_BYTES = 4 * T * B * HIDDEN

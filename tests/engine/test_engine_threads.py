@@ -7,22 +7,16 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from spikemnist.models import LeakyMLP
 from tests.kernels.teams import pool, team, where
-from tests.laws.runners import answer, by_engine, loss_weights
-from tests.laws.stacks import stack
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tests.laws.runners import Answer
-    from tests.laws.stacks import Stack
+from tests.laws.runners import Answer, answer, by_engine, loss_weights
+from tests.laws.stacks import Stack, stack
 
 __all__ = ["pool", "team", "where"]
 

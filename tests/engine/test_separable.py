@@ -6,20 +6,15 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` neurons of the last layer.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import Tensor
 
 from spikemnist.engine import separable
 from tests.laws.agreement import assert_gradients_agree, magnitudes, roundings
 from tests.laws.runners import Answer, answer, by_engine, by_reference
-from tests.laws.stacks import stack
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tests.laws.stacks import Stack
+from tests.laws.stacks import Stack, stack
 
 LEARNT = ("weight", "bias")
 SINGLE = {"dtype": torch.float32}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from spikemnist import LeakyConvNet, LeakyMLP, load_digits
+from spikemnist import Classifier, LeakyConvNet, LeakyMLP, load_digits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from spikemnist import Classifier
     from spikemnist.models import Record
 
 DIGITS = load_digits()[1][:50]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +18,6 @@ from tests.export.replay import draw_network, normalised
 from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spikemnist.models import SpikingNetwork
 
 CONVOLUTIONS = ("4C5-P2-6C3-AP2-10", "3C3s2p1-8-10", "4C4-10", "2C5p2-AP3-5C3-12-10")

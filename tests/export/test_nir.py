@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import h5py
 import nir
@@ -22,10 +24,6 @@ from spikemnist.export import from_nir, to_nir
 from tests.export.nir_equations import equations
 from tests.export.replay import draw_network, normalised, samples_that_differ, watch
 from tests.pairs import Case, named, pairs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 
 def trained_with_zero_reset() -> Classifier:

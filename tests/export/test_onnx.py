@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -17,9 +18,6 @@ from spikemnist.export.arrays import READOUTS
 from spikemnist.models import available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
 from tests.pairs import Case, named, pairs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def run(file: Path, **inputs: Any) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,6 @@ from spikemnist.encoding import BurstEncoder
 from spikemnist.export import to_html
 from spikemnist.models import available_pretrained
 from spikemnist.ops import Surrogate
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def network_data(page: Path) -> dict[str, Any]:

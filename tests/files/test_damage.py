@@ -13,7 +13,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,13 +25,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spikemnist import Classifier, load
-from spikemnist.data import load_images
+from spikemnist.data import ImageDataset, load_images
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from tests.plasticity.bar_images import IMAGES, LABELS, small, small_features
 from tests.training.small_runs import interrupt, new_classifier, run, same, weights
-
-if TYPE_CHECKING:
-    from spikemnist.data import ImageDataset
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*neuron")
 

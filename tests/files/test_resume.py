@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist import Classifier, LeakyMLP, accelerate
-from spikemnist.data import DropEvents
+from spikemnist.data import DropEvents, ImageDataset
 from spikemnist.encoding import EventEncoder
 from tests.event_recordings import MovingBars
 from tests.files.test_round_trips import Wrapped
@@ -34,10 +36,6 @@ from tests.training.small_runs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from spikemnist.data import ImageDataset
     from spikemnist.training import History
 
     Undisturbed = tuple[Path, Classifier, History]

@@ -6,8 +6,10 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,29 +20,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from snntorch import surrogate
-from torch import nn
+from torch import Tensor, nn
 
 import spikemnist
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, TrainConfig, accelerate, load, ops
 from spikemnist.data.augmentation import AUGMENTATIONS
 from spikemnist.encoding import ENCODERS, LatencyEncoder, get_encoder
-from spikemnist.models import READOUTS
-from spikemnist.plasticity import STDPClassifier
+from spikemnist.models import READOUTS, Record
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import Recipe, recipes
 from tests.encoding.encoder_cases import latency_encoders, rate_encoders
 from tests.models.stepped_network import same as same_record
 from tests.plasticity import bar_images
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS
 from tests.training.small_runs import new_network, run, same, weights
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from spikemnist.models import Record
-    from spikemnist.plasticity import ConvSTDPClassifier
 
 SPIKES = (torch.rand(6, 3, 1, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.4).float()
 """Spikes ``[T, B, 1, 6, 6]``."""

@@ -10,11 +10,12 @@ import re
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,9 +44,6 @@ from tests.training.small_runs import (
     watched,
     weights,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FILES = {"checkpoint.pt", "config.json", "metrics.csv", "model.safetensors"}
 

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,13 +40,10 @@ from tests.laws.runners import (
     loss_weights,
     run,
 )
-from tests.laws.stacks import any_neurons, neurons
+from tests.laws.stacks import Stack, any_neurons, neurons
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from spikemnist.ops.layer import LayerParams
-    from tests.laws.stacks import Stack
 
 pytest.importorskip("triton", reason="needs Triton: pip install triton")
 pytestmark = INTERPRETED

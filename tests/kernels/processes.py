@@ -6,11 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path
 
 PATIENCE = 120
 """Seconds after which a process counts as hanging: a deadlock is a failure, not a wait."""

@@ -7,9 +7,10 @@ import gc
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -32,9 +33,6 @@ from spikemnist.kernels.scheduler import (
 )
 from tests.kernels.teams import pool, team, where
 from tests.pairs import Case, named, pairs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["pool", "team", "where"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,6 @@ from hypothesis import strategies as st
 
 from spikemnist.kernels import memory
 from spikemnist.kernels.memory import POOLED_FROM
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LARGE = (POOLED_FROM,)
 DTYPES = [np.uint8, np.bool_, np.uint16, np.int32, np.int64, np.float32, np.float64]

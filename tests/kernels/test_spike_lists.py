@@ -6,21 +6,18 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` neurons, ``W`` words of 64 neurons.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.blocks import blocks_of
 from tests.laws.stacks import spikes
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 DTYPES = [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float32, torch.float64]
 

@@ -10,20 +10,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from spikemnist import ops
-from tests.laws.runners import OUTPUTS, RUNNERS, answer, by_snntorch, loss_weights
+from tests.laws.runners import OUTPUTS, RUNNERS, Answer, answer, by_snntorch, loss_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
-
     from spikemnist.ops.layer import LayerOutput, LayerParams
-    from tests.laws.runners import Answer
     from tests.laws.stacks import Stack
 
 DOUBLE = 1e-10

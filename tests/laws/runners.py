@@ -6,13 +6,14 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import snntorch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist import accelerate, engine, gpu, ops
 from spikemnist.ops.dropout import drop_out
@@ -20,10 +21,6 @@ from spikemnist.ops.layer import LayerOutput, LayerParams
 from tests.laws.stacks import PARTS, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
-
     Run = Callable[..., list[LayerOutput]]
     """From spikes ``[T, B, F]``, layers, ``record`` and ``final`` to the output of each layer."""
 

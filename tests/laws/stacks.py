@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist import ops
 from spikemnist.engine.slopes import FORMULAS
 from spikemnist.ops.layer import LayerParams
 from tests.strategies import ODD_SIZES, SEEDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
 
 PARTS = ("weight", "bias", "beta", "threshold", "initial")
 SURROGATES = [

@@ -9,6 +9,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist import engine, ops
 from spikemnist.engine import convolution
@@ -40,10 +41,6 @@ from tests.pairs import Case, named, pairs
 from tests.strategies import ODD_SIZES, SEEDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
     Network = Callable[[], nn.Module]
 
 pytestmark = INTERPRETED

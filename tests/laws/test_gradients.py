@@ -6,10 +6,10 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import Tensor
 
 from spikemnist import ops
 from tests.laws.runners import (
@@ -23,12 +23,7 @@ from tests.laws.runners import (
     loss_weights,
     run,
 )
-from tests.laws.stacks import PARTS, neurons, stack
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tests.laws.stacks import Stack
+from tests.laws.stacks import PARTS, Stack, neurons, stack
 
 pytestmark = INTERPRETED
 

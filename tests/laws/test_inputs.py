@@ -6,13 +6,14 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from tests.laws.agreement import DOUBLE, assert_equals_the_loop
 from tests.laws.runners import (
@@ -29,11 +30,6 @@ from tests.laws.runners import (
 )
 from tests.laws.stacks import PARTS, Stack, layer, neurons, spikes, stack
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
 
 pytestmark = INTERPRETED
 DTYPES = [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float32, torch.float64]

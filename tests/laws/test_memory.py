@@ -5,8 +5,9 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,8 @@ from spikemnist import ops
 from spikemnist.kernels import memory
 from tests.laws.agreement import assert_same_bits
 from tests.laws.runners import INTERPRETED, RUNNERS, answer, loss_weights
-from tests.laws.stacks import neurons, stack
+from tests.laws.stacks import Stack, neurons, stack
 from tests.pairs import Case, named, pairs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.laws.stacks import Stack
 
 pytestmark = INTERPRETED
 

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist import ops
 from spikemnist.ops.layer import LayerParams
 from tests.laws.runners import INTERPRETED, RUNNER, RUNNERS, run
 from tests.laws.stacks import Stack, layer, neurons, spikes, stack
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 pytestmark = INTERPRETED
 RESETS = st.sampled_from(ops.RESET_MECHANISMS)

@@ -5,8 +5,8 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -34,9 +34,6 @@ from tests.laws.runners import (
 from tests.laws.stacks import SURROGATES, Stack, any_neurons, any_stack, neurons, stack
 from tests.pairs import Case, named, pairs
 from tests.strategies import ODD_SIZES
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 pytestmark = INTERPRETED
 DTYPES = [torch.float32, torch.float64]

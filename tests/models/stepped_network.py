@@ -6,22 +6,17 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import snntorch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikemnist import ops
-from spikemnist.models import LeakyMLP
+from spikemnist.models import LeakyMLP, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from torch import Tensor
-
-    from spikemnist.models import Record
-
     Trace = list[tuple[Tensor, Tensor]]
 
 ENGINE = ["event_driven"] if ops.select_backend("auto") == "event_driven" else []

@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,14 +22,11 @@ from spikemnist import (
     load,
     load_digits,
 )
-from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder, RateEncoder
+from spikemnist.encoding import DirectEncoder, Encoder, EventEncoder, LatencyEncoder, RateEncoder
 from tests.event_recordings import MovingBars
 from tests.models.stepped_network import same
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spikemnist.encoding import Encoder
     from spikemnist.models import Record
 
 DIGITS = load_digits()[1][:20]

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from spikemnist import ops
-from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, accelerate
+from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, SpikingNetwork, accelerate
 from tests.models.stepped_network import assert_close, gradients, images, lively, neuron
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from spikemnist.models import SpikingNetwork
 
 # Dynamo and Inductor call what Python and torch themselves have deprecated.
 pytestmark = [

@@ -6,22 +6,16 @@ of the CPU is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 import snntorch
 import torch
 from torch import nn
 
-from spikemnist.encoding import DirectEncoder, RateEncoder
-from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
+from spikemnist.encoding import DirectEncoder, Encoder, RateEncoder
+from spikemnist.models import LeakyConvNet, LeakyMLP, SpikingNetwork, accelerate
 from spikemnist.models.inputs import on_device_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spikemnist.encoding import Encoder
-    from spikemnist.models import SpikingNetwork
 
 MODELS: dict[str, Callable[[], LeakyMLP | SpikingNetwork]] = {
     "perceptron": lambda: LeakyMLP(36, (8,), 3),

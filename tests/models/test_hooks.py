@@ -5,7 +5,8 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,6 @@ from torch.nn.utils import parametrizations, prune, spectral_norm
 
 from spikemnist.models import LeakyMLP, accelerate
 from tests.models.stepped_network import BACKENDS, images, mlp, stepped
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CHANGES: dict[str, Callable[[nn.Module], object]] = {
     "prune": lambda linear: prune.l1_unstructured(linear, "weight", amount=0.5),

@@ -5,13 +5,13 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` channels, ``H`` and ``W`` pixels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 import pytest
 import snntorch
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from spikemnist import (
@@ -26,9 +26,6 @@ from spikemnist import (
 )
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from tests.models.stepped_network import BACKENDS, assert_close, gradients, lively, stepped
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SMALL = "3C3-P2-5C3-P2-4"
 IN_SHAPE = (2, 14, 14)

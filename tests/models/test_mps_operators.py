@@ -9,6 +9,7 @@ made of operators that have one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from spikemnist.encoding import (
     BurstEncoder,
     DeltaEncoder,
     DirectEncoder,
+    Encoder,
     EventEncoder,
     LatencyEncoder,
     PhaseEncoder,
@@ -56,15 +58,12 @@ from spikemnist.training import (
     evaluate,
     fit,
 )
+from spikemnist.training.losses import Loss
 from tests.event_recordings import random_events
 from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from spikemnist._names import ReadoutName
-    from spikemnist.encoding import Encoder
-    from spikemnist.training import Loss
 
 FILE = Path(__file__).with_name("mps_operators.txt")
 LISTED = {line for line in FILE.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,6 @@ from torch import nn
 
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
 from tests.models.stepped_network import BACKENDS, conv, mlp, neuron, perceptron
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BOTH = pytest.mark.parametrize(
     "model", [LeakyMLP(hidden=(5,)), LeakyConvNet("2C5-P4-3")], ids=["dense", "convolutional"]

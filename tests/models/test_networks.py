@@ -12,16 +12,17 @@ import inspect
 import pickle
 import re
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import snntorch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, NetworkOptions, accelerate
+from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, NetworkOptions, Record, accelerate
 from tests.models.stepped_network import (
     BACKENDS,
     assert_close,
@@ -32,11 +33,6 @@ from tests.models.stepped_network import (
     same,
 )
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from spikemnist.models import Record
 
 SHAPES: dict[str, list[tuple[int, ...]]] = {
     "perceptron": [(9,), (7,), (4,)],

@@ -6,19 +6,20 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import snntorch
 import torch
 from snntorch import surrogate
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikemnist import ops
 from spikemnist.engine.slopes import FORMULAS
-from spikemnist.models import READOUTS, LeakyMLP, accelerate
+from spikemnist.models import READOUTS, LeakyMLP, Record, accelerate
 from tests.models.stepped_network import (
     BACKENDS,
     assert_close,
@@ -34,11 +35,6 @@ from tests.models.stepped_network import (
 from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
-    from spikemnist.models import Record
     from spikemnist.models.network import SpikingNetwork
 
     Network = Callable[..., nn.Sequential]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import importlib.util
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from spikemnist import evaluate, load, load_digits
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models import available_pretrained
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "src" / "spikemnist" / "models" / "weights"

@@ -5,21 +5,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist.models import READOUTS, LeakyMLP, Record, decide, running_scores
 from spikemnist.models.readout import first_spike
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
 
 
 def output(

@@ -5,16 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from spikemnist.models import LayerRecord, LeakyConvNet, LeakyMLP, Record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NETWORKS = [LeakyMLP(36, (5, 4), 3), LeakyConvNet("2C3-3", (1, 6, 6))]
 

@@ -6,8 +6,9 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import snntorch
@@ -21,9 +22,6 @@ from spikemnist.export import to_c, to_html, to_nir, to_onnx
 from spikemnist.models.stepped import NEURONS, PARTS
 from spikemnist.training import measure_robustness
 from tests.models.stepped_network import neuron, same
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.filterwarnings("ignore:snnTorch steps this network")
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,9 +32,6 @@ from spikemnist.export import to_html
 from spikemnist.models import decide, get_readout
 from spikemnist.training import measure_robustness
 from tests.models.stepped_network import conv, neuron
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # snnTorch lists the neurons that these tests make.
 pytestmark = pytest.mark.usefixtures("neurons")

@@ -5,23 +5,19 @@ Shapes: ``T`` timesteps, ``B`` batch, ``...`` neurons.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from snntorch import surrogate
+from torch import Tensor
 
 from spikemnist import ops
 from tests.laws.agreement import assert_equals_the_loop
 from tests.laws.runners import answer, by_reference, leaves_of, loss_weights, run
 from tests.laws.stacks import neurons
 from tests.pairs import Case, named, pairs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
 
 
 def fast_sigmoid_slope_5(x: Tensor, grad: Tensor, spikes: Tensor) -> Tensor:

@@ -6,14 +6,16 @@ import copy
 import functools
 import math
 import pickle
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from snntorch import surrogate as snn
+from torch import Tensor
 
 from spikemnist import LeakyMLP, ops
 from spikemnist.ops import (
@@ -28,11 +30,6 @@ from spikemnist.ops import (
     Triangular,
     get_surrogate,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
 
 # Ours, the same one of snnTorch or None, and its derivative on paper.
 CASES: list[tuple[Surrogate, Callable[[Tensor], Tensor] | None, Callable[[float], float]]] = [

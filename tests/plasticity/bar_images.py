@@ -5,6 +5,7 @@ Shapes: ``B`` images, ``H`` rows and ``W`` columns of pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,6 @@ from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity.assignment import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pytest
 
 SIDE = 6

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.pixels import code_pixels
@@ -20,8 +21,6 @@ from spikemnist.encoding.spikes import bernoulli
 from spikemnist.kernels import splitmix
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from spikemnist.plasticity import STDPClassifier
 
 

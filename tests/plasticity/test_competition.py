@@ -6,22 +6,20 @@ Shapes: ``T`` timesteps, ``B`` images, ``F`` pixels, ``N`` neurons.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from spikemnist.plasticity import STDPClassifier
 from spikemnist.plasticity.competitive_layer import CompetitiveLayer, new_layer
 from spikemnist.plasticity.homeostasis import step_sizes
 from tests.plasticity.stepped_competition import Stepped
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 TOO_CLOSE = 1e-3
 """Distance from a threshold in mV, within which rounding may decide whether a neuron fires.

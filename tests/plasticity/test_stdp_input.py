@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from spikemnist.plasticity import STDPClassifier
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, same, small
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 UNFITTED: list[Callable[[STDPClassifier], object]] = [
     lambda classifier: classifier.predict(TEST_IMAGES),

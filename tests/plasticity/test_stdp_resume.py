@@ -6,7 +6,8 @@ import copy
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,6 @@ import pytest
 from spikemnist.plasticity import STDPClassifier
 from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 from tests.plasticity.bar_images import IMAGES, LABELS, after, same, small
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*neuron")
 

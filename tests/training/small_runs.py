@@ -5,24 +5,17 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import sys
+from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from spikemnist.data import RandomAffine, load_digits
-from spikemnist.encoding import RateEncoder
-from spikemnist.models import Classifier, LeakyMLP
-from spikemnist.training import TrainConfig, cross_entropy, fit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from spikemnist.data import ImageDataset
-    from spikemnist.encoding import Encoder
-    from spikemnist.models import Record
-    from spikemnist.training import History
+from spikemnist.data import ImageDataset, RandomAffine, load_digits
+from spikemnist.encoding import Encoder, RateEncoder
+from spikemnist.models import Classifier, LeakyMLP, Record
+from spikemnist.training import History, TrainConfig, cross_entropy, fit
 
 RANDOM = RateEncoder(num_steps=5)
 BATCHES = 5  # of an epoch of `run`: 160 training samples

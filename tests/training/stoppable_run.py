@@ -5,16 +5,13 @@ At the ``count``-th event it sends "here" through its pipe and goes no further.
 
 from __future__ import annotations
 
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from spikemnist.training import History
 from tests.training import small_runs
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 
 def wait(pipe: Connection) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,9 +26,6 @@ from spikemnist.training import (
     fit,
 )
 from tests.training.small_runs import digits, fit_with, new_classifier, same, weights
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ALIKE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"loss": cross_entropy, "augment": None}),

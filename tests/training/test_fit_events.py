@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from spikemnist.data import DropEvents
-from spikemnist.encoding import EventEncoder
+from spikemnist.encoding import Encoder, EventEncoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 from spikemnist.training import TrainConfig, evaluate, fit
 from tests.event_recordings import MovingBars
-
-if TYPE_CHECKING:
-    from spikemnist.encoding import Encoder
-
 
 ENCODER = EventEncoder(num_steps=8)
 TRAIN, TEST = MovingBars(160).dataset(), MovingBars(400).dataset()[160:]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -19,9 +19,6 @@ import torch
 from spikemnist.training import TrainConfig, fit, memory
 from spikemnist.training.memory import kept_memory
 from tests.training.small_runs import PROCESSES, digits, new_classifier
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MEBIBYTE = 1 << 20
 STATM = Path("/proc/self/statm")

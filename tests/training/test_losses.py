@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from snntorch import functional as SF  # noqa: N812 - as snnTorch's users write it
+from torch import Tensor
 
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import LeakyMLP, Record, first_spike_times
@@ -32,9 +32,6 @@ from spikemnist.training import (
 )
 from tests.strategies import SEEDS
 from tests.training.small_runs import RANDOM, digits, new_classifier, new_network, same, weights
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def trains(seed: int, steps: int, batch: int, classes: int, density: float) -> Tensor:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from spikemnist.training import cross_entropy
 from tests.training.small_runs import PROCESSES, digits, new_network
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
 
 pytestmark = pytest.mark.slow
 
