@@ -30,6 +30,7 @@ MARGINS = (0.1, 0.2, 0.5, 0.9, 0.99)
 """Margins to show. Smoothed labels keep the probabilities close, so small margins matter too."""
 
 NANOJOULE = 1000.0
+"""Picojoules of a nanojoule."""
 
 Part = Literal["layers", "energies", "timesteps", "exits"]
 

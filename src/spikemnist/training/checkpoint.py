@@ -31,7 +31,7 @@ FORMAT = "spikemnist-checkpoint-2"
 
 REMEDY = "Delete it to start at the first epoch"
 
-Weights = dict[str, "Tensor"]
+Weights = dict[str, Tensor]
 
 
 @dataclasses.dataclass

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from spikemnist.models import Classifier
 
-    Weights = dict[str, Tensor]
-
 
 @dataclass
 class Training:
@@ -47,7 +45,7 @@ class Training:
     augment: Augmentation | None
     average: MovingAverage | None
     history: History
-    best: Weights | None = None
+    best: dict[str, Tensor] | None = None
 
     @property
     def network(self) -> nn.Module:
