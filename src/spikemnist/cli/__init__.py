@@ -141,7 +141,7 @@ def _overview() -> str:
         "examples:\n"
         "  spikemnist train                            train on the digits of the package\n"
         "  spikemnist predict mnist-conv digit.png     recognise a digit in a picture\n\n"
-        "`spikemnist COMMAND --help` lists the options of a command.\n"
+        "`spikemnist COMMAND --help` lists the options of a command."
     )
 
 
