@@ -11,7 +11,6 @@ import pickle
 from typing import Any
 
 import pytest
-import snntorch
 import torch
 from snntorch import surrogate
 from torch import nn
@@ -124,8 +123,8 @@ def test_changes_of_the_network_between_calls() -> None:
     assert model.sizes == {"hidden 1": 9, "hidden 2": 4, "output": 2}
     assert same(model(images()), accelerate(network)(images()))
     network[2].inhibition = True
-    with pytest.raises(ValueError, match=r"network\[2\] is an snntorch.Leaky with inhibition"):
-        model(images())
+    with pytest.warns(UserWarning, match=r"network\[2\] is an snntorch.Leaky with inhibition"):
+        assert model(images()).backend == "snntorch"
 
 
 def test_sizes_without_a_random_draw() -> None:
@@ -137,16 +136,6 @@ def test_sizes_without_a_random_draw() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert sizes == {"hidden 1": 32, "output": 4}
     assert accelerate(mlp(196, 9, 4)).sizes == {"hidden 1": 9, "output": 4}
-
-
-def test_snntorch_with_renamed_resets(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    network, spikes = conv(), images()
-    expected = accelerate(network)(spikes)
-    for name in ("_base_sub", "_base_zero", "_base_int"):
-        monkeypatch.delattr(snntorch.Leaky, name)
-    assert same(accelerate(network)(spikes), expected)
 
 
 @pytest.mark.filterwarnings("ignore:.* of the neurons of .* fire")

@@ -32,7 +32,7 @@ NETWORKS = (mlp, conv, own)
 
 
 def leaky(network: SpikingNetwork) -> Any:
-    return network.layers[0].leaky
+    return network.layers[-1].leaky
 
 
 def set_option(name: str, value: object) -> Callable[[SpikingNetwork], None]:
@@ -46,22 +46,36 @@ def set_weights(network: SpikingNetwork, kind: type[nn.Module], new: nn.Module) 
     setattr(network.get_submodule(parent), name, new)
 
 
-REFUSED = {
+STEPPED = {
     "inhibition=True": set_option("inhibition", True),
     "reset_delay=False": set_option("reset_delay", False),
-    "state_quant": set_option("state_quant", lambda membrane: membrane),
-    "a custom state_function": set_option("state_function", lambda current, membrane: membrane),
-    "reset_mechanism='zero', but was made": set_option("reset_mechanism", "zero"),
+    "state_quant": set_option("state_quant", torch.round),
+    "a custom state_function": set_option("state_function", lambda current: current),
 }
 
 
 @pytest.mark.parametrize("build", NETWORKS)
-@pytest.mark.parametrize("message", REFUSED)
+@pytest.mark.parametrize("message", STEPPED)
 def test_options_that_kernels_cannot_run(build: Callable[[], Any], message: str) -> None:
+    """snnTorch steps the network from then on, and until they are undone."""
+    network, spikes = build().eval(), torch.ones(4, 2, 1, 4, 3)
+    neurons = leaky(network)
+    before, options = network(spikes), vars(neurons).copy()
+    STEPPED[message](network)
+    with pytest.warns(UserWarning, match=f"snnTorch steps .* with {message}") as warned:
+        backends = {network(spikes).backend for _ in range(2)}
+    assert len(warned) == 1
+    assert backends == {"snntorch"} != {before.backend}
+    vars(neurons).update(options)
+    assert torch.equal(network(spikes).scores, before.scores)
+
+
+@pytest.mark.parametrize("build", NETWORKS)
+def test_reset_mechanism_that_snntorch_ignores(build: Callable[[], Any]) -> None:
     network, spikes = build(), torch.ones(4, 2, 1, 4, 3)
     network(spikes)
-    REFUSED[message](network)
-    with pytest.raises(ValueError, match=message):
+    leaky(network).reset_mechanism = "zero"
+    with pytest.raises(ValueError, match="reset_mechanism='zero', but was made"):
         network(spikes)
 
 

@@ -203,7 +203,7 @@ SHARED = neuron()
 KNOWN = "and the kernels run Sequential, Flatten, .* and snntorch.Leaky"
 NEURON = "which the kernels do not support"
 NETWORKS: dict[str, Callable[[], Any]] = {
-    "^Net has a forward of its own, and the kernels run its modules in an": Net,
+    "Net has a forward of its own, and the kernels run its modules in an": Net,
     "the network has no neurons of snnTorch": nn.Sequential,
     rf"network\[1\] is ReLU, {KNOWN}": lambda: network(nn.ReLU()),
     rf"network\[1\] is Synaptic, {KNOWN}": lambda: network(snntorch.Synaptic(alpha=0.5, beta=0.5)),

@@ -226,7 +226,7 @@ def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
         for name, value in (("beta", layer.leaky.beta), ("threshold", layer.leaky.threshold))
     )
     return LayerArrays(
-        **vars(synapses), beta=beta.clip(0, 1), threshold=threshold, reset=layer.reset_mechanism
+        **vars(synapses), beta=beta.clip(0, 1), threshold=threshold, reset=layer.leaky.reset_mechanism
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -53,8 +52,8 @@ def accelerate(
         `torch.nn.Identity` and `snntorch.Leaky`, which must come last. The options ``init_hidden``
         and ``output`` of the neurons make no difference. In training, batch normalisation takes its
         statistics over all timesteps of a batch, whereas snnTorch's loop takes them for each
-        timestep. With hooks on modules ``"auto"`` takes the reference, which calls each once, and
-        with hooks on neurons ``"snntorch"``. Else, a module that snnTorch can step: see
+        timestep. With hooks on weights ``"auto"`` takes the reference, which calls each once; with
+        other hooks snnTorch steps the network. Else, a module that snnTorch can step: see
         `SpikingNetwork`.
     in_shape : sequence of int, default None
         Shape of a sample at one timestep, such as ``(1, 28, 28)``. The exports need it where the
@@ -84,7 +83,7 @@ def accelerate(
     Warns
     -----
     UserWarning
-        If ``backend="auto"`` has snnTorch step the network.
+        If ``backend="auto"`` has snnTorch step the network, now or after a change.
 
     Examples
     --------
@@ -108,11 +107,7 @@ def accelerate(
             "accelerate takes a torch.nn.Module with neurons of snnTorch; got "
             f"{type(network).__name__}"
         )
-    model = SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
-    if model.obstacle and backend == "auto":
-        text = f"snnTorch steps this network, one timestep after the other: {model.obstacle}"
-        warnings.warn(text, stacklevel=2)
-    return model
+    return SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
 
 
 Network = TypeVar("Network", bound="LeakyNetwork")

@@ -5,11 +5,11 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spikemnist import ops
 from spikemnist.ops.layer import LayerOutput, LayerParams, count_spikes
@@ -34,7 +34,7 @@ def obstacle(layers: Sequence[SpikingLayer], backend: str, like: Tensor) -> str 
         if backend == "triton":
             from spikemnist import gpu
 
-            reason = gpu.obstacle(device, dtype, layer.reset_mechanism, surrogate)
+            reason = gpu.obstacle(device, dtype, layer.leaky.reset_mechanism, surrogate)
         else:  # imported here because it loads Numba, which importing the package must not do
             from spikemnist import engine
 
@@ -42,26 +42,6 @@ def obstacle(layers: Sequence[SpikingLayer], backend: str, like: Tensor) -> str 
         if reason:
             return f"{reason}, in {layer.path}"
     return None
-
-
-def backend_for_hooks(
-    request: str, layers: Sequence[SpikingLayer], hooked: Mapping[str, nn.Module]
-) -> str:
-    """Return the backend that calls the modules that have hooks or a custom forward.
-
-    The reference calls modules without memory, once for all timesteps, save flatten and dropout;
-    snnTorch calls every module, at each timestep.
-    """
-    modules = {module for layer in layers for _, module in layer.modules}
-    called = {module for module in modules if not isinstance(module, (nn.Flatten, nn.Dropout))}
-    backend = "reference" if called.issuperset(hooked.values()) else "snntorch"
-    if request not in ("auto", backend, "snntorch"):
-        path, module = next(iter(hooked.items()))
-        raise ValueError(
-            f"{path} ({type(module).__name__}) has hooks or a custom forward, which "
-            f"backend={request!r} may not call; use backend='auto' or {backend!r}"
-        )
-    return backend if request == "auto" else request
 
 
 def run(

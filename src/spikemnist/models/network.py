@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``C`` classes, `
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,8 +22,13 @@ from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.neuron import describe, is_hooked
 from spikemnist.models.readout import Readout, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
-from spikemnist.models.sequential import UnsupportedError, check_grades, options_in, read_layers
-from spikemnist.models.spiking_layer import PASSED_BY, SpikingLayer, neuron_shapes
+from spikemnist.models.sequential import (
+    UnsupportedError,
+    check_hooks,
+    options_in,
+    read_layers,
+)
+from spikemnist.models.spiking_layer import PASSED_BY, Module, SpikingLayer, neuron_shapes
 from spikemnist.models.stepped import NetworkOutput, check_kinds, neurons_of
 from spikemnist.ops.backends import COMPILED
 
@@ -31,20 +37,28 @@ if TYPE_CHECKING:
 
 
 class _Reading:
-    """The layers of a network, and what they were read from."""
+    """The layers of a network, and what they were read from.
 
-    def __init__(
-        self,
-        layers: list[SpikingLayer],
-        modules: list[nn.Module],
-        options: list[tuple[dict[str, Any], str]],
-    ) -> None:
-        self.layers, self.modules, self.options = layers, modules, options
+    ``obstacle`` says why snnTorch steps the network, or is None. ``hooked`` are the modules of
+    weights that have hooks, which the reference calls.
+    """
+
+    def __init__(self, network: nn.Module, modules: list[nn.Module]) -> None:
+        self.modules, self.options = modules, options_in(modules)
         self.values = self.values_now()
+        self.layers: list[SpikingLayer] = []
+        self.hooked: list[Module] = []
+        self.obstacle: str | None = None
+        try:
+            self.layers = read_layers(network)
+            self.hooked = check_hooks(network)
+        except UnsupportedError as obstacle:
+            self.obstacle = str(obstacle)
 
     def values_now(self) -> list[object]:
-        """Return the options as they are now."""
-        return [space.get(name) for space, name in self.options]
+        """Return the options as they are now, and which modules have hooks."""
+        options: list[object] = [getattr(module, name, None) for module, name in self.options]
+        return options + [is_hooked(module) for module in self.modules]
 
 
 class SpikingNetwork(Tabular, nn.Module):
@@ -52,9 +66,9 @@ class SpikingNetwork(Tabular, nn.Module):
 
     `accelerate` makes one of a user's network; `LeakyMLP` and `LeakyConvNet` build their own. A
     call maps spikes to a `Record`. It starts from membranes at rest, or from ``state`` if given,
-    and does not change the membranes stored in the neurons. Each call looks at the modules and
-    options of ``network``, so changes to it take effect, or raise an error where the kernels cannot
-    run them; ``graded_spikes_factor`` alone is checked only once.
+    and does not change the membranes stored in the neurons. Each call looks at the modules, options
+    and hooks of ``network``, so changes to it take effect; a new value in the tensor
+    ``graded_spikes_factor`` alone is not looked for.
 
     snnTorch steps what the kernels cannot run. Such a network is called with one timestep,
     ``[B, ...]``, after the other, and calls its neurons with their current alone: these keep their
@@ -85,6 +99,11 @@ class SpikingNetwork(Tabular, nn.Module):
     TypeError, ValueError
         As in `accelerate`.
 
+    Warns
+    -----
+    UserWarning
+        If ``backend="auto"`` has snnTorch step the network, from its beginning or after a change.
+
     Examples
     --------
     >>> import snntorch
@@ -104,21 +123,15 @@ class SpikingNetwork(Tabular, nn.Module):
     ) -> None:
         super().__init__()
         ops.select_backend(backend)
-        self.obstacle: str | None = None
-        self._reading: _Reading | None = None
         check_kinds(network)
         if not neurons_of(network):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
-        try:
-            check_grades(read_layers(network))
-        except UnsupportedError as obstacle:
-            if backend not in ("auto", "snntorch"):
-                raise
-            self.obstacle = str(obstacle)
         self.network = network
         self.in_shape: tuple[int, ...] | None = None if in_shape is None else tuple(in_shape)
         self.readout = readout
         self.backend = backend
+        self._reading: _Reading | None = None
+        self._check_backend(self._read(_modules_in(network)))
 
     @property
     def readout(self) -> Readout:
@@ -140,23 +153,31 @@ class SpikingNetwork(Tabular, nn.Module):
         TypeError
             If snnTorch steps the network, which may have no layers.
         """
-        if self.obstacle:
-            raise TypeError(f"the layers cannot be read: {self.obstacle}")
-        return self._read(_modules_in(self.network))
+        reading = self._read(_modules_in(self.network))
+        if reading.obstacle:
+            raise TypeError(f"the layers cannot be read: {reading.obstacle}")
+        return reading.layers
 
-    def _read(self, modules: list[nn.Module]) -> list[SpikingLayer]:
-        """Return the layers, which are read again only where a module or an option has changed."""
+    @property
+    def obstacle(self) -> str | None:
+        """Why snnTorch steps the network, in a sentence; None if kernels can run it."""
+        return self._read(_modules_in(self.network)).obstacle
+
+    def _read(self, modules: list[nn.Module]) -> _Reading:
+        """Return the layers, which are read again only where something has changed."""
         last = self._reading
         if last is None or modules != last.modules or last.values != last.values_now():
-            layers, options = read_layers(self.network), options_in(modules)
-            self._reading = last = _Reading(layers, modules, options)
-        return last.layers
+            self._reading = last = _Reading(self.network, modules)
+            if last.obstacle and self.backend == "auto":
+                text = f"snnTorch steps this network, one timestep after the other: {last.obstacle}"
+                warnings.warn(text, stacklevel=4)
+        return last
 
     def __getstate__(self) -> dict[str, Any]:
         # snnTorch's surrogates are closures, which cannot be pickled; ours have the same gradients.
         for neuron in neurons_of(self.network):
             neuron.spike_grad = ops.get_surrogate(neuron.spike_grad)
-        return {**vars(self), "_reading": None}
+        return vars(self).copy()
 
     def table(self) -> Table:
         """Return modules, sizes and neurons of each layer, as ``repr`` shows."""
@@ -250,12 +271,12 @@ class SpikingNetwork(Tabular, nn.Module):
             raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
         spikes = self._check_input(spikes)
         modules = _modules_in(self.network)
-        layers, like = [] if self.obstacle else self._read(modules), _like(modules)
+        reading, like = self._read(modules), _like(modules)
+        layers = reading.layers
         final = state is None or len(state) > 0
         spikes = on_device_of(like, spikes)
         initial = [on_device_of(like, membrane) for membrane in state or ()] or None
-        hooked = any(map(is_hooked, modules))
-        backend = self._select_backend(layers, spikes, like, hooked=hooked)
+        backend = self._select_backend(reading, spikes, like)
         if backend == "snntorch":
             if layers:
                 neuron_shapes(layers, spikes.shape[2:], like)  # raises where the input does not fit
@@ -334,20 +355,13 @@ class SpikingNetwork(Tabular, nn.Module):
             )
         return spikes
 
-    def _select_backend(
-        self, layers: Sequence[SpikingLayer], spikes: Tensor, like: Tensor, *, hooked: bool
-    ) -> str:
+    def _select_backend(self, reading: _Reading, spikes: Tensor, like: Tensor) -> str:
         """Return the backend that runs these layers."""
         backend = ops.select_backend(self.backend, spikes, like)
-        if self.obstacle:
-            if self.backend not in ("auto", "snntorch"):
-                raise ValueError(f"backend={self.backend!r} cannot run this: {self.obstacle}")
-            return "snntorch"
-        if hooked:
-            places = {path: module for path, module in self.named_modules() if is_hooked(module)}
-            places.pop("", None)  # hooks on the network itself are called
-            backend = execution.backend_for_hooks(self.backend, layers, places)
-        elif backend in COMPILED and (reason := execution.obstacle(layers, backend, like)):
+        self._check_backend(reading)
+        if reading.obstacle:
+            backend = "snntorch"
+        elif backend in COMPILED and (reason := self._reason(reading, backend, like)):
             if self.backend == backend:
                 raise ValueError(
                     f"backend={backend!r} cannot run this network: {reason}. "
@@ -355,8 +369,18 @@ class SpikingNetwork(Tabular, nn.Module):
                 )
             backend = "reference"
         if backend == "snntorch" and self.training and torch.is_grad_enabled():
-            self._check_not_normalised(layers)
+            self._check_not_normalised(reading.layers)
         return backend
+
+    def _check_backend(self, reading: _Reading) -> None:
+        if reading.obstacle and self.backend not in ("auto", "snntorch"):
+            raise ValueError(f"backend={self.backend!r} cannot run this: {reading.obstacle}")
+
+    def _reason(self, reading: _Reading, backend: str, like: Tensor) -> str | None:
+        """Return the reason why compiled kernels cannot run the network, or None."""
+        for path, module in reading.hooked:
+            return f"{path} ({type(module).__name__}) has hooks or a forward of its own"
+        return execution.obstacle(reading.layers, backend, like)
 
     def _check_not_normalised(self, layers: Sequence[SpikingLayer]) -> None:
         """Raise a `ValueError` for batch normalisation, which stepping would train differently."""

@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
+from spikemnist.ops.dynamics import RESET_MECHANISMS
 
 
 def new_leaky(
@@ -40,6 +42,23 @@ def new_leaky(
     instances = snntorch.SpikingNeuron.instances
     instances[:] = [neuron for neuron in instances if neuron is not leaky]
     return leaky
+
+
+@functools.cache
+def resets() -> dict[object, str]:
+    """Return the functions that a new `snntorch.Leaky` steps with, and their resets."""
+    made = {
+        name: new_leaky(
+            torch.zeros(()),
+            torch.ones(()),
+            reset_mechanism=name,
+            spike_grad=ops.get_surrogate("atan"),
+            learn_beta=False,
+            learn_threshold=False,
+        )
+        for name in RESET_MECHANISMS
+    }
+    return {neuron.state_function.__func__: name for name, neuron in made.items()}
 
 
 def describe(leaky: snntorch.Leaky) -> tuple[str, str, str, str]:

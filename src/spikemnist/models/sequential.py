@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from spikemnist.models.spiking_layer import MEMORYLESS, Module, SpikingLayer, has_resets, reset_of
+from spikemnist.models.neuron import is_hooked, resets
+from spikemnist.models.spiking_layer import MEMORYLESS, Module, SpikingLayer
 
 _KNOWN = f"{', '.join(kind.__name__ for kind in (nn.Sequential, *MEMORYLESS))} and snntorch.Leaky"
 
@@ -25,7 +26,7 @@ _OPTIONS = (
     "state_quant",
     "reset_delay",
     "state_function",
-    "_reset_mechanism",
+    "reset_mechanism",
     "start_dim",
     "end_dim",
     "return_indices",
@@ -79,10 +80,27 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
     return layers
 
 
-def options_in(modules: Sequence[nn.Module]) -> list[tuple[dict[str, Any], str]]:
-    """Return where modules hold the options by which `read_layers` refuses, each with its name."""
-    spaces = map(vars, modules)
-    return [(space, name) for space in spaces for name in _OPTIONS if name in space]
+def options_in(modules: Sequence[nn.Module]) -> list[tuple[nn.Module, str]]:
+    """Return the options by which `read_layers` refuses: modules and names of attributes."""
+    return [(module, name) for module in modules for name in _OPTIONS if hasattr(module, name)]
+
+
+def check_hooks(network: nn.Module) -> list[Module]:
+    """Return the modules of weights with hooks, which the reference calls once for all timesteps.
+
+    Raises
+    ------
+    UnsupportedError
+        If another module has hooks, or a ``forward`` of its own: snnTorch's loop alone calls it.
+    """
+    hooked = [(path, module) for path, module in places(network) if is_hooked(module)]
+    for path, module in hooked:
+        if not isinstance(module, MEMORYLESS) or isinstance(module, (nn.Flatten, nn.Dropout)):
+            raise UnsupportedError(
+                f"{path} ({type(module).__name__}) has hooks or a forward of its own, which the "
+                "kernels do not call"
+            )
+    return hooked
 
 
 def places(network: nn.Module, path: str = "network") -> Iterator[Module]:
@@ -136,20 +154,25 @@ def _check_memoryless(path: str, module: nn.Module) -> None:
 
 def _check_neuron(path: str, leaky: Any, before: Sequence[SpikingLayer]) -> None:
     """Refuse the options that make the dynamics differ from `spikemnist.ops.leaky`."""
-    obstacles = {
+    reset = resets().get(getattr(leaky.state_function, "__func__", leaky))
+    factor = leaky.graded_spikes_factor
+    options = {
         "inhibition=True": leaky.inhibition,
         "state_quant": leaky.state_quant,
-        "learn_graded_spikes_factor=True": isinstance(leaky.graded_spikes_factor, nn.Parameter),
+        "learn_graded_spikes_factor=True": isinstance(factor, nn.Parameter),
+        "graded_spikes_factor other than 1": not factor.is_meta and bool((factor != 1).any()),
         "reset_delay=False": not leaky.reset_delay,
-        "a custom state_function": has_resets() and reset_of(leaky) is None,
+        "a custom state_function": reset is None,
     }
-    for option, present in obstacles.items():
+    for option, present in options.items():
         if present:
-            raise _refusal(path, option)
-    if has_resets() and leaky.reset_mechanism != reset_of(leaky):
+            raise UnsupportedError(
+                f"{path} is an snntorch.Leaky with {option}, which the kernels do not support"
+            )
+    if leaky.reset_mechanism != reset:
         raise ValueError(
-            f"{path} has reset_mechanism={leaky.reset_mechanism!r}, but was made with "
-            f"{reset_of(leaky)!r}, which snnTorch still uses; create a new snntorch.Leaky"
+            f"{path} has reset_mechanism={leaky.reset_mechanism!r}, but was made with {reset!r}, "
+            "which snnTorch still uses; create a new snntorch.Leaky"
         )
     for layer in before:
         if layer.leaky is leaky:
@@ -157,17 +180,3 @@ def _check_neuron(path: str, leaky: Any, before: Sequence[SpikingLayer]) -> None
                 f"{path} and {layer.path} are the same snntorch.Leaky, whose membrane snnTorch "
                 "would share between them; create one for each place"
             )
-
-
-def check_grades(layers: Sequence[SpikingLayer]) -> None:
-    """Refuse spikes of another height than 1. On CUDA, the comparison waits for the device."""
-    for layer in layers:
-        factor = layer.leaky.graded_spikes_factor
-        if not factor.is_meta and bool((factor != 1).any()):
-            raise _refusal(layer.path, "graded_spikes_factor other than 1")
-
-
-def _refusal(path: str, option: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"{path} is an snntorch.Leaky with {option}, which the kernels do not support"
-    )

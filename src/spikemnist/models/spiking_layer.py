@@ -38,9 +38,6 @@ MEMORYLESS = (
 )
 """Modules that keep no state between timesteps."""
 
-RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
-"""Reset mechanisms by the name of the snnTorch function that performs them."""
-
 Module = tuple[str, nn.Module]
 """A module and its place in the network, such as ``network[3]``."""
 
@@ -147,11 +144,6 @@ class SpikingLayer:
         modules = (module for _, module in self.modules)
         return list(itertools.takewhile(lambda m: isinstance(m, PASSED_BY), modules))
 
-    @property
-    def reset_mechanism(self) -> str:
-        """The reset that snnTorch performs, which it fixes when the neurons are built."""
-        return reset_of(self.leaky) or str(self.leaky.reset_mechanism)
-
     def __call__(self, signal: Tensor) -> Tensor:
         """Return the input current ``[B, ...]`` of the neurons for a signal ``[B, ...]``."""
         return self._pass(signal, self.modules)
@@ -234,7 +226,7 @@ class SpikingLayer:
             bias=bias,
             beta=self._for_neurons("beta", shape, dtype, channels_last),
             threshold=self._for_neurons("threshold", shape, dtype, channels_last),
-            reset_mechanism=self.reset_mechanism,
+            reset_mechanism=self.leaky.reset_mechanism,
             spike_grad=ops.get_surrogate(self.leaky.spike_grad),
             initial=initial,
             dropout=dropout,
@@ -327,20 +319,6 @@ def neuron_shapes(
 def _numbered(values: Tensor, *, channels_last: bool) -> Tensor:
     """Flatten neuron values ``[B, ...]`` to ``[B, N]``."""
     return (values.movedim(1, -1) if channels_last else values).flatten(1)
-
-
-def has_resets() -> bool:
-    """Return whether this snnTorch has the functions in `RESETS`."""
-    return all(hasattr(snntorch.Leaky, name) for name in RESETS)
-
-
-def reset_of(leaky: Any) -> str | None:
-    """Return the reset that a neuron performs, or None if it is not one of snnTorch's."""
-    function = getattr(leaky.state_function, "__func__", None)
-    for name, mechanism in RESETS.items():
-        if function is not None and function is getattr(snntorch.Leaky, name, None):
-            return mechanism
-    return None
 
 
 def check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
