@@ -260,7 +260,7 @@ def described(line: str) -> Setup:
         task = few
     network = recipe.classifier().network
     sizes = "-".join(map(str, (784, *network.sizes.values())))
-    notation = network.notation if command.model == "conv" else sizes
+    notation = network.config["layers"] if command.model == "conv" else sizes
     return Setup(
         command.data,
         task,

@@ -91,6 +91,5 @@ def _leaves(description: Any, path: str = "") -> Any:
     for name, value in description.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{path}{name}.")
-        # What is learned changes during the run: it is part of the weights.
-        elif not description.get(f"learn_{name}"):
+        else:
             yield f"{path}{name}", value

@@ -41,7 +41,7 @@ def test_formats(tmp_path: Path) -> None:
     output = spikemnist(*words, "nir", cwd=tmp_path)
     assert "spikemnist: warning: NIR cannot describe reset_mechanism='subtract'" in output.stderr
     assert isinstance(nir.read(tmp_path / "mnist-mlp.nir"), nir.NIRGraph)
-    assert from_nir(tmp_path / "mnist-mlp.nir").config["hidden"] == [128]
+    assert from_nir(tmp_path / "mnist-mlp.nir").config["hidden"] == (128,)
     output = spikemnist(*words, "c", "--weights", "int8", "--out", "digits", cwd=tmp_path)
     assert fields(output.stdout)["next"].startswith("cc -std=c99 -O2 digits")
     assert "int8_t weight_t" in (tmp_path / "digits" / "network.c").read_text(encoding="utf-8")

@@ -67,7 +67,7 @@ def test_the_last_number_of_layers_follows_from_the_classes(home: Path) -> None:
     words = ("train", "--data", "pictures", "--model", "conv", "--epochs", 1, "--batch-size", 30)
     (result,) = answers(*words, "--num-steps", 1, cwd=home)
     assert "pictures-direct" in result["run"]
-    assert library.load(home / result["run"]).network.notation == "12C5-P2-64C5-P2-3"
+    assert library.load(home / result["run"]).network.config["layers"] == "12C5-P2-64C5-P2-3"
     resumed = ("train", "--resume", "--out", result["run"])
     assert answers(*resumed, cwd=home)[0]["test"] == result["test"] | {
         "seconds": pytest.approx(0, abs=99)

@@ -141,7 +141,7 @@ def resume(kind: str, folder: Path, changes: dict[str, Any]) -> None:
         raise
 
 
-SECOND, SURROGATES = "network.modules.network.2.", "spikemnist.ops.surrogate."
+SECOND = "network.modules.network.2."
 OTHER: list[tuple[str, dict[str, Any], str]] = [
     ("ours", {"epochs": 5, "seed": 8}, "config.epochs was 1, is 5; config.seed was 7, is 8. R"),
     ("ours", {"optimizer": torch.optim.RMSprop}, "config.optimizer was 'adam', is 'torch.optim."),
@@ -159,11 +159,11 @@ OTHER: list[tuple[str, dict[str, Any], str]] = [
     ("ours", {"learn_beta": True}, "network.learn_beta was False, is True"),
     ("constant", {"epochs": 1}, "config.epochs was 2, is 1. Resume"),
     ("constant", {"schedule": "cosine"}, "config.schedule was 'constant', is 'cosine'"),
-    ("snnTorch", {"reset_mechanism": "zero"}, f"{SECOND}_reset_mechanism was 'subtract', is "),
+    ("snnTorch", {"reset_mechanism": "zero"}, f"{SECOND}reset_mechanism was 'subtract', is "),
     (
         "snnTorch",
         {"spike_grad": surrogate.fast_sigmoid()},
-        f"{SECOND}spike_grad.name was '{SURROGATES}ATan', is '{SURROGATES}FastSigmoid'",
+        f"{SECOND}spike_grad.name was 'atan', is 'fast_sigmoid'",
     ),
     ("snnTorch", {"inhibition": True}, f"{SECOND}inhibition was False, is True"),
     ("snnTorch", {"beta": 0.8}, f"{SECOND}beta was 0.9, is 0.8"),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import snntorch
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
-from spikemnist import ops
-from spikemnist.models import LeakyConvNet, LeakyMLP, SpikingNetwork, accelerate
+from spikemnist import load, ops
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork, accelerate
 
 
 def mlp() -> SpikingNetwork:
@@ -150,3 +152,57 @@ def test_mode_dropout_and_surrogate(build: Callable[[], Any]) -> None:
     assert former is not None
     assert weight.grad is not None
     assert not torch.equal(weight.grad, former)
+
+
+def other_padding(network: SpikingNetwork) -> None:
+    set_weights(network, nn.Conv2d, nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"))
+
+
+def more_dropout(network: SpikingNetwork) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.75
+
+
+def surrogate_of_one_layer(network: SpikingNetwork) -> None:
+    leaky(network).spike_grad = ops.SURROGATES["sigmoid"]()
+
+
+def prune_weights(network: SpikingNetwork) -> None:
+    prune.l1_unstructured(network.layers[-1].linear, "weight", amount=0.5)
+
+
+def wider(network: SpikingNetwork) -> None:
+    network.layers[-1].leaky.beta = torch.full((3,), 0.5)
+
+
+UNSAVED = {
+    r"inhibition was False, is True": STEPPED["inhibition=True"],
+    r"reset_delay was True, is False": STEPPED["reset_delay=False"],
+    r"options was .*p=0.5.*, is .*p=0.75": more_dropout,
+    r"spike_grad.name was 'atan', is 'sigmoid'": surrogate_of_one_layer,
+    r"weight_orig was None, is \[3, ": prune_weights,
+    r"leaky.beta was \[\], is \[3\]": wider,
+    r"options was .*, is .*padding_mode=circular": other_padding,
+}
+
+
+@pytest.mark.parametrize("message", UNSAVED)
+def test_changes_that_no_option_describes(message: str, tmp_path: Path) -> None:
+    network, path = conv(), tmp_path / "model.safetensors"
+    UNSAVED[message](network)
+    with pytest.raises(ValueError, match=message):
+        Classifier(network, "latency").save(path)
+    assert not path.exists()
+
+
+def test_changes_that_a_file_keeps(tmp_path: Path) -> None:
+    network = conv().eval()
+    spikes = torch.ones(8, 2, 1, 4, 3)
+    for neurons in (layer.leaky for layer in network.layers):
+        neurons.spike_grad = ops.SURROGATES["sigmoid"](slope=3.0)
+    new_threshold(network)
+    new_readout(network)
+    again = load(Classifier(network, "latency").save(tmp_path / "model.safetensors")).network
+    assert torch.equal(again(spikes).scores, network(spikes).scores)
+    assert again.layers[0].leaky.spike_grad == ops.SURROGATES["sigmoid"](slope=3.0)

@@ -226,7 +226,10 @@ def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
         for name, value in (("beta", layer.leaky.beta), ("threshold", layer.leaky.threshold))
     )
     return LayerArrays(
-        **vars(synapses), beta=beta.clip(0, 1), threshold=threshold, reset=layer.leaky.reset_mechanism
+        **vars(synapses),
+        beta=beta.clip(0, 1),
+        threshold=threshold,
+        reset=layer.leaky.reset_mechanism,
     )
 
 
@@ -341,10 +344,9 @@ def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
     return model.eval()
 
 
-def _short(values: Floats) -> float | list[float]:
-    """Return a single number if all values are equal, else a list."""
-    numbers: list[float] = values.tolist()
-    return numbers[0] if len(set(numbers)) == 1 else numbers
+def _short(values: Floats) -> Any:
+    """Return a single number if all values are equal."""
+    return values[0] if (values == values[0]).all() else values
 
 
 def _notation(layer: LayerArrays) -> str:

@@ -12,12 +12,14 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
+from spikemnist._descriptions import fields_of
 from spikemnist._names import ReadoutName, suggestion
 from spikemnist._seeds import seeded
 from spikemnist.models.inputs import check_spikes
@@ -27,6 +29,7 @@ from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
 from spikemnist.models.readout import Readout, named_or_own
+from spikemnist.models.stepped import neurons_of
 
 
 def accelerate(
@@ -165,10 +168,11 @@ class LeakyNetwork(SpikingNetwork):
     in_shape : sequence of int
         Shape of a sample at one timestep.
     options : NetworkOptions
-        Options of neurons, dropout, readout and backend.
+        All arguments, which stay on the network.
     """
 
     in_shape: tuple[int, ...]
+    options: NetworkOptions
 
     def __init_subclass__(cls) -> None:
         """Describe the options that networks share in the docstring of each."""
@@ -183,7 +187,7 @@ class LeakyNetwork(SpikingNetwork):
         options: NetworkOptions,
     ) -> None:
         check_choices(options.reset_mechanism, options.dropout, options.input_dropout)
-        surrogate = ops.get_surrogate(options.spike_grad)
+        surrogate: Any = ops.get_surrogate(options.spike_grad)
         widths = [_width(stage) for stage in stages]
         betas, thresholds = betas_of(options.beta, widths), thresholds_of(options.threshold, widths)
         layers: list[nn.Sequential] = []
@@ -205,26 +209,19 @@ class LeakyNetwork(SpikingNetwork):
             readout=options.readout,
             backend=options.backend,
         )
+        self.options = replace(
+            options,
+            beta=_plain(options.beta),
+            threshold=_plain(options.threshold),
+            spike_grad=surrogate,
+        )
 
     @property
     def config(self) -> dict[str, Any]:
-        """Arguments that build a network like this one, read from its modules."""
-        neurons = [layer.leaky for layer in self.layers]
-        kinds = [type(module) for module in self.network.modules()]
-        first, *others = (_dropout(layer) for layer in self.network.children())
-        return {
-            "batch_norm": nn.BatchNorm1d in kinds or nn.BatchNorm2d in kinds,
-            "beta": _by_layer([numbers_of(leaky.beta) for leaky in neurons]),
-            "threshold": _by_layer([numbers_of(leaky.threshold) for leaky in neurons]),
-            "reset_mechanism": neurons[0].reset_mechanism,
-            "spike_grad": neurons[0].spike_grad,
-            "learn_beta": isinstance(neurons[0].beta, nn.Parameter),
-            "learn_threshold": isinstance(neurons[0].threshold, nn.Parameter),
-            "dropout": max(others, default=0.0),
-            "input_dropout": first,
-            "readout": named_or_own(self.readout),
-            "backend": self.backend,
-        }
+        """Arguments that built the network, with surrogate, readout and backend as they are now."""
+        now = {"readout": named_or_own(self.readout), "backend": self.backend}
+        now["spike_grad"] = next(iter(neurons_of(self.network))).spike_grad
+        return {n: x for n, x in (fields_of(self.options) | now).items() if n != "seed"}
 
 
 class LeakyMLP(LeakyNetwork):
@@ -283,18 +280,11 @@ class LeakyMLP(LeakyNetwork):
         if options.batch_norm:
             for stage, size in zip(stages, hidden, strict=False):
                 stage["norm"] = nn.BatchNorm1d(size)
-        super().__init__(stages, (in_features,), options)
+        super().__init__(stages, (in_features,), replace(options, hidden=hidden))
 
     def _check_input(self, spikes: Tensor) -> Tensor:
         check_spikes(spikes, self.in_shape)
         return spikes  # the first layer flattens it, and a Record has it as it came
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Arguments that build a network like this one, read from its modules."""
-        (in_features,), (*hidden, out_features) = self.in_shape, self.sizes.values()
-        sizes = {"in_features": in_features, "hidden": hidden, "out_features": out_features}
-        return {**sizes, **super().config}
 
 
 class LeakyConvNet(LeakyNetwork):
@@ -324,11 +314,6 @@ class LeakyConvNet(LeakyNetwork):
     seed : int, default None
         Seed of the initial weights, as in `LeakyMLP`.
 
-    Attributes
-    ----------
-    notation : str
-        The argument ``layers``.
-
     Raises
     ------
     TypeError
@@ -350,24 +335,14 @@ class LeakyConvNet(LeakyNetwork):
     @with_options(ConvNetOptions)
     def __init__(self, options: ConvNetOptions) -> None:
         stages = stages_of(options.layers, options.in_shape, batch_norm=options.batch_norm)
-        super().__init__(stages, options.in_shape, options)
-        self.notation = options.layers
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Arguments that build a network like this one, read from its modules."""
-        return {"layers": self.notation, "in_shape": list(self.in_shape), **super().config}
+        shape = tuple(options.in_shape)
+        super().__init__(stages, shape, replace(options, in_shape=shape))
 
 
 def _width(stage: Mapping[str, nn.Module]) -> int:
     """Return the number of dense neurons or channels of a layer."""
     weights = next(m for m in stage.values() if isinstance(m, (nn.Linear, nn.Conv2d)))
     return len(weights.weight)
-
-
-def _dropout(layer: nn.Module) -> float:
-    """Return the probability of dropping an input of a layer."""
-    return max((m.p for m in layer.modules() if isinstance(m, nn.Dropout)), default=0.0)
 
 
 def _for_channels(values: Tensor, *, dense: bool) -> Tensor:
@@ -385,7 +360,11 @@ def numbers_of(values: Tensor) -> float | list[float]:
     return numbers if values.dim() else numbers[0]
 
 
-def _by_layer(numbers: list[float | list[float]]) -> float | list[float | list[float]]:
-    """Return the number of all layers, or the numbers of each layer if they differ."""
-    first, *others = numbers
+def _plain(values: Any) -> Any:
+    """Return beta or threshold without tensors: one number, or a list if layers differ."""
+    if isinstance(values, float | int):
+        return float(values)
+    if not getattr(values, "shape", True):  # a number of NumPy or torch
+        return numbers_of(torch.as_tensor(values))
+    first, *others = numbers = [_plain(value) for value in values]
     return first if isinstance(first, float) and all(x == first for x in others) else numbers

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import _tensor_files, ops
-from spikemnist._descriptions import fields_of, plain
+from spikemnist._descriptions import differences, fields_of, plain
 from spikemnist._run_folder import model_file
 from spikemnist._tensor_files import Format, check_tensors, described
 from spikemnist.encoding import Encoder, available_encoders, get_encoder
 from spikemnist.encoding.registry import describe_encoder
-from spikemnist.models.builders import LeakyConvNet, LeakyMLP, numbers_of
+from spikemnist.models.builders import LeakyConvNet, LeakyMLP, LeakyNetwork, numbers_of
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.ops.surrogate import MissingSurrogate
 
@@ -48,10 +48,10 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
     for name, kind in NETWORKS.items():
         if type(network) is kind:
             config = network.config
-            return {"name": name, **plain(config | {"spike_grad": _surrogate(config)})}
-    modules = {path or "network": _describe_module(m) for path, m in network.named_modules()}
+            surrogate = _surrogate(config["spike_grad"])
+            return {"name": name, **plain(config | {"spike_grad": surrogate})}
     own = network.network if type(network) is SpikingNetwork else network
-    return {"name": plain(type(own)), "modules": modules}
+    return {"name": plain(type(own)), "modules": _describe_modules(network, numbers=True)}
 
 
 def build_network(description: Mapping[str, Any]) -> LeakyMLP | LeakyConvNet:
@@ -78,6 +78,8 @@ def write(
 ) -> Path:
     """Write a classifier: see `spikemnist.models.Classifier.save`."""
     description = describe(network, encoder, classes)
+    if isinstance(network, LeakyNetwork):
+        _check_unchanged(network, description["network"])
     return _tensor_files.write(path, FORMAT, network.state_dict(), description)
 
 
@@ -133,9 +135,8 @@ def _check_kinds(tensors: dict[str, Tensor], floating: Collection[str]) -> None:
             raise ValueError(f"{name} is {tensor.dtype}, which no network has there")
 
 
-def _surrogate(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe the surrogate gradient of a configuration; of a user's own one stays the name."""
-    surrogate = config["spike_grad"]
+def _surrogate(surrogate: Any) -> dict[str, Any]:
+    """Describe a surrogate gradient; of a user's own one stays the name."""
     if not ops.is_named(surrogate) and not isinstance(surrogate, MissingSurrogate):
         printed = surrogate if isinstance(surrogate, ops.Surrogate) else ""
         module = f"{type(surrogate).__module__}." if printed else plain(surrogate)
@@ -143,13 +144,37 @@ def _surrogate(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": surrogate.name, **fields_of(surrogate)}
 
 
-def _describe_module(module: nn.Module) -> dict[str, Any]:
-    """Describe a module by its printed options, neurons of snnTorch by all that is not learned."""
-    fixed: dict[str, Any] = {"options": module.extra_repr()}
-    if isinstance(module, snntorch.SpikingNeuron):
-        fixed = {n: x for n, x in vars(module).items() if isinstance(x, bool | str)}
-        fixed["spike_grad"] = plain(ops.get_surrogate(module.spike_grad))
-        for name in sorted(module.state_dict().keys() & module._buffers.keys()):
-            fixed[name] = numbers_of(getattr(module, name))
-        del fixed["training"]
-    return {"name": type(module).__name__, **fixed}
+def _check_unchanged(network: LeakyNetwork, description: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` where a module is not the one that the options of a network build."""
+    with torch.device("meta"):
+        built = build_network({**description, "readout": "mean_membrane"})
+    before, now = ({"shapes": _shapes(x), **_describe_modules(x.network)} for x in (built, network))
+    if changes := differences(before, now):
+        raise ValueError(
+            f"the network is not the one that its options build: {changes}. Build it with these "
+            "options and load its state dict, or save a network from accelerate()"
+        )
+
+
+def _shapes(network: nn.Module) -> dict[str, Any]:
+    return {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def _describe_modules(network: nn.Module, *, numbers: bool = False) -> dict[str, Any]:
+    """Describe modules by their printed options, neurons of snnTorch by all that is not learned.
+
+    ``numbers`` adds those of the neurons, such as beta.
+    """
+    described = {}
+    for path, module in network.named_modules():
+        fixed: dict[str, Any] = {"options": module.extra_repr()}
+        if isinstance(module, snntorch.SpikingNeuron):
+            public = {n: x for n, x in vars(module).items() if not n.startswith("_")}
+            fixed = {n: x for n, x in public.items() if isinstance(x, bool | str)}
+            fixed["reset_mechanism"] = module.reset_mechanism
+            fixed["spike_grad"] = _surrogate(ops.get_surrogate(module.spike_grad))
+            for name in sorted(module.state_dict().keys() & module._buffers.keys()):
+                fixed[name] = numbers_of(getattr(module, name)) if numbers else "a number"
+            del fixed["training"]
+        described[path or "network"] = {"name": type(module).__name__, **fixed}
+    return described

@@ -137,7 +137,7 @@ class Recipe:
 
         Examples
         --------
-        >>> recipes["default", "conv"].classifier().network.notation
+        >>> recipes["default", "conv"].classifier().network.config["layers"]
         '12C5-P2-64C5-P2-10'
         """
         from spikemnist.encoding import get_encoder
