@@ -33,7 +33,7 @@ def only_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def hide_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the library find the CPU alone."""
-    from spikemnist.training import devices
+    from spikemnist.models import devices
 
     @functools.wraps(devices.available_devices)
     def only_the_cpu() -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from spikemnist import Classifier, LeakyMLP, evaluate, load_digits
 from spikemnist._progress import PURPOSES, compilation_announced, progress_bar, silence
 from spikemnist.kernels import compiler
 from spikemnist.kernels.cache import ROOMS
-from spikemnist.training import evaluation
+from spikemnist.models import classifier
 
 
 class Terminal(io.StringIO):
@@ -136,6 +136,6 @@ def test_the_bar_of_a_long_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
             bars.append(bar)
             yield bar
 
-    monkeypatch.setattr(evaluation, "progress_bar", record)
+    monkeypatch.setattr(classifier, "progress_bar", record)
     evaluate(Classifier(LeakyMLP(hidden=(8,)), "latency"), load_digits()[1][:100])
     assert [(bar.n, bar.total) for bar in bars] == [(1, 1)]

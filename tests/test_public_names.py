@@ -30,16 +30,16 @@ NAMES = {
         register_encoder
     """,
     "energy": """
-        CHIPS Chip EarlyExit Energy Estimate LayerOperations MEMORIES TECHNOLOGIES Technology
-        measure_energy
+        CHIPS Chip EarlyExit Energy Estimate MEMORIES Summary TECHNOLOGIES Technology
+        measure_energy summary
     """,
     "export": """
         from_nir to_c to_html to_nir to_onnx to_playground
     """,
     "models": """
         Classifier LayerRecord LayerSummary LeakyConvNet LeakyMLP NetworkOptions READOUTS
-        ReadoutName Record SpikingNetwork Summary accelerate available_pretrained decide
-        first_spike_times get_readout running_scores summary
+        ReadoutName Record SpikingNetwork accelerate available_pretrained decide
+        first_spike_times get_readout running_scores
     """,
     "ops": """
         BACKENDS Backend RESET_MECHANISMS ResetMechanism SURROGATES Surrogate

@@ -50,11 +50,11 @@ if TYPE_CHECKING:
     from spikemnist.encoding import RateEncoder as RateEncoder
     from spikemnist.encoding import get_encoder as get_encoder
     from spikemnist.energy import measure_energy as measure_energy
+    from spikemnist.energy import summary as summary
     from spikemnist.models import Classifier as Classifier
     from spikemnist.models import LeakyConvNet as LeakyConvNet
     from spikemnist.models import LeakyMLP as LeakyMLP
     from spikemnist.models import accelerate as accelerate
-    from spikemnist.models import summary as summary
     from spikemnist.plasticity import STDPClassifier as STDPClassifier
     from spikemnist.training import TrainConfig as TrainConfig
     from spikemnist.training import diagnose as diagnose

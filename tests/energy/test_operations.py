@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from spikemnist.energy.operations import count
 from spikemnist.models import LeakyMLP
-from spikemnist.models.operations import count
 from tests.energy.networks import IMAGE, networks
 from tests.strategies import SEEDS
 

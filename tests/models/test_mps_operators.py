@@ -37,14 +37,13 @@ from spikemnist.encoding import (
     RateEncoder,
     measure_code,
 )
+from spikemnist.energy import operations
 from spikemnist.kernels import compiler
 from spikemnist.models import (
     READOUTS,
     Classifier,
     LeakyConvNet,
     LeakyMLP,
-    layer_table,
-    operations,
     spiking_layer,
 )
 from spikemnist.training import (
@@ -112,7 +111,7 @@ def as_on_mps() -> Iterator[None]:
         mock.patch.object(compiler, "is_available", return_value=False),
         mock.patch.object(spiking_layer, "drop_out", functional.dropout),
         # The operations that an examination counts, in double precision, are on the CPU.
-        mock.patch.object(layer_table, "count", lambda layers, *_: [NO_OPERATIONS] * len(layers)),
+        mock.patch.object(operations, "count", lambda layers, *_: [NO_OPERATIONS] * len(layers)),
     ):
         yield
 

@@ -16,13 +16,13 @@ from torch import nn
 from torch.nn.utils import prune
 
 from spikemnist.data import ImageDataset
+from spikemnist.data.feed import make_feed
 from spikemnist.encoding import get_encoder
-from spikemnist.energy import measure_energy
-from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate, summary
+from spikemnist.energy import measure_energy, summary
+from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.ops import Sigmoid, Surrogate
 from spikemnist.training import TrainConfig, diagnose, evaluate, fit
 from spikemnist.training.doctor import of_images, of_layers
-from spikemnist.training.feed import make_feed
 from tests.training.small_runs import FIELDS, digits, new_classifier, same, weights
 
 HEALTHY = {"hidden": (64,), "threshold": 0.3}
@@ -40,7 +40,9 @@ def test_a_healthy_network_has_no_findings():
     assert diagnosis.findings == ()
     assert diagnosis.learned == 1
     assert diagnosis.samples == 64
-    assert all(layer.gradient > 0 and layer.surrogate > 0.5 for layer in diagnosis.layers)
+    assert all(
+        layer.gradient_norm > 0 and layer.surrogate_share > 0.5 for layer in diagnosis.layers
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,8 +235,8 @@ def test_the_norms_are_those_of_the_backward_pass():
     diagnosis = diagnose(classifier, digits(64), TrainConfig(lr=1e-3))
     for row, layer in zip(diagnosis.layers, classifier.network.layers, strict=True):
         squares = sum(p.detach().square().sum() for p in layer.linear.parameters())
-        assert row.weights == pytest.approx(float(squares.sqrt()), rel=1e-5)
-        assert row.gradient > 0
+        assert row.weight_norm == pytest.approx(float(squares.sqrt()), rel=1e-5)
+        assert row.gradient_norm > 0
 
 
 @pytest.mark.filterwarnings("ignore:.*snnTorch steps")
@@ -250,7 +252,7 @@ def test_a_network_that_snntorch_steps_has_what_its_record_has():
     diagnosis = diagnose(Classifier(accelerate(network), "rate"), digits(64))
     hidden, _ = diagnosis.layers
     assert hidden.spikes > 0
-    assert hidden.parameters is hidden.acs is hidden.gradient is None
+    assert hidden.parameters is hidden.acs is hidden.gradient_norm is None
     assert "parameters  " not in repr(diagnosis)
     assert diagnosis.learned > 0.5
 

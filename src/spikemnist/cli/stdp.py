@@ -86,7 +86,7 @@ def check(command: Command) -> None:
 
 def run(command: Command) -> int:
     """Learn, test, draw and print the results."""
-    from spikemnist.training.feed import describe_data
+    from spikemnist.data.feed import describe_data
 
     start = time.perf_counter()
     with request(command):

@@ -230,7 +230,7 @@ def _advise(command: Command, folder: Path) -> None:
 
 def _prepare(command: Command, train: Dataset) -> tuple[Classifier, TrainConfig]:
     """Return a new classifier for the training data, and the settings of its run."""
-    from spikemnist.training.feed import sample_shape
+    from spikemnist.data.feed import sample_shape
 
     recipe = recipe_of(command)
     if not command.resume:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
+    from spikemnist.energy.costs import CHIPS as CHIPS
+    from spikemnist.energy.costs import MEMORIES as MEMORIES
+    from spikemnist.energy.costs import TECHNOLOGIES as TECHNOLOGIES
+    from spikemnist.energy.costs import Chip as Chip
+    from spikemnist.energy.costs import Technology as Technology
     from spikemnist.energy.measuring import measure_energy as measure_energy
-    from spikemnist.energy.results import CHIPS as CHIPS
-    from spikemnist.energy.results import MEMORIES as MEMORIES
-    from spikemnist.energy.results import Chip as Chip
     from spikemnist.energy.results import EarlyExit as EarlyExit
     from spikemnist.energy.results import Energy as Energy
     from spikemnist.energy.results import Estimate as Estimate
-    from spikemnist.energy.results import LayerOperations as LayerOperations
-    from spikemnist.models.operations import TECHNOLOGIES as TECHNOLOGIES
-    from spikemnist.models.operations import Technology as Technology
+    from spikemnist.energy.summarising import Summary as Summary
+    from spikemnist.energy.summarising import summary as summary
 else:
     __getattr__, __dir__, __all__ = lazy(__name__)

@@ -12,21 +12,15 @@ import torch
 from torch import Tensor
 
 from spikemnist._interrupt import check_interrupt, interruptible
-from spikemnist.energy.results import CHIPS, MEMORIES, Chip, Energy, LayerOperations
-from spikemnist.models.layer_table import check_network
-from spikemnist.models.operations import (
-    TECHNOLOGIES,
-    Counts,
-    Synapses,
-    Technology,
-    count,
-    count_weights,
-)
+from spikemnist.data.feed import Data, make_feed
+from spikemnist.energy.costs import CHIPS, MEMORIES, TECHNOLOGIES, Chip, Technology
+from spikemnist.energy.operations import Tally
+from spikemnist.energy.results import Energy
+from spikemnist.energy.summarising import check_network
+from spikemnist.models.classifier import responses
+from spikemnist.models.devices import parameter_dtype, select_device
 from spikemnist.models.readout import running_scores
-from spikemnist.training.devices import parameter_dtype, select_device
-from spikemnist.training.evaluation import responses
-from spikemnist.training.feed import Data, make_feed
-from spikemnist.training.losses import check_output
+from spikemnist.models.record import check_output
 
 if TYPE_CHECKING:
     from spikemnist.models import Classifier, Record
@@ -119,7 +113,7 @@ def measure_energy(
     network = check_network(classifier, "measure_energy")
     target = select_device(device, dtype=parameter_dtype(network))
     classifier.to(target)
-    tally = _Tally(network.layers)
+    samples = _Samples(network.layers)
     with (
         interruptible(),
         responses(
@@ -132,12 +126,15 @@ def measure_energy(
     ):
         for _, record, labels in batches:
             check_output(record, labels)
-            tally.add(record, labels)
+            samples.add(record, labels)
             if limits is not None:
-                tally.check_fit(limits)
+                samples.check_fit(limits, record.sizes)
         check_interrupt()
+    tally = samples.tally
     return Energy(
-        **tally.fields(),
+        layers=tuple(tally.summaries(costs)),
+        samples=tally.samples,
+        num_steps=tally.steps,
         synapses=tally.synapses,
         parameters=sum(p.numel() for p in network.parameters()),
         footprint=sum(
@@ -147,6 +144,7 @@ def measure_energy(
         memory=memory,
         chip=limits,
         ann_density=ann_density,
+        **{name: torch.cat(values, 1) for name, values in samples.values.items()},
     )
 
 
@@ -166,67 +164,34 @@ def _check_estimate(memory: str | None, ann_density: float) -> None:
         raise ValueError(f"ann_density must lie in [0, 1]; got {ann_density}")
 
 
-class _Tally:
-    """Sums of the counts over the batches."""
+class _Samples:
+    """Operations of the layers, and of each sample at each timestep."""
 
     def __init__(self, layers: Sequence[SpikingLayer]) -> None:
-        self.layers = layers
-        self.fans: dict[Synapses, tuple[Tensor, float]] = {}
-        self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in layers]
-        self.per_sample: dict[str, list[Tensor]] = {
+        self.tally = Tally(layers)
+        self.values: dict[str, list[Tensor]] = {
             name: [] for name in ("correct", "margins", "macs", "acs", "spikes")
         }
-        self.sizes: Mapping[str, int] = {}
 
     def add(self, record: Record, labels: Tensor) -> None:
-        self.sizes = record.sizes
-        counts = count(self.layers, record, self.fans)
-        for sums, layer_counts in zip(self.sums, counts, strict=True):
-            for name, values in layer_counts._asdict().items():
-                sums[name] += float(values.sum())
-        per_sample = self.per_sample
+        counts = self.tally.add(record)
         for name in ("macs", "acs", "spikes"):
-            per_sample[name].append(
-                torch.stack([getattr(layer_counts, name) for layer_counts in counts]).sum(0)
-            )
-        per_sample["correct"].append((record.running_predictions == labels).cpu())
-        per_sample["margins"].append(_margins(record).cpu())
+            self.values[name].append(torch.stack([getattr(one, name) for one in counts]).sum(0))
+        self.values["correct"].append((record.running_predictions == labels).cpu())
+        self.values["margins"].append(_margins(record).cpu())
 
-    @property
-    def synapses(self) -> int:
-        """Number of connections whose weight is not zero."""
-        return round(sum(float(fan.double().sum()) for fan, _ in self.fans.values()))
-
-    def check_fit(self, chip: Chip) -> None:
+    def check_fit(self, chip: Chip, sizes: Mapping[str, int]) -> None:
         """Raise a `ValueError` that names each limit of the chip that the network exceeds."""
         reasons = []
-        for name, number in (("neurons", sum(self.sizes.values())), ("synapses", self.synapses)):
+        numbers = {"neurons": sum(sizes.values()), "synapses": self.tally.synapses}
+        for name, number in numbers.items():
             if number > getattr(chip, name):
                 reasons.append(f"{number:,} {name}, but the chip has {getattr(chip, name):,}")
-        for name, sums in zip(self.sizes, self.sums, strict=True):
+        for name, sums in zip(sizes, self.tally.sums, strict=True):
             if sums["macs"]:
                 reasons.append(f"{name} receives values other than spikes; the chip adds spikes")
         if reasons:
             raise ValueError(f"the network does not fit the chip {chip.name}: {'; '.join(reasons)}")
-
-    def fields(self) -> dict[str, Any]:
-        """Return the fields of `Energy` that were counted."""
-        per_sample = {name: torch.cat(values, 1) for name, values in self.per_sample.items()}
-        steps, samples = per_sample["correct"].shape
-        layers = [
-            LayerOperations(
-                name,
-                neurons,
-                neurons * steps,
-                weights=count_weights(layer),
-                zero_weights=count_weights(layer, zeros=True),
-                **{kind: total / samples for kind, total in sums.items()},
-            )
-            for (name, neurons), sums, layer in zip(
-                self.sizes.items(), self.sums, self.layers, strict=True
-            )
-        ]
-        return {"layers": tuple(layers), "samples": samples, "num_steps": steps, **per_sample}
 
 
 def _margins(record: Record) -> Tensor:

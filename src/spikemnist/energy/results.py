@@ -1,4 +1,4 @@
-"""Energy of memory, chips, the results of a measurement, and energy estimates from them.
+"""The results of a measurement, and energy estimates from them.
 
 Shapes: ``T`` timesteps, ``N`` samples.
 """
@@ -11,123 +11,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from spikemnist._tables import Table, Tabular
+from spikemnist.energy.costs import BYTES, MEMORIES, NANOJOULE, Chip, Technology
+from spikemnist.models.layer_table import LayerSummary, layer_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spikemnist.models.operations import Technology
-
-
-MEMORIES = {"8KB": 10 / 8, "32KB": 20 / 8, "1MB": 100 / 8, "DRAM": 1300 / 8}
-"""Picojoules per byte by memory size, from the source of `TECHNOLOGIES`: accesses of 64 bits to a
-cache, and its lowest number for DRAM."""
-
-
-BYTES = {"8KB": 8 << 10, "32KB": 32 << 10, "1MB": 1 << 20}
-"""Size of each memory of limited size."""
 
 MARGINS = (0.1, 0.2, 0.5, 0.9, 0.99)
 """Margins to show. Smoothed labels keep the probabilities close, so small margins matter too."""
 
-NANOJOULE = 1000.0
-"""Picojoules of a nanojoule."""
+OPERATIONS = (
+    "shape", "dense", "macs", "acs", "updates", "spikes", "activation_sparsity",
+    "connection_sparsity",
+)  # fmt: skip
+"""Fields of a layer that the table shows."""
+
+SUMMED = (
+    "neurons", "parameters", "opportunities", "macs", "acs", "dense", "updates", "spikes", "seen",
+    "energy", "weights", "zero_weights",
+)  # fmt: skip
+"""Fields of a layer that a network has as well, as their sum."""
 
 Part = Literal["layers", "energies", "timesteps", "exits"]
-
-
-@dataclass(frozen=True)
-class Chip:
-    """Limits of a neuromorphic chip, and the energy of what it does.
-
-    Attributes
-    ----------
-    name
-        Name of the chip.
-    neurons, synapses
-        Largest number of neurons, and of weights that are not zero. A convolution is unrolled: each
-        connection is a synapse.
-    update, event
-        Picojoules of one membrane update, and of one spike that arrives at one synapse.
-    source
-        Source of the numbers.
-
-    Examples
-    --------
-    >>> chip = Chip("mine", neurons=256, synapses=65536, update=50.0, event=2.0, source="measured")
-    >>> chip.update / chip.event, CHIPS["neuro4ml"].neurons
-    (25.0, 1024)
-    """
-
-    name: str
-    neurons: int
-    synapses: int
-    update: float
-    event: float
-    source: str
-
-
-_COURSE = "Neuroscience for machine learners, a course of Imperial College London, week 8"
-
-CHIPS = {chip.name: chip for chip in (Chip("neuro4ml", 1024, 131072, 100.0, 0.5, _COURSE),)}
-"""Chips by name."""
-
-
-@dataclass(frozen=True)
-class LayerOperations:
-    """Operations of one layer, summed over timesteps; means over the samples.
-
-    Attributes
-    ----------
-    name
-        Name of the layer, as in `spikemnist.models.Record`.
-    neurons, opportunities
-        Number of neurons, and number of times they may fire for a sample: each at each timestep.
-    macs, acs
-        Effective operations, of non-zero inputs and weights. A timestep whose inputs are all -1, 0
-        or 1 needs only additions (ACs); any other timestep also needs multiplications (MACs).
-    dense
-        Operations of all inputs and weights.
-    updates
-        Membrane updates: all membranes at the first timestep, then the changed ones.
-    spikes
-        Spikes that the layer fires.
-    seen
-        Operations of inputs that are non-zero at any timestep, counted once per input: the cost of
-        the first layer in an ANN that skips zeros.
-    weights, zero_weights
-        Number of weights of the layer, and of weights that are zero.
-
-    Examples
-    --------
-    >>> from spikemnist import Classifier, LatencyEncoder, LeakyMLP, load_digits, measure_energy
-    >>> classifier = Classifier(LeakyMLP(hidden=20), LatencyEncoder(num_steps=4))
-    >>> energy = measure_energy(classifier, load_digits()[1][:20])
-    >>> layer = energy.layers[0]
-    >>> layer.name, layer.dense == 784 * 20 * 4, layer.macs  # spikes need additions alone
-    ('hidden 1', True, 0.0)
-    """
-
-    name: str
-    neurons: int
-    opportunities: int
-    macs: float
-    acs: float
-    dense: float
-    updates: float
-    spikes: float
-    seen: float
-    weights: int
-    zero_weights: int
-
-    @property
-    def connection_sparsity(self) -> float:
-        """Fraction of the weights that are zero."""
-        return self.zero_weights / self.weights
-
-    @property
-    def activation_sparsity(self) -> float:
-        """Fraction of neurons and timesteps without a spike."""
-        return 1 - self.spikes / self.opportunities
 
 
 @dataclass(frozen=True)
@@ -231,7 +137,7 @@ class Energy(Tabular):
     (552.0, 552.0)
     """
 
-    layers: tuple[LayerOperations, ...]
+    layers: tuple[LayerSummary, ...]
     parameters: int
     footprint: int
     synapses: int
@@ -300,16 +206,6 @@ class Energy(Tabular):
         )
 
     def _layer_table(self) -> Table:
-        head = ("per sample", "neurons", "dense", "MACs", "ACs", "updates", "spikes")
-        rows = [
-            (
-                layer.name,
-                *(f"{n:,.0f}" for n in (layer.neurons, layer.dense, layer.macs, layer.acs)),
-                *(f"{layer.updates:,.0f}", f"{layer.spikes:,.1f}"),
-                *(f"{layer.activation_sparsity:.1%}", f"{layer.connection_sparsity:.1%}"),
-            )
-            for layer in (*self.layers, self.total)
-        ]
         snn, dense, skipping = (
             f"{estimate.total / NANOJOULE:,.1f} nJ"
             for estimate in (self.snn, self.ann_dense, self.ann_skipping)
@@ -318,7 +214,9 @@ class Energy(Tabular):
         if self.on_chip is not None:
             note += f"\non the chip {self.on_chip.total / NANOJOULE:,.1f} nJ"
             note += f", score {self.score:.2f}"
-        return Table(f"Energy of {self._samples}", (*head, "silent", "zero"), rows, note)
+        return layer_table(
+            f"Energy of {self._samples}", (*self.layers, self.total), OPERATIONS, note
+        )
 
     def _energy_table(self) -> Table:
         networks = {
@@ -361,14 +259,10 @@ class Energy(Tabular):
         return f"{self.samples:,} samples and {steps}, accuracy {self.accuracy:.2%}"
 
     @property
-    def total(self) -> LayerOperations:
+    def total(self) -> LayerSummary:
         """Operations of all layers together."""
-        sums = {
-            name: sum(getattr(layer, name) for layer in self.layers)
-            for name in LayerOperations.__dataclass_fields__
-            if name != "name"
-        }
-        return LayerOperations("total", **sums)
+        sums = {name: sum(getattr(layer, name) for layer in self.layers) for name in SUMMED}
+        return LayerSummary("total", shape=f"{sums['neurons']:,}", **sums)
 
     @property
     def accuracy(self) -> float:

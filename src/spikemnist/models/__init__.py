@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from spikemnist.models.builders import accelerate as accelerate
     from spikemnist.models.classifier import Classifier as Classifier
     from spikemnist.models.layer_table import LayerSummary as LayerSummary
-    from spikemnist.models.layer_table import Summary as Summary
-    from spikemnist.models.layer_table import summary as summary
     from spikemnist.models.network import SpikingNetwork as SpikingNetwork
     from spikemnist.models.network_options import NetworkOptions as NetworkOptions
     from spikemnist.models.pretrained import available_pretrained as available_pretrained

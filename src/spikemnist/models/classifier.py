@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from spikemnist._interrupt import between
+from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
 from spikemnist._tensors import check_tensor
 from spikemnist.data import EventBatch, EventDataset, ImageDataset
+from spikemnist.data.feed import Feed, Samples
 from spikemnist.encoding import Encoder, get_encoder
 from spikemnist.models import files
 from spikemnist.models.network import SpikingNetwork
 
 if TYPE_CHECKING:
     from spikemnist.models.record import Record
-
-Samples = Tensor | EventBatch
-"""Input of an encoder: images ``[B, ...]``, or the events of B recordings."""
 
 
 class Classifier(nn.Module):
@@ -307,6 +307,40 @@ def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[to
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def responses(
+    classifier: Classifier,
+    feed: Feed,
+    *,
+    seed: int,
+    options: Mapping[str, Any],
+    progress: bool,
+) -> Iterator[Iterator[tuple[Tensor, Record, Tensor]]]:
+    """Yield the spikes, the Record and the labels of each batch, in evaluation mode.
+
+    ``options`` go to the network.
+    """
+    with (
+        evaluating(classifier, seed, feed.device) as generator,
+        progress_bar(
+            progress=progress,
+            total=feed.num_batches,
+            desc="testing",
+            unit="batch",
+            delay=2.0,
+            leave=False,
+        ) as bar,
+    ):
+
+        def run() -> Iterator[tuple[Tensor, Record, Tensor]]:
+            for samples, labels in between(feed.batches()):
+                spikes = classifier.encode(samples, generator=generator)
+                yield spikes, classifier.network(spikes, **options), labels
+                bar.update()
+
+        yield run()
 
 
 def _check_encoder(encoder: Encoder | str) -> Encoder:

@@ -19,7 +19,8 @@ from spikemnist._tensors import check_tensor
 from spikemnist.models import execution, stepped
 from spikemnist.models.execution import present
 from spikemnist.models.inputs import check_spikes, on_device_of
-from spikemnist.models.neuron import describe, is_hooked
+from spikemnist.models.layer_table import STRUCTURE, layer_names, layer_table, structure
+from spikemnist.models.neuron import is_hooked
 from spikemnist.models.readout import Readout, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.sequential import (
@@ -186,23 +187,11 @@ class SpikingNetwork(Tabular, nn.Module):
         if self.obstacle:
             neurons = [(path, type(n).__name__) for n, path in neurons_of(self.network).items()]
             return Table(title, ("neurons", "kind"), neurons, f"stepped: {self.obstacle}")
-        layers = self.layers
         try:
-            sizes = [f"{size:,}" for size in self.sizes.values()]
+            shapes = self._shapes()
         except ValueError:
-            sizes = ["by input"] * len(layers)
-        rows = [
-            (
-                name,
-                " ".join(type(module).__name__ for _, module in layer.modules),
-                size,
-                f"{sum(p.numel() for p in layer.parameters):,}",
-                *describe(layer.leaky),
-            )
-            for name, size, layer in zip(layer_names(len(layers)), sizes, layers, strict=True)
-        ]
-        head = ("layer", "modules", "neurons", "parameters")
-        return Table(title, (*head, "beta", "threshold", "reset", "surrogate"), rows)
+            shapes = None  # they depend on the input
+        return layer_table(title, structure(self.layers, shapes), STRUCTURE)
 
     def extra_repr(self) -> str:
         """Return readout and backend, for the printed form of a module that holds the network."""
@@ -215,9 +204,13 @@ class SpikingNetwork(Tabular, nn.Module):
         After a convolution the number depends on the size of the input: without ``in_shape`` this
         property then raises a `ValueError`, and `Record.sizes` has the numbers.
         """
+        return _sizes(self._shapes())
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """Return the shape of the neurons of each layer."""
         layers = self.layers
         shape = self.in_shape or _features(layers[0])
-        return _sizes(neuron_shapes(layers, shape, _like(_modules_in(self.network))))
+        return neuron_shapes(layers, shape, _like(_modules_in(self.network)))
 
     if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
 
@@ -425,11 +418,6 @@ def _features(layer: SpikingLayer) -> tuple[int]:
             "input: pass in_shape to accelerate, or read Record.sizes"
         )
     return (module.in_features,)
-
-
-def layer_names(layers: int) -> list[str]:
-    """Return the names of the layers of a network: ``hidden 1``, ``hidden 2``, ..., ``output``."""
-    return [*(f"hidden {i + 1}" for i in range(layers - 1)), "output"]
 
 
 def _sizes(shapes: Sequence[Sequence[int]]) -> dict[str, int]:

@@ -214,6 +214,27 @@ class Record(Tabular):
         return ((running != running[-1]) * steps).amax(0) + 1
 
 
+def check_output(record: object, labels: Tensor) -> None:
+    """Raise unless the output is a `Record`, with a class for each of ``labels``."""
+    if not isinstance(record, Record):
+        raise TypeError(
+            "the network must return a spikemnist.models.Record, as LeakyMLP does; got "
+            f"{type(record).__name__}. Wrap a network of snnTorch: spikemnist.accelerate(network)"
+        )
+    samples, classes = record.scores.shape
+    if labels.shape != (samples,) or labels.dtype != torch.int64:
+        raise ValueError(
+            f"labels must be int64 of shape [{samples}], one for each sample; got {labels.dtype} "
+            f"of shape {list(labels.shape)}"
+        )
+    low, high = (int(bound) for bound in labels.aminmax())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"labels must lie in 0..{classes - 1} for a network of {classes} classes; "
+            f"got {low}..{high}"
+        )
+
+
 def _mapped(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Return a record, or a part of it, with all of its tensors changed."""
     if isinstance(part, Tensor):

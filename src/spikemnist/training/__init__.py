@@ -11,12 +11,12 @@ from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
     from spikemnist._evaluation import Evaluation as Evaluation
+    from spikemnist.models.devices import available_devices as available_devices
+    from spikemnist.models.devices import select_device as select_device
     from spikemnist.training.callbacks import Callback as Callback
     from spikemnist.training.callbacks import csv_logger as csv_logger
     from spikemnist.training.callbacks import tensorboard as tensorboard
     from spikemnist.training.config import TrainConfig as TrainConfig
-    from spikemnist.training.devices import available_devices as available_devices
-    from spikemnist.training.devices import select_device as select_device
     from spikemnist.training.doctor import diagnose as diagnose
     from spikemnist.training.evaluation import evaluate as evaluate
     from spikemnist.training.initialisation import initialize as initialize

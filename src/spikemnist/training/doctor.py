@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from spikemnist._seeds import seeded
 from spikemnist.data import ImageDataset
-from spikemnist.models.layer_table import check_network, norm, summarise
+from spikemnist.energy.summarising import check_network, norm, summarise
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.evaluation import of_outputs
 from spikemnist.training.loop import train_step
@@ -24,8 +24,9 @@ from spikemnist.training.optim import loaded
 from spikemnist.training.state import prepare
 
 if TYPE_CHECKING:
-    from spikemnist.models import Classifier, LayerSummary, SpikingNetwork, Summary
-    from spikemnist.training.feed import Data
+    from spikemnist.data.feed import Data
+    from spikemnist.energy import Summary
+    from spikemnist.models import Classifier, LayerSummary, SpikingNetwork
 
 SAMPLES = 64
 """Images to look at, and to learn by heart."""
@@ -175,8 +176,10 @@ def of_layers(layers: Sequence[LayerSummary], needed: Container[str]) -> Iterato
     A layer behind a silent one gets no input, and has no finding of its own.
     """
     for before, layer in zip((None, *layers), layers, strict=False):
-        rate = [] if layer.surrogate is None else ["initial_rate=0.1"]
-        remedies = rate + [f"threshold={layer.threshold * layer.reach:.3g}"] * (layer.reach > 0)
+        rate = [] if layer.surrogate_share is None else ["initial_rate=0.1"]
+        remedies = rate + [f"threshold={layer.mean_threshold * layer.reach:.3g}"] * (
+            layer.reach > 0
+        )
         in_question = layer.name in needed and (not before or before.spikes)
         if layer.saturated > 0.5:
             state = f"{layer.saturated:.0%} of the neurons of {layer.name} fire at every timestep"
@@ -190,7 +193,7 @@ def of_layers(layers: Sequence[LayerSummary], needed: Container[str]) -> Iterato
             state, remedies = f"{layer.name} has no input", ["brighter images", "new weights"]
         else:
             state = f"{layer.name} is silent"
-            if is_flat(layer) and layer.threshold * (1 - layer.reach) < WIDE:
+            if is_flat(layer) and layer.mean_threshold * (1 - layer.reach) < WIDE:
                 state += ", and its surrogate reaches hardly a neuron"
                 remedies = [*WIDER, *remedies]
         yield (
@@ -254,4 +257,4 @@ def of_training(
 
 def is_flat(layer: LayerSummary) -> bool:
     """Return whether a layer has no surrogate gradient that could change it."""
-    return layer.surrogate is not None and layer.surrogate < FLAT
+    return layer.surrogate_share is not None and layer.surrogate_share < FLAT

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence, Sized
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from spikemnist._evaluation import Evaluable, Evaluation
-from spikemnist._interrupt import between, check_interrupt, interruptible
-from spikemnist._progress import progress_bar
+from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist._tensors import not_finite
-from spikemnist.models.classifier import Classifier, check_classifier, evaluating
-from spikemnist.training.devices import parameter_dtype, select_device
-from spikemnist.training.feed import Data, Feed, make_feed
+from spikemnist.data.feed import Data, Feed, make_feed
+from spikemnist.models.classifier import Classifier, check_classifier, responses
+from spikemnist.models.devices import parameter_dtype, select_device
 from spikemnist.training.losses import Loss, compute_loss, make_loss, model_options
 
 if TYPE_CHECKING:
@@ -163,40 +161,6 @@ def evaluate_feed(
             for spikes, record, labels in batches
         ]
     return _join(parts, classifier.classes, start)
-
-
-@contextmanager
-def responses(
-    classifier: Classifier,
-    feed: Feed,
-    *,
-    seed: int,
-    options: Mapping[str, Any],
-    progress: bool,
-) -> Iterator[Iterator[tuple[Tensor, Record, Tensor]]]:
-    """Yield the spikes, the Record and the labels of each batch, in evaluation mode.
-
-    ``options`` go to the network.
-    """
-    with (
-        evaluating(classifier, seed, feed.device) as generator,
-        progress_bar(
-            progress=progress,
-            total=feed.num_batches,
-            desc="testing",
-            unit="batch",
-            delay=2.0,
-            leave=False,
-        ) as bar,
-    ):
-
-        def run() -> Iterator[tuple[Tensor, Record, Tensor]]:
-            for samples, labels in between(feed.batches()):
-                spikes = classifier.encode(samples, generator=generator)
-                yield spikes, classifier.network(spikes, **options), labels
-                bar.update()
-
-        yield run()
 
 
 def _measure(spikes: Tensor, record: Record, labels: Tensor) -> dict[str, Tensor]:

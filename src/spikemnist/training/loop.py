@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from spikemnist._evaluation import Evaluation
+    from spikemnist.data.feed import Data
     from spikemnist.models import Classifier
-    from spikemnist.training.feed import Data
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 """A bar that fits 80 columns."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from spikemnist._signatures import takes
 from spikemnist.models import Record, first_spike_times
+from spikemnist.models.record import check_output
 
 Loss = Callable[[Record, "Tensor"], "Tensor"]
 """Function of the record of B samples and of their labels ``[B]``, int64; returns the mean loss of
@@ -399,27 +400,6 @@ def _spikes_of(record: Record, layers: str) -> list[Tensor]:
     if not selection:
         raise ValueError("the network has no hidden layer: use layers='all'")
     return [layer.spikes for layer in selection]
-
-
-def check_output(record: object, labels: Tensor) -> None:
-    """Raise unless the output is a `Record`, with a class for each of ``labels``."""
-    if not isinstance(record, Record):
-        raise TypeError(
-            "the network must return a spikemnist.models.Record, as LeakyMLP does; got "
-            f"{type(record).__name__}. Wrap a network of snnTorch: spikemnist.accelerate(network)"
-        )
-    samples, classes = record.scores.shape
-    if labels.shape != (samples,) or labels.dtype != torch.int64:
-        raise ValueError(
-            f"labels must be int64 of shape [{samples}], one for each sample; got {labels.dtype} "
-            f"of shape {list(labels.shape)}"
-        )
-    low, high = (int(bound) for bound in labels.aminmax())
-    if low < 0 or high >= classes:
-        raise ValueError(
-            f"labels must lie in 0..{classes - 1} for a network of {classes} classes; "
-            f"got {low}..{high}"
-        )
 
 
 LOSSES: dict[str, Loss] = {

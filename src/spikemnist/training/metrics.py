@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from spikemnist._atomic import write_atomically
 from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import not_finite
-from spikemnist.models.layer_table import SATURATED
+from spikemnist.energy.summarising import SATURATED
 
 if TYPE_CHECKING:
     from spikemnist.models import Record

@@ -21,7 +21,7 @@ from spikemnist.models.classifier import check_classifier
 from spikemnist.training.evaluation import evaluate
 
 if TYPE_CHECKING:
-    from spikemnist.training.feed import Data
+    from spikemnist.data.feed import Data
 
     Change = Callable[[Tensor, float, torch.Generator], Tensor]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from spikemnist._signatures import takes
 from spikemnist.data import Augmentation, EventDataset
 from spikemnist.data.augmentation import get_augmentation
+from spikemnist.data.feed import Data, Feed, describe_data, hold_out, make_feed, sample_shape
 from spikemnist.models.classifier import check_classifier
+from spikemnist.models.devices import parameter_dtype, select_device
 from spikemnist.training.config import TrainConfig
-from spikemnist.training.devices import parameter_dtype, select_device
-from spikemnist.training.feed import Data, Feed, describe_data, hold_out, make_feed, sample_shape
 from spikemnist.training.initialisation import start_from_data
 from spikemnist.training.losses import Loss, make_loss
 from spikemnist.training.metrics import History

@@ -1,4 +1,4 @@
-"""Count the operations of a batch from the inputs, membranes and spikes of its layers.
+"""Count the operations of batches from the inputs, membranes and spikes of the layers.
 
 The definitions are NeuroBench's (J. Yik et al., *The NeuroBench framework for benchmarking
 neuromorphic computing algorithms and systems*, Nature Communications 16:1545, 2025). NeuroBench
@@ -13,12 +13,15 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` inputs of a layer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from spikemnist.energy.costs import NANOJOULE, Technology
+from spikemnist.models.layer_table import LayerSummary, structure
 
 if TYPE_CHECKING:
     from spikemnist.models.record import Record
@@ -27,51 +30,6 @@ if TYPE_CHECKING:
 Synapses = tuple[str, torch.Size]
 """The place of a module and the shape of its input."""
 
-
-@dataclass(frozen=True)
-class Technology:
-    """Energy of single operations.
-
-    Attributes
-    ----------
-    name
-        Name of the technology.
-    mac, ac
-        Picojoules of a multiply-accumulate (MAC), and of an accumulate (AC).
-    word
-        Bytes of a number.
-    source
-        Source of the numbers.
-
-    Examples
-    --------
-    >>> chip = Technology("my chip", mac=2.0, ac=0.5, word=2, source="measured")
-    >>> chip.mac / chip.ac, TECHNOLOGIES["45nm-fp32"].ac
-    (4.0, 0.9)
-    """
-
-    name: str
-    mac: float
-    ac: float
-    word: int
-    source: str
-
-
-_HOROWITZ = (
-    "M. Horowitz, Computing's Energy Problem (and what we can do about it), ISSCC 2014, "
-    "doi:10.1109/ISSCC.2014.6757323: 45 nm, 0.9 V"
-)
-
-TECHNOLOGIES = {
-    technology.name: technology
-    for technology in (
-        Technology("45nm-fp32", 3.7 + 0.9, 0.9, 4, _HOROWITZ),
-        Technology("45nm-fp16", 1.1 + 0.4, 0.4, 2, _HOROWITZ),
-        Technology("45nm-int32", 3.1 + 0.1, 0.1, 4, _HOROWITZ),
-        Technology("45nm-int8", 0.2 + 0.03, 0.03, 1, _HOROWITZ),
-    )
-}
-"""Energy of operations by name."""
 
 CONVOLUTION = (
     "in_channels", "out_channels", "kernel_size",
@@ -129,6 +87,61 @@ def count(
         )
         signal = layer_record.spikes
     return counts
+
+
+class Tally:
+    """Operations of the layers of a network, added up over Records.
+
+    Parameters
+    ----------
+    layers : sequence of SpikingLayer
+        Layers of a network in evaluation mode, whose weights stay the same.
+    """
+
+    def __init__(self, layers: Sequence[SpikingLayer]) -> None:
+        self.layers, self.samples = layers, 0
+        self.fans: dict[Synapses, tuple[Tensor, float]] = {}
+        self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in layers]
+        self.shapes: list[torch.Size] = []
+        self.steps = 0
+
+    @property
+    def synapses(self) -> int:
+        """Number of connections whose weight is not zero."""
+        return round(sum(float(fan.double().sum()) for fan, _ in self.fans.values()))
+
+    def add(self, record: Record) -> list[Counts]:
+        """Count the operations of a batch, recorded with ``record="all"``, and return them."""
+        self.shapes = [layer.spikes.shape[2:] for layer in record.layers]
+        self.steps, batch = record.spikes.shape[:2]
+        self.samples += batch
+        counts = count(self.layers, record, self.fans)
+        for sums, one in zip(self.sums, counts, strict=True):
+            for name, values in one._asdict().items():
+                sums[name] += float(values.sum())
+        return counts
+
+    def summaries(self, technology: Technology) -> list[LayerSummary]:
+        """Return each layer with its operations, means over the samples."""
+        summaries = []
+        for row, layer, sums in zip(
+            structure(self.layers, self.shapes), self.layers, self.sums, strict=True
+        ):
+            means: dict[str, Any] = {name: x / self.samples for name, x in sums.items()}
+            opportunities = row.neurons * self.steps
+            macs = means["macs"] + opportunities  # each membrane decays at each timestep
+            energy = technology.mac * macs + technology.ac * means["acs"]
+            summaries.append(
+                replace(
+                    row,
+                    opportunities=opportunities,
+                    weights=count_weights(layer),
+                    zero_weights=count_weights(layer, zeros=True),
+                    energy=energy / NANOJOULE,
+                    **means,
+                )
+            )
+        return summaries
 
 
 def _synapses(

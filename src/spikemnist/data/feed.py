@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 from spikemnist._descriptions import plain
-from spikemnist.data import EventDataset, ImageDataset
-from spikemnist.models.classifier import Samples
+from spikemnist.data.events import EventBatch, EventDataset
+from spikemnist.data.images import ImageDataset
+
+Samples = Tensor | EventBatch
+"""Input of an encoder: images ``[B, ...]``, or the events of B recordings."""
 
 Dataset = ImageDataset | EventDataset
 Batches = Iterable[tuple[Samples, Tensor]]
