@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,6 @@ import pytest
 from PIL import Image
 
 import spikemnist as library
-from spikemnist.data.mnist import FASHION_MNIST, FILES
 from tests.cli.command import answers, error, fields, spikemnist
 from tests.export.test_web_page import network_data
 
@@ -42,16 +39,6 @@ def run(home: Path) -> Path:
     printed = spikemnist("train", "--data", "pictures", *words, cwd=home).stdout
     assert "export" not in printed  # no page for such images
     return home / "mlp"
-
-
-def idx_set(folder: Path, labels: tuple[int, ...], repeat: int = 1) -> None:
-    """Write a set of blank images with these labels; the test set is one image."""
-    for name in FILES:
-        values = bytes(labels) * repeat if name.startswith("train") else bytes(labels[:1])
-        shape = (len(values), 1, 1) if "images" in name else (len(values),)
-        folder.mkdir(exist_ok=True, parents=True)
-        head = bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
-        (folder / f"{name}.gz").write_bytes(gzip.compress(head + values, 1))
 
 
 def test_the_network_follows_from_the_pictures(home: Path, run: Path) -> None:
@@ -155,20 +142,5 @@ def test_wrong_requests(home: Path, words: str, message: str) -> None:
 
 def test_a_set_that_cannot_be_read_leaves_no_run(home: Path) -> None:
     message = error("train", "--data", "nowhere/", "--out", "none", cwd=home, code=1)
-    assert message.startswith(f"no data at {home / 'nowhere'}. Expected a folder with IDX files")
+    assert message.startswith(f"no data at {home / 'nowhere'}. Expected IDX files with the names")
     assert not (home / "none").exists()
-
-
-@pytest.mark.parametrize(
-    ("labels", "name"),
-    [(FASHION_MNIST.begins, "Fashion-MNIST"), ((8, 7, 1, 2, 4, 3, 0, 5, 6, 9), "another set")],
-)
-def test_info_names_the_set_that_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: tuple[int, ...], name: str
-) -> None:
-    idx_set(tmp_path / "files", labels, repeat=6_000)
-    monkeypatch.setattr("spikemnist.data.mnist.roots", lambda root: [tmp_path / "files"])
-    data = answers("info", cwd=tmp_path)[0]["data"]
-    assert [place for place in data if "MNIST in" in place or "another" in place] == [
-        f"{name} in {tmp_path / 'files'}"
-    ]

@@ -78,14 +78,11 @@ def _data() -> list[str]:
     places = ["digits in the package"]
     for source in (mnist.MNIST, mnist.FASHION_MNIST):
         try:
-            folder = mnist.find_folder(source, None)
-            places.append(f"{mnist.title(folder, source)} in {folder}")
+            places.append(f"{source.title} in {mnist.find_folder(source, None)}")
         except OSError:
             places.append(f"{source.title} not found")
-        except ValueError as error:
-            places.append(str(error))
     try:
         places.append(f"N-MNIST in {nmnist.find_nmnist(None)}")
     except OSError:
         places.append("N-MNIST not found")
-    return [*dict.fromkeys(places)]
+    return places

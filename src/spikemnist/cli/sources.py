@@ -27,7 +27,7 @@ DIGITS = ("digits", "mnist", "nmnist")
 TEXT = (
     "data set. digits: 6,000 images of MNIST that come with the package. mnist, fashion_mnist: the "
     "full sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded. A path: any other "
-    "set of images, as IDX or npz files or as a folder of pictures by class"
+    "set of images, as IDX files, an npz file or a folder of pictures by class"
 )
 
 

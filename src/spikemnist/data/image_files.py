@@ -1,17 +1,13 @@
-"""Load any set of labelled images: IDX files, npz files, and folders of pictures by class.
+"""Load any set of labelled images: IDX files, an npz file, or folders of pictures by class.
 
 Shapes: ``N`` samples, ``H`` and ``W`` pixels, ``C`` channels.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import string
-import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +15,7 @@ import numpy as np
 import torch
 
 from spikemnist.data.images import ImageDataset
-from spikemnist.data.mnist import OTHER, identify, read_idx
+from spikemnist.data.mnist import read_idx
 from spikemnist.data.picture import PreparedPicture, open_picture
 
 if TYPE_CHECKING:
@@ -38,10 +34,13 @@ SPLITS = {"train": "train", "test": "test", "t10k": "test", "val": "val"}
 SPLIT = re.compile("|".join(SPLITS))
 SPLIT_FOLDER = re.compile(r"train(ing)?|test(ing)?|val(id(ation)?)?")
 
-EXPECTED = "a folder with IDX files, npz files, or a folder of pictures for each class"
+IDX = re.compile(rf"(.*?)({SPLIT.pattern})?-?(images-idx\d|labels-idx1)-ubyte(\.gz)?")
+"""Names of IDX files: what stands before the split, such as ``emnist-letters-``, names the set."""
 
-KMNIST = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
-"""Hiragana of the labels of KMNIST."""
+EXPECTED = (
+    "IDX files with the names of MNIST's, such as train-images-idx3-ubyte, an npz file, or a "
+    "folder of pictures for each class"
+)
 
 _CHARACTERS = string.digits + string.ascii_uppercase
 EMNIST = {
@@ -54,16 +53,16 @@ EMNIST = {
 
 
 def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDataset]:
-    """Load a set of labelled images in one of three forms, told apart by their content.
+    """Load a set of labelled images in one of three forms.
 
-    **IDX files** of unsigned bytes, raw or packed by gzip: images with two or more dimensions,
-    labels with one, as of MNIST, Fashion-MNIST, KMNIST and EMNIST. The images of EMNIST are
-    transposed in its files ``emnist-...`` and upright here. **npz files**: arrays ``x_train``,
-    ``y_train``, ``x_test`` and ``y_test`` as in Keras, ``images`` and ``labels``, or one file for
-    each array as of KMNIST. Images with four dimensions have 1 or 3 channels, first or last.
-    **Pictures** in a folder for each class, such as ``train/seven/1.png`` or ``seven/1.png``, all
-    of one size, read as they are. Grey pictures with more than 8 bits are refused; Pillow reduces
-    colours of 16 bits to 8.
+    **IDX files** of unsigned bytes, raw or packed by gzip, with the names of MNIST's files:
+    ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, and the same with ``t10k`` or
+    ``test``, as of KMNIST and EMNIST. The images of EMNIST are transposed in its files
+    ``emnist-...`` and upright here. **One npz file** with the arrays ``x_train``, ``y_train``,
+    ``x_test`` and ``y_test`` as in Keras, or ``images`` and ``labels``. Images with four dimensions
+    have 1 or 3 channels, first or last. **Pictures** in a folder for each class, such as
+    ``train/seven/1.png`` or ``seven/1.png``, all of one size, read as they are. Grey pictures with
+    more than 8 bits are refused; Pillow reduces colours of 16 bits to 8.
 
     Names of files, arrays or folders with ``test`` or ``t10k`` belong to the test set, all others
     to the training set. Those with ``val`` are the test set if there is no other, else left out.
@@ -79,8 +78,8 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
     train, test : ImageDataset
         ``images`` ``[N, H, W]``, or ``[N, C, H, W]`` for colours, uint8 or as stored in npz.
         Integer labels stay as they are, but for the letters of EMNIST, which begin at 0 here.
-        ``classes`` names each label: by its number where nothing else is known, by the sorted
-        names of the folders of pictures.
+        ``classes`` names each label: by the character of EMNIST, by the sorted names of the folders
+        of pictures, else by its number.
 
     Raises
     ------
@@ -93,9 +92,8 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
 
     Notes
     -----
-    Clanuwat et al., *Deep learning for classical Japanese literature*, arXiv:1812.01718, 2018
-    (KMNIST). Cohen, Afshar, Tapson, van Schaik, *EMNIST: an extension of MNIST to handwritten
-    letters*, arXiv:1702.05373, 2017.
+    Cohen, Afshar, Tapson, van Schaik, *EMNIST: an extension of MNIST to handwritten letters*,
+    arXiv:1702.05373, 2017.
 
     Examples
     --------
@@ -110,8 +108,8 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
     """
     place = Path(path).expanduser()
     if not place.exists():
-        raise FileNotFoundError(f"no data at {place}. Expected {EXPECTED}, or one of the files")
-    splits, classes = _read_files(files, place) if (files := _files(place)) else _pictures(place)
+        raise FileNotFoundError(f"no data at {place}. Expected {EXPECTED}")
+    splits, classes = _read_files(place) or _pictures(place)
     try:
         name = str(place.resolve())
         sets = {split: _dataset(*pair, classes, name) for split, pair in splits.items()}
@@ -130,91 +128,60 @@ def _split(name: str) -> str:
     return SPLITS[match[0]] if match else "train"
 
 
-def _files(place: Path) -> dict[str, Path]:
-    """Return the IDX and npz files of a set by their names without ``.gz``.
+def _read_files(place: Path) -> tuple[Splits, tuple[str, ...]] | None:
+    """Return the images and labels of each split, and the names of the classes.
+
+    A folder without IDX and npz files gives None.
 
     Raises
     ------
     ValueError
-        If a folder holds several sets, or a file is of another kind.
+        If a folder holds several sets, or a file is of another kind or damaged.
     """
     folder = place if place.is_dir() else place.parent
     if (place / "raw").is_dir():  # as torchvision stores them
         folder = place / "raw"
-    files: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and (_is_idx(file) or _members(file)):
-            files.setdefault(file.name.removesuffix(".gz"), file)
-    sets = {name: _set_of(name, file) for name, file in files.items()}
+    sets = {file.name: name for file in folder.iterdir() if (name := _set_of(file)) is not None}
     if place.is_file():
-        if (name := place.name.removesuffix(".gz")) not in files:
+        if place.name not in sets:
             raise ValueError(f"{place} is neither an IDX nor an npz file. Expected {EXPECTED}")
-        return {other: file for other, file in files.items() if sets[other] == sets[name]}
-    if len(names := {name.strip("-_. ") or "without a name" for name in sets.values()}) > 1:
-        several = ", ".join(sorted(names))
+        sets = {file: name for file, name in sets.items() if name == sets[place.name]}
+    if len(names := {*sets.values()}) > 1:
+        several = ", ".join(sorted(name.strip("-_. ") or "without a name" for name in names))
         raise ValueError(f"{folder} holds several sets: {several}. Pass a file of one of them")
-    return files
-
-
-def _set_of(name: str, file: Path) -> str:
-    """Return what stands before ``train`` or ``test``; a file of several arrays is a set alone."""
-    if len(_members(file)) > 1:
-        return name
-    return name[: match.start()] if (match := SPLIT.search(name.lower())) else ""
-
-
-def _is_idx(file: Path) -> bool:
-    with file.open("rb") as stream:
-        head = stream.read(4)
-    if head.startswith(b"\x1f\x8b"):
-        try:
-            with gzip.open(file) as stream:
-                head = stream.read(4)
-        except (OSError, EOFError, zlib.error):
-            return True  # `read_idx` says how it is damaged
-    return head[:2] == b"\0\0" and head[2:3] in b"\x08\x09\x0b\x0c\x0d\x0e"
-
-
-def _members(file: Path) -> list[str]:
-    """Return the arrays in an npz file; none in any other file."""
-    if not zipfile.is_zipfile(file):
-        return []
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return [name for name in archive.namelist() if name.endswith(".npy")]
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"{file} is damaged: {error}. Put a good copy in its place") from error
-
-
-def _read_files(files: Mapping[str, Path], place: Path) -> tuple[Splits, tuple[str, ...]]:
-    """Return the images and labels of each split, and the names of the classes."""
-    arrays: Arrays = {}
-    for name, file in files.items():
-        inside = _read_npz(file) if _members(file) else {name: read_idx(file).numpy()}
-        # The only array of a file, as in those of KMNIST, has the name of the file.
-        arrays |= inside if len(inside) > 1 else dict.fromkeys([name], *inside.values())
-    splits = _pair(arrays, place)
+    if not sets:
+        return None
+    (name,) = names
+    if name.endswith(".npz"):
+        splits = _pair(_read_npz(folder / name), place)
+    else:
+        # A file may be there raw and packed, as torchvision leaves it.
+        files = {file.removesuffix(".gz"): folder / file for file in sorted(sets, reverse=True)}
+        arrays = {file.removeprefix(name): read_idx(path).numpy() for file, path in files.items()}
+        splits = _pair(arrays, place)
+    if emnist := re.match(f"emnist-({'|'.join(EMNIST)})-", name.lower()):
+        first = emnist[1] == "letters"
+        upright = {s: (np.swapaxes(x, 1, 2), y.astype(int) - first) for s, (x, y) in splits.items()}
+        return upright, tuple(EMNIST[emnist[1]])
     highest = max(int(labels.max(initial=0)) for _, labels in splits.values())
     if highest >= MOST_CLASSES:
         raise ValueError(
             f"{place}: labels must be below {MOST_CLASSES}; got {highest}. Are these IDs? Store "
             "the class of each image instead, numbered from 0"
         )
-    name = next(iter(files)).lower()
-    if emnist := re.match(f"emnist-({'|'.join(EMNIST)})-", name):
-        first = emnist[1] == "letters"
-        upright = {s: (np.swapaxes(x, 1, 2), y.astype(int) - first) for s, (x, y) in splits.items()}
-        return upright, tuple(EMNIST[emnist[1]])
-    if known := identify(splits["train"][1], OTHER).classes:
-        return splits, known
-    if highest < len(KMNIST) and any("kmnist" in s.lower() for s in (name, *place.parts[-3:])):
-        return splits, KMNIST
     return splits, tuple(map(str, range(highest + 1)))
+
+
+def _set_of(file: Path) -> str | None:
+    """Return the name of the set that an IDX or npz file belongs to; None for other files."""
+    if file.suffix == ".npz":
+        return file.name
+    return match[1] if (match := IDX.fullmatch(file.name)) else None
 
 
 def _read_npz(file: Path) -> Arrays:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             # NumPy returns other contents than arrays as bytes, which have no such index.
             return {name: arrays[name][...] for name in arrays.files}
     except Exception as error:  # NumPy and zipfile raise nearly anything for other content

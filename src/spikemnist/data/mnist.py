@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 import numpy as np
@@ -26,13 +26,10 @@ from spikemnist.data.images import ImageDataset
 if TYPE_CHECKING:
     from importlib.abc import Traversable
 
-    from numpy.typing import NDArray
-
 VARIABLE = "SPIKEMNIST_DATA"
-LABELS = "train-labels-idx1-ubyte"
 FILES = {
     "train-images-idx3-ubyte": 3,
-    LABELS: 1,
+    "train-labels-idx1-ubyte": 1,
     "t10k-images-idx3-ubyte": 3,
     "t10k-labels-idx1-ubyte": 1,
 }
@@ -49,37 +46,28 @@ class OfficialSet:
         Name of torchvision's class and of its folder.
     title
         Name in messages.
-    loader
-        Name of the function that loads it.
+    dataset
+        Name of the `ImageDataset`.
     classes
         Name of each label.
-    begins
-        First labels of the training set. They tell the sets apart, whose files have equal names.
     """
 
     name: str
     title: str
-    loader: str
+    dataset: str
     classes: tuple[str, ...]
-    begins: tuple[int, ...]
 
 
-MNIST = OfficialSet(
-    "MNIST", "MNIST", "load_mnist", tuple("0123456789"), (5, 0, 4, 1, 9, 2, 1, 3, 1, 4)
-)
+MNIST = OfficialSet("MNIST", "MNIST", "mnist", tuple("0123456789"))
 FASHION_MNIST = OfficialSet(
     "FashionMNIST",
     "Fashion-MNIST",
-    "load_fashion_mnist",
+    "fashion_mnist",
     (
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
         "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     ),
-    (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
 )  # fmt: skip
-OTHER = OfficialSet("", "another set", "load_images", (), ())
-FULL_SIZE = 60_000
-"""Number of training images of both sets, and of KMNIST."""
 
 
 def load_digits() -> tuple[ImageDataset, ImageDataset]:
@@ -116,10 +104,10 @@ def load_mnist(
 ) -> tuple[ImageDataset, ImageDataset]:
     """Load MNIST: 60,000 training and 10,000 test images of handwritten digits.
 
-    The four IDX files may be raw or ``.gz``. With ``root``, the search covers ``root/MNIST/raw``,
-    where torchvision stores them, and ``root``. Without it, the search covers the folder in the
-    environment variable ``SPIKEMNIST_DATA``, with the same two layouts, then the user's cache
-    folder. Absent files are downloaded and checked by torchvision.
+    The four IDX files, raw or ``.gz``, lie in ``MNIST/raw``, where torchvision stores them, below
+    ``root``; without a root, below the folder in the environment variable ``SPIKEMNIST_DATA``, then
+    below the user's cache folder. ``root`` may also be the folder of the files itself. Absent files
+    are downloaded and checked by torchvision.
 
     Parameters
     ----------
@@ -142,8 +130,7 @@ def load_mnist(
     OSError
         If files cannot be stored or read.
     ValueError
-        If a file is damaged, or the files are those of another set, such as Fashion-MNIST or
-        KMNIST.
+        If a file is damaged, or the four do not belong together.
 
     Notes
     -----
@@ -219,12 +206,13 @@ def find_folder(source: OfficialSet, root: str | os.PathLike[str] | None) -> Pat
     FileNotFoundError
         If there is none; the message says which folders were searched.
     """
-    # Files in a root itself may belong to another data set, so the named folder goes first.
-    folders = [folder for base in roots(root) for folder in (base / source.name / "raw", base)]
+    folders = [base / source.name / "raw" for base in roots(root)]
+    if root is not None:  # by a user who knows whose files it has: their names are those of any set
+        folders += roots(root)
     for folder in folders:
         if all(_file(folder, name).is_file() for name in FILES):
             return folder
-    elsewhere = "" if root is not None else f", or name their folder by root= or {VARIABLE}"
+    elsewhere = "" if root is not None else ", or name their folder by root="
     raise FileNotFoundError(
         f"{source.title} needs the four files {', '.join(FILES)} (each raw or .gz), but no folder "
         f"has them all. Searched: {', '.join(map(str, folders))}. Load with download=True, or put "
@@ -242,8 +230,8 @@ def _load(
             raise
         _download(source, roots(root)[-1])
         folder = find_folder(source, root)
-    name = source.loader.removeprefix("load_")
-    return _read_set(folder, source, name, "" if root is None else str(Path(root).resolve()))
+    given = "" if root is None else str(Path(root).resolve())
+    return _read_set(folder, source, source.dataset, given)
 
 
 def _download(source: OfficialSet, root: Path) -> None:
@@ -257,7 +245,7 @@ def _download(source: OfficialSet, root: Path) -> None:
         raise ConnectionError(
             f"{source.title} could not be downloaded: {reason}. Copy the four files "
             "{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz into "
-            f"{root / source.name / 'raw'}, or set {VARIABLE} to their folder"
+            f"{root / source.name / 'raw'}, or name their folder by root="
         ) from error
 
 
@@ -267,12 +255,6 @@ def _read_set(
     images, labels, test_images, test_labels = (
         read_idx(_file(folder, name), ndim) for name, ndim in FILES.items()
     )
-    if (actual := identify(labels, source)) is not source:
-        raise ValueError(
-            f"the files in {folder} are those of {actual.title}, not of {source.title}. Load them "
-            f"with {actual.loader}, or put those of {source.title} into a folder of its own, such "
-            f"as {source.name}/raw"
-        )
     try:
         return (
             ImageDataset(images, labels, source.classes, name, root),
@@ -280,25 +262,6 @@ def _read_set(
         )
     except ValueError as error:
         raise ValueError(f"the files in {folder} do not belong together: {error}") from error
-
-
-def identify(labels: Tensor | NDArray[Any], expected: OfficialSet) -> OfficialSet:
-    """Return the data set with these training labels: ``expected`` for a smaller, unknown one."""
-    for source in (MNIST, FASHION_MNIST):
-        if tuple(labels[:10].tolist()) == source.begins:
-            return source
-    return OTHER if len(labels) == FULL_SIZE else expected
-
-
-def title(folder: Path, source: OfficialSet) -> str:
-    """Return the name of the set whose files are in a folder of `find_folder`.
-
-    Raises
-    ------
-    ValueError
-        If the training labels are damaged.
-    """
-    return identify(read_idx(_file(folder, LABELS), 1), source).title
 
 
 def _file(folder: Traversable, name: str) -> Traversable:
