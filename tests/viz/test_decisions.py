@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
 from spikemnist import viz
 from spikemnist.models.readout import READOUTS
 from spikemnist.viz import _style
-from tests.viz.viz_records import CLASSES, T, coloured, line, make_record, texts, title
+from tests.viz.viz_records import CLASSES, T, coloured, entries, make_record, texts, title
 
 
 def test_heights_of_bars():
@@ -88,8 +87,7 @@ def test_short_lead():
 def test_running_scores():
     record = make_record(readout="spike_count")
     ax = viz.decision(record)
-    for index in range(CLASSES):
-        curve = line(ax, f"class {index}")
+    for index, curve in enumerate(ax.lines):
         expected = record.spikes[:, 0, index].cumsum(0)
         assert curve.get_xdata().tolist() == list(range(T))
         assert curve.get_ydata().tolist() == expected.tolist()
@@ -104,13 +102,11 @@ def test_labels_of_predicted_and_true_class():
     predicted = int(record.predictions[2])
     label = (predicted + 3) % CLASSES
     ax = viz.decision(record, sample=2, label=label)
-    assert f"{predicted} (predicted)" in texts(ax)
-    assert f"{label} (true)" in texts(ax)
+    assert {f"{predicted} (predicted)", f"{label} (true)"} <= {*entries(ax)}
     assert title(ax) == f"predicted class {predicted}, true class {label}, sample 2"
     assert [i for i, curve in enumerate(ax.lines) if curve.get_marker() == "o"] == [label]
-    assert f"{predicted} (predicted, true)" in texts(
-        viz.decision(record, sample=2, label=predicted)
-    )
+    both = viz.decision(record, sample=2, label=predicted)
+    assert f"{predicted} (predicted, true)" in entries(both)
 
 
 def test_names_of_classes():
@@ -119,24 +115,32 @@ def test_names_of_classes():
     predicted = names[int(record.predictions[0])]
     ax = viz.decision(record, label=0)
     assert title(ax) == f"predicted class {predicted}, true class name 0, sample 0"
-    assert {curve.get_label() for curve in ax.lines} == {f"class {name}" for name in names}
-    assert {text.split(" (")[0] for text in texts(ax)} == {*names}
+    assert ax.get_legend().get_title().get_text() == "class"
+    assert {text.split(" (")[0] for text in entries(ax)} == {*names}
     assert texts(ax.child_axes[0])[-1] == predicted
     ticks = viz.spike_counts(record).get_xticklabels()
     assert [tick.get_text() for tick in ticks] == [*names]
 
 
-def test_distance_of_labels():
-    ax = viz.decision(make_record(gain=0.0))  # every curve ends at zero
+@pytest.mark.parametrize("classes", [CLASSES, 62])
+def test_legend_in_the_order_of_the_final_scores(classes):
+    record = make_record(everything=False)
+    membrane = torch.arange(1.0, 1 + classes).expand(T, 1, classes)
+    record = dataclasses.replace(
+        record,
+        spikes=membrane > classes,
+        membrane=membrane,
+        scores=membrane.mean(0),
+        readout=READOUTS["mean_membrane"],
+    )
+    ax = viz.decision(record)
+    assert [int(text.split()[0]) for text in entries(ax)] == [*range(classes)][::-1]
     figure = ax.get_figure()
     figure.draw_without_rendering()
-    names = [text for text in ax.texts if text.get_text()[0].isdigit()]
-    labels = [text.get_window_extent() for text in names]
-    assert len(names) == CLASSES
-    heights = sorted(text.get_position()[1] for text in names)
-    pixels = np.diff([ax.transData.transform((0, height))[1] for height in heights])
-    assert pixels.min() >= 0.99 * _style.SMALL / 72 * figure.dpi
-    assert max(label.y1 for label in labels) <= figure.bbox.y1
+    box = ax.get_legend().get_window_extent()
+    assert ax.get_window_extent().x1 <= box.x0
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
 
 
 def test_leader_of_a_silent_output():

@@ -116,7 +116,7 @@ def test_any_spike_dtype(dtype):
     viz.encoding(spikes.to(dtype))
 
 
-@pytest.mark.parametrize(("name", "label"), [("decision", "class"), ("membrane", "membrane")])
+@pytest.mark.parametrize(("name", "label"), [("decision", ""), ("membrane", "membrane")])
 def test_one_timestep(name, label):
     ax = getattr(viz, name)(make_record(steps=1))
     curves = [line for line in ax.lines if line.get_label().lstrip("_").startswith(label)]

@@ -104,6 +104,11 @@ def texts(ax) -> list[str]:
     return [text.get_text() for text in ax.texts if text.get_text()]
 
 
+def entries(ax) -> list[str]:
+    """Return the entries of the legend, from the top."""
+    return [text.get_text() for text in ax.get_legend().texts]
+
+
 def title(ax) -> str:
     return ax.get_title(loc="left")
 

@@ -14,7 +14,6 @@ from matplotlib.animation import FuncAnimation
 from spikemnist.viz import _style
 from spikemnist.viz._decisions import (
     count_bars,
-    label_line,
     limit_counts,
     running_decision,
     score_name,
@@ -122,11 +121,8 @@ class _Scene:
         title = "input (earlier spikes grey)" if are_spikes(values) else "input, a current"
         self.picture = _style.pixels(window, values[0], title, **_style.grey_levels(values))
         self.curves = self.figure.add_subplot(places[:, 1])
-        self.lines = _draw_membranes(self.curves, self.membrane, self.classes)
-        self.names = [
-            label_line(self.curves, i, f"{name} (true)" if i == label else name, bold=i == label)
-            for i, name in enumerate(self.classes)
-        ]
+        labels = [f"{n} (true)" if i == label else n for i, n in enumerate(self.classes)]
+        self.lines = _draw_membranes(self.curves, self.membrane, labels)
         below = self.figure.add_subplot(places[1, 0])
         self.bars = count_bars(below, self.counts[-1], label, edgecolor=_style.BLUE)
         limit_counts(below, record, "spikes so far")
@@ -137,18 +133,15 @@ class _Scene:
         self.figure.set_layout_engine("none")
 
     def artists(self) -> Iterable[Artist]:
-        return (self.picture, *self.lines, *self.names, *self.bars, self.title)
+        return (self.picture, *self.lines, *self.bars, self.title)
 
     def show(self, step: int) -> Iterable[Artist]:
         """Set every artist to its state after timestep ``step``."""
         leader = int(self.leader[step])
         self.picture.set_data(self.values[step])
-        heights = _style.label_heights(self.curves, self.membrane[step])
-        for index, (line, name) in enumerate(zip(self.lines, self.names, strict=True)):
+        for index, line in enumerate(self.lines):
             line.set_data(np.arange(step + 1), self.membrane[: step + 1, index])
             line.set_linewidth(2.6 if index == leader else 1.1)
-            name.xy = step, float(self.membrane[step, index])
-            name.set_position((step + 0.06 * len(self.values), heights[index]))
         for index, bar in enumerate(self.bars):
             bar.set_height(float(self.counts[step, index]))
             bar.set_hatch("///" if index == leader else "")
@@ -158,20 +151,14 @@ class _Scene:
         return self.artists()
 
 
-def _draw_membranes(ax: Axes, membrane: Array, names: Sequence[str]) -> list[Line2D]:
-    lines = [
-        ax.plot(
-            np.arange(len(membrane)),
-            membrane[:, index],
-            **_style.class_look(index),
-            marker="o",
-            markersize=3.0,
-            label=f"class {name}",
-        )[0]
-        for index, name in enumerate(names)
-    ]
+def _draw_membranes(ax: Axes, membrane: Array, labels: Sequence[str]) -> list[Line2D]:
+    time = np.arange(len(membrane))
+    for index, label in enumerate(labels):
+        look = _style.class_look(index)
+        ax.plot(time, membrane[:, index], **look, marker="o", markersize=3.0, label=label)
+    _style.legend_beside(ax, "class")
     ax.autoscale_view()
     ax.set_autoscale_on(False)  # keep the limits of the whole run while the curves grow
     _style.time_axis(ax, len(membrane))
     _style.open_frame(ax, ylabel="membrane potential of the output")
-    return lines
+    return list(ax.lines)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.container import BarContainer
-    from matplotlib.text import Annotation
     from torch import Tensor
 
     from spikemnist.models.record import Record
@@ -218,58 +217,24 @@ def _draw_scores(
     label: int | None,
 ) -> None:
     time = np.arange(len(scores))
-    for index in range(scores.shape[1]):
-        marked = index in (prediction, label)
+    for index, name in enumerate(names):
+        role = _roles(index, prediction, label, ", ")
         ax.plot(
             time,
             scores[:, index],
             **_style.class_look(index),
-            linewidth=2.6 if marked else 1.1,
+            linewidth=2.6 if role else 1.1,
             marker="o" if index == label or len(time) == 1 else "",
             markersize=5.0 if index == label else 3.0,
             markevery=max(1, len(time) // 25),
-            zorder=3 if marked else 2,
-            label=f"class {names[index]}",
+            zorder=3 if role else 2,
+            label=f"{name} ({role})" if role else name,
         )
     if readout in ("spike_count", "first_spike"):
         bottom, top = ax.get_ylim()
         ax.set_ylim(bottom, max(top, bottom + 1.1))
         _style.integer_ticks(ax.yaxis)
-    _label_ends(ax, scores, names, prediction, label)
-
-
-def _label_ends(
-    ax: Axes, scores: Array, names: Sequence[str], prediction: int, label: int | None
-) -> None:
-    """Write the class beside the end of each curve, without overlap."""
-    for index, height in enumerate(_style.label_heights(ax, scores[-1])):
-        role = _roles(index, prediction, label, ", ")
-        text = f"{names[index]} ({role})" if role else names[index]
-        end = label_line(ax, index, text, bold=bool(role))
-        end.xy = len(scores) - 1, float(scores[-1, index])
-        end.set_position((len(scores) - 0.4, height))
-
-
-def label_line(ax: Axes, index: int, text: str, *, bold: bool) -> Annotation:
-    """Return the name of a curve with a leader line, to be moved to the end of the curve."""
-    return ax.annotate(
-        text,
-        xy=(0.0, 0.0),
-        xytext=(0.0, 0.0),
-        va="center",
-        color=_style.BLACK,
-        fontsize=_style.SMALL,
-        fontweight="bold" if bold else "normal",
-        annotation_clip=False,
-        arrowprops={
-            "arrowstyle": "-",
-            "color": _style.class_colour(index),
-            "linewidth": 0.8,
-            "shrinkA": 1,
-            "shrinkB": 2,
-            "relpos": (0.0, 0.5),
-        },
-    )
+    _style.legend_beside(ax, "class")
 
 
 def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64], names: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ BAND = "#F2F2F2"
 
 _CLASS_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK)
 _CLASS_DASHES = ("solid", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+_ENTRIES = 16  # of a column of a legend
 SMALL = 8.0
 WIDTH = 5.6
 """Inches of a picture of one panel: its letters are legible when it is 420 pixels wide."""
@@ -161,31 +162,17 @@ def legend_above(ax: Axes, columns: int = 3) -> None:
     )
 
 
-def label_heights(ax: Axes, ends: npt.NDArray[np.float32]) -> list[float]:
-    """Return the heights of small labels beside curves that end at ``ends``, in data units."""
-    bottom, top = ax.get_ylim()
-    inches = ax.get_window_extent().height / root_figure(ax).dpi
-    gap = (top - bottom) * 1.25 * SMALL / 72 / inches
-    heights = [float(end) if np.isfinite(end) else bottom for end in ends]
-    return spread(heights, gap, bottom + gap / 2, top - gap / 2)
-
-
-def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move positions until neighbours are ``gap`` apart and all lie between ``low`` and ``high``.
-
-    The order is kept, and positions that are far enough apart do not move. Without enough room,
-    positions exceed ``high``.
-
-    Examples
-    --------
-    >>> spread([2.0, 2.0, 5.0], gap=1.0, low=0.0, high=9.0)
-    [1.5, 2.5, 5.0]
-    """
-    order, steps = np.argsort(positions, kind="stable"), gap * np.arange(len(positions))
-    room = np.asarray(positions)[order] - steps  # falls where neighbours are closer than gap
-    upward, downward = np.maximum.accumulate(room), np.minimum.accumulate(room[::-1])[::-1]
-    room = ((upward + downward) / 2).clip(low, max(low, high - steps[-1]))
-    moved = np.empty(len(steps))
-    moved[order] = room + steps
-    result: list[float] = moved.tolist()
-    return result
+def legend_beside(ax: Axes, title: str) -> None:
+    """Put the legend at the right of the Axes, in the order in which the curves end."""
+    ends = [float(np.asarray(curve.get_ydata())[-1]) for curve in ax.lines]
+    ax.legend(
+        handles=[ax.lines[index] for index in np.argsort(ends)[::-1]],
+        title=title,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        ncols=-(-len(ends) // _ENTRIES),
+        frameon=False,
+        fontsize=SMALL,
+        title_fontsize=SMALL,
+        handlelength=2.6,
+    )
