@@ -49,21 +49,15 @@ print(f"{len(events):,} events, {events['p'].mean():.0%} of them brighter")
 figure = viz.event_frames(events, sensor=(34, 34), num_frames=4)
 # sphinx_gallery_alt = "Four frames of brighter and darker events on the two sides of a seven"
 figure.savefig("event_frames.png", dpi=120)
+print("pictures: event_frames.png")
 figure
 
 # %%
 # The long stroke is there twice: brighter on the right, where it arrives, and darker on the left,
 # which it leaves. The bar at the top moves along itself: in the middle of it hardly anything
-# changes, so hardly any pixel reports it. What does not change costs no event.
+# changes, so hardly any pixel reports it. What does not change costs no event. The frames are for
+# our eyes: the camera has none. Its events are points in time and space.
 #
-# The frames are for our eyes: the camera has none. Its events are points in time and space.
-figure = viz.event_scatter(events, sensor=(34, 34)).get_figure()
-# sphinx_gallery_alt = "The same events as points, in time, columns and rows"
-figure.savefig("event_scatter.png", dpi=120)
-print("pictures: event_frames.png, event_scatter.png")
-figure
-
-# %%
 # Try: begin the line of the times with ``times, down, right``, and the digit moves downwards. Which
 # stroke appears, and on which side of it do pixels become darker?
 #

@@ -60,7 +60,7 @@ def test_train_evaluate_and_plot(trained: tuple[Path, dict[str, Any]]) -> None:
 
     (drawn,) = answers("plot", "run", "--index", 3, cwd=run.parent)
     names = {Path(path).name for path in drawn["written"]}
-    assert {"events-3.png", "events-3-scatter.png", "events-3.gif", "encoding-3.png"} <= names
+    assert {"events-3.png", "events-3.gif", "encoding-3.png"} <= names
     assert all((run / name).stat().st_size > 1000 for name in names)
 
 

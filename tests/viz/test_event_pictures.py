@@ -39,26 +39,6 @@ def test_six_frames_in_a_row(frames, rows):
     assert sum(int(np.abs(ax.images[0].get_array()).sum()) for ax in axes) <= 200
 
 
-def test_points_of_the_scatter():
-    ax = viz.event_scatter(MOVING, sensor=SENSOR)
-    darker, brighter = ax.collections
-    assert [text.get_text() for text in ax.get_legend().texts] == [
-        "became darker",
-        "became brighter",
-    ]
-    np.testing.assert_allclose(darker._offsets3d, [[1.5], [1], [1]])
-    np.testing.assert_allclose(brighter._offsets3d, [[0, 0, 3.999], [0, 0, 4], [1, 1, 2]])
-    assert ax.get_zlim() == (2.5, -0.5)  # row 0 is above
-    assert [ax.get_xlabel(), ax.get_ylabel(), ax.get_zlabel()] == ["time [ms]", "column", "row"]
-    assert ax.get_title() == "4 events"
-
-
-def test_many_events():
-    ax = viz.event_scatter(random_events(50_000, seed=0), sensor=(34, 34))
-    assert sum(len(points._offsets3d[0]) for points in ax.collections) == -(-50_000 // 3)
-    assert ax.get_title() == "50000 events, one in 3 drawn"
-
-
 def test_animation(tmp_path):
     animation = viz.animate_events(MOVING, sensor=SENSOR, num_frames=4, interval=50)
     animation.save(tmp_path / "events.gif", writer="pillow", dpi=40)

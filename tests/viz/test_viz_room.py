@@ -22,7 +22,7 @@ from tests.viz.viz_records import CLASSES, CLASSIFIER, ENERGY, make_evaluation, 
 
 EVENTS = random_events(100, seed=0)
 LAGS = torch.arange(-50.0, 51.0)
-OF_EVENTS = ("event_frames", "event_scatter", "animate_events")
+OF_EVENTS = ("event_frames", "animate_events")
 OF_RECORDS = ("raster", "membrane", "spike_counts", "decision")
 OF_DATA = {
     "training_curves": History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1),
@@ -54,7 +54,6 @@ def draw_all(record):
         **{name: getattr(viz, name)(data) for name, data in OF_DATA.items()},
         "codes": viz.codes({"rate": record.input}),
         "event_frames": viz.event_frames(EVENTS, sensor=(34, 34)),
-        "event_scatter": viz.event_scatter(EVENTS, sensor=(34, 34)),
         "animate_events": viz.animate_events(EVENTS, sensor=(34, 34), num_frames=2),
         "stdp_window": viz.stdp_window(LAGS, stdp_window(LAGS)),
     }

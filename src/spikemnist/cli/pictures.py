@@ -104,7 +104,6 @@ def draw_events(folder: Path, sample: Sample, kind: str) -> Iterator[Path]:
     yield save(
         spikemnist.viz.event_frames(events, num_frames=12, **sensor), folder / f"{name}.{kind}"
     )
-    yield save(spikemnist.viz.event_scatter(events, **sensor), folder / f"{name}-scatter.{kind}")
     yield save_animation(spikemnist.viz.animate_events(events, **sensor), folder / f"{name}.gif")
 
 

@@ -17,7 +17,7 @@ from spikemnist.viz._animation import animate
 from spikemnist.viz._decisions import decision, spike_counts
 from spikemnist.viz._encodings import codes, encoding
 from spikemnist.viz._energy import energy
-from spikemnist.viz._events import animate_events, event_frames, event_scatter
+from spikemnist.viz._events import animate_events, event_frames
 from spikemnist.viz._membranes import membrane
 from spikemnist.viz._plasticity import (
     animate_receptive_fields,
@@ -42,7 +42,6 @@ __all__ = [
     "encoding",
     "energy",
     "event_frames",
-    "event_scatter",
     "membrane",
     "raster",
     "receptive_fields",

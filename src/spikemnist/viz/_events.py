@@ -1,4 +1,4 @@
-"""Pictures of event camera recordings: as frames, in space and time, and animated.
+"""Pictures of event camera recordings: as frames, side by side or animated.
 
 Shapes: ``E`` events, ``H`` and ``W`` of the sensor.
 """
@@ -17,7 +17,6 @@ from spikemnist.viz import _style
 if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
     Events = npt.NDArray[np.void]
@@ -25,10 +24,7 @@ if TYPE_CHECKING:
 
 _MILLISECOND = 1000
 _COLUMNS = 6
-_MOST_POINTS = 20_000
-_DARKER, _BRIGHTER = _style.BLUE, _style.VERMILLION
-_POLARITIES = ((False, _DARKER, "became darker"), (True, _BRIGHTER, "became brighter"))
-_COLOURS = LinearSegmentedColormap.from_list("polarity", [_DARKER, "white", _BRIGHTER])
+_COLOURS = LinearSegmentedColormap.from_list("polarity", [_style.BLUE, "white", _style.VERMILLION])
 
 
 def event_frames(
@@ -90,63 +86,6 @@ def event_frames(
     bar.set_label("brighter − darker events")
     _style.integer_ticks(bar.ax.yaxis, 6)
     return _style.root_figure(panels[0, 0])
-
-
-def event_scatter(events: Events, *, sensor: tuple[int, int], ax: Axes | None = None) -> Axes:
-    """Draw a recording in space and time, one point per event.
-
-    Of more than 20,000 events, at most 20,000 are drawn, evenly chosen.
-
-    Parameters
-    ----------
-    events, sensor : numpy.ndarray and tuple of int
-        Recording ``[E]``, and height and width of the sensor, as for `event_frames`.
-    ax : matplotlib.axes.Axes, default None
-        Three-dimensional Axes, made with ``projection="3d"``; a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The Axes drawn into.
-
-    Raises
-    ------
-    ValueError
-        As for `event_frames`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from spikemnist import viz
-    >>> from spikemnist.data import EVENT
-    >>> moving = np.array([(0, 0, 1, True), (1000, 1, 1, True), (1999, 2, 1, False)], EVENT)
-    >>> ax = viz.event_scatter(moving, sensor=(3, 4))
-    >>> ax.get_title(), ax.get_xlabel()
-    ('3 events', 'time [ms]')
-    """
-    _check_sensor(events, sensor)
-    if ax is None:
-        ax = _style.new_figure(7.0, 4.4).add_subplot(projection="3d")
-    space: Any = ax
-    every = -(-len(events) // _MOST_POINTS)
-    points = events[::every]
-    time = (points["t"] - events["t"][0]) / _MILLISECOND
-    for polarity, colour, name in _POLARITIES:
-        one = points["p"] == polarity
-        x, y = points["x"][one], points["y"][one]
-        space.scatter(time[one], x, y, s=2, color=colour, label=name, depthshade=False)
-    height, width = sensor
-    space.set(xlabel="time [ms]", ylabel="column", zlabel="row")
-    space.set(ylim=(-0.5, width - 0.5), zlim=(height - 0.5, -0.5))  # rows count from the top
-    for axis in (space.xaxis, space.yaxis, space.zaxis):
-        _style.integer_ticks(axis, 6 if axis is space.xaxis else 4)
-        axis.labelpad = 8
-    space.set_box_aspect((2.2, 1.0, height / width), zoom=1.2)
-    space.view_init(elev=18, azim=-60)
-    space.legend(loc="upper right", frameon=False, fontsize=_style.SMALL, markerscale=3)
-    note = f", one in {every} drawn" if every > 1 else ""
-    space.set_title(f"{len(events)} events{note}", fontsize=10)
-    return ax
 
 
 def animate_events(
