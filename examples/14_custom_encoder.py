@@ -69,4 +69,4 @@ print("pictures: interval_code.png")
 # grows. Does the accuracy fall with it?
 #
 # Next: `spikemnist.encoding.Encoder`, and among the how-tos
-# *Write your own encoder, and ship it as a plug-in*.
+# *Write your own encoder*.

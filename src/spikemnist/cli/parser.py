@@ -292,10 +292,7 @@ def number(low: float = -math.inf, high: float = math.inf) -> Callable[[str], fl
     return convert
 
 
-CODES = (
-    f"code that turns images into spikes: {', '.join(ENCODERS)}, or a code from a plug-in package; "
-    "events is for nmnist"
-)
+CODES = f"code that turns images into spikes: {', '.join(ENCODERS)}; events is for nmnist"
 SHARED: dict[str, tuple[str, Any, Callable[[str], Any] | None, str]] = {
     "--encoder": (CODES, "latency", None, "NAME"),
     "--num-steps": ("timesteps for each sample", NUM_STEPS, whole(1, 100_000), "T"),

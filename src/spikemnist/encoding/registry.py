@@ -1,4 +1,4 @@
-"""Encoders by name: built-in, registered by a decorator, or provided by other packages."""
+"""Encoders by name: those of the package, and those that a decorator registers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,10 @@ from spikemnist._descriptions import fields_of, plain
 from spikemnist._names import suggestion
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
-
     from spikemnist.encoding.protocol import Encoder
 
-ENTRY_POINT_GROUP = "spikemnist.encoders"
-
-_paths: dict[str, str] = {}
-"""Module and class of each encoder of the package, which are imported on first use."""
-
-_factories: dict[str, Callable[..., Encoder]] = {}
-"""Encoders that were registered, or imported."""
+_factories: dict[str, Callable[..., Encoder] | str] = {}
+"""Class of each encoder; one of the package is ``module.Class`` until its first use."""
 
 Factory = TypeVar("Factory", bound="Callable[..., Any]")
 
@@ -29,13 +22,12 @@ Factory = TypeVar("Factory", bound="Callable[..., Any]")
 def register_encoder(name: str) -> Callable[[Factory], Factory]:
     """Return a decorator that registers a class under ``name``.
 
-    The classes of a package that is installed but not imported are found through the entry-point
-    group ``spikemnist.encoders`` instead.
+    Import the module that has the class before `get_encoder` or `spikemnist.load` is to know it.
 
     Parameters
     ----------
     name : str
-        Name for `get_encoder` and the command line.
+        Name for `get_encoder`, and in run folders and model files.
 
     Returns
     -------
@@ -58,7 +50,7 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
     ...     num_steps: int
     ...
     ...     def __call__(self, images, *, generator=None):
-    ...         return (images > images.mean()).float().expand(self.num_steps, *images.shape)
+    ...         return (images > 127).float().expand(self.num_steps, *images.shape)
     >>> get_encoder("threshold", num_steps=4)
     ThresholdEncoder(num_steps=4)
     """
@@ -69,7 +61,7 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
         )
 
     def register(factory: Factory) -> Factory:
-        used_by = _path(_factories[name]) if name in _factories else _paths.get(name)
+        used_by = _path(_factories[name]) if name in _factories else None
         if used_by not in (None, _path(factory)):
             raise ValueError(f"the encoder name {name!r} is already used by {used_by}")
         _factories[name] = factory
@@ -79,7 +71,7 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
 
 
 def available_encoders() -> tuple[str, ...]:
-    """List the names of all encoders, registered and installed.
+    """List the names of all encoders, those of the package and registered ones.
 
     Returns
     -------
@@ -91,7 +83,7 @@ def available_encoders() -> tuple[str, ...]:
     >>> {"direct", "latency", "rate"} <= set(available_encoders())
     True
     """
-    return tuple(sorted({*_paths, *_factories, *_plugins().names}))
+    return tuple(sorted(_factories))
 
 
 def get_encoder(name: str, *arguments: Any, **options: Any) -> Encoder:
@@ -111,8 +103,7 @@ def get_encoder(name: str, *arguments: Any, **options: Any) -> Encoder:
     Raises
     ------
     ValueError
-        For an unknown name, with the known names and the closest, and for an encoder of another
-        package that cannot be loaded.
+        For an unknown name, with the known names and the closest.
     TypeError
         For an option that the encoder does not have.
 
@@ -121,7 +112,17 @@ def get_encoder(name: str, *arguments: Any, **options: Any) -> Encoder:
     >>> get_encoder("delta", 25)
     DeltaEncoder(num_steps=25, threshold=0.1)
     """
-    return _factory(name)(*arguments, **options)
+    if name not in _factories:
+        names = available_encoders()
+        raise ValueError(
+            f"unknown encoder {name!r}; choose from {', '.join(names)}, or import the module that "
+            f"registers it{suggestion(name, names)}"
+        )
+    factory = _factories[name]
+    if isinstance(factory, str):
+        module, _, kind = factory.rpartition(".")
+        factory = _factories[name] = getattr(importlib.import_module(module), kind)
+    return factory(*arguments, **options)
 
 
 def describe_encoder(encoder: Encoder) -> dict[str, Any]:
@@ -130,8 +131,8 @@ def describe_encoder(encoder: Encoder) -> dict[str, Any]:
     Parameters
     ----------
     encoder : Encoder
-        A dataclass whose class is registered or provided by an entry point. Another one has the
-        name of its module and class, by which `get_encoder` does not find it.
+        A dataclass whose class is registered. Another one has the name of its module and class, by
+        which `get_encoder` does not find it.
 
     Returns
     -------
@@ -145,49 +146,16 @@ def describe_encoder(encoder: Encoder) -> dict[str, Any]:
     {'name': 'direct', 'num_steps': 4}
     """
     kind = type(encoder)
-    # An installed plug-in is loaded only if the class is not among the registered ones.
-    own = [name for name, path in _paths.items() if path == _path(kind)]
-    names = own or (*_factories, *available_encoders())
-    options: dict[str, Any] = {}
-    if dataclasses.is_dataclass(encoder):
-        options = plain(fields_of(encoder))
-    name = next((name for name in names if options and _factory(name) is kind), _path(kind))
-    return {"name": name, **options}
+    if not dataclasses.is_dataclass(encoder):
+        return {"name": _path(kind)}
+    names = (name for name, known in _factories.items() if known in (kind, _path(kind)))
+    return {"name": next(names, _path(kind)), **plain(fields_of(encoder))}
 
 
 def provide(paths: Mapping[str, str]) -> None:
     """Name the classes of encoders, as ``module.Class``, without importing them."""
-    _paths.update(paths)
+    _factories.update(paths)
 
 
-def _factory(name: str) -> Callable[..., Encoder]:
-    if name in _paths:
-        module, _, kind = _paths[name].rpartition(".")
-        _factories[name] = getattr(importlib.import_module(module), kind)
-    if name not in _factories:
-        plugins = _plugins().select(name=name)
-        if not plugins:
-            names = available_encoders()
-            raise ValueError(
-                f"unknown encoder {name!r}; choose from {', '.join(names)}, or install the package "
-                f"that provides it{suggestion(name, names)}"
-            )
-        (plugin, *_) = plugins
-        try:
-            _factories[name] = plugin.load()
-        except (ImportError, AttributeError) as error:
-            raise ValueError(
-                f"the encoder {name!r} cannot be loaded from {plugin.value}: {error}"
-            ) from error
-    return _factories[name]
-
-
-def _path(factory: Callable[..., Any]) -> str:
-    return f"{factory.__module__}.{factory.__qualname__}"
-
-
-def _plugins() -> EntryPoints:
-    """Return the entry points of installed packages that register encoders."""
-    from importlib.metadata import entry_points  # takes 20 ms
-
-    return entry_points(group=ENTRY_POINT_GROUP)
+def _path(factory: Callable[..., Any] | str) -> str:
+    return factory if isinstance(factory, str) else f"{factory.__module__}.{factory.__qualname__}"

@@ -97,7 +97,7 @@ def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...]]
             f"call its load_weights({str(path)!r})"
         )
     if encoder["name"] not in available_encoders():
-        raise ValueError(f"{path} needs the encoder {encoder['name']!r}: install its package")
+        raise ValueError(f"{path} needs the encoder {encoder['name']!r}: import its module")
     with described(path, FORMAT):
         # On meta, a damaged description cannot ask for memory; each layer may have its dtype.
         with torch.device("meta"):
