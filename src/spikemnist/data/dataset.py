@@ -125,12 +125,11 @@ class LabelledDataset(Generic[Sample, Batch]):
         drop_last : bool, default False
             Whether to leave out a last batch that is not full.
 
-        Yields
-        ------
-        samples : torch.Tensor or EventBatch
-            Images ``[B, ...]``, or the events of B recordings.
-        labels : torch.Tensor
-            Labels ``[B]``, int64.
+        Returns
+        -------
+        iterator of tuple
+            Samples and labels of each batch: images ``[B, ...]`` or an `EventBatch` of B
+            recordings, and int64 ``[B]``.
 
         Raises
         ------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 
 from spikemnist.data.dataset import LabelledDataset
 
@@ -319,7 +320,9 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         return self._read(index % len(self), 0)[0]
 
     def _subset(self, index: slice | Tensor) -> EventDataset:
-        subset = _Subset(self.recordings, torch.arange(len(self))[index].tolist())
+        # Any object that reads when indexed will do; torch asks for a class of its own.
+        recordings: Any = self.recordings
+        subset = Subset(recordings, torch.arange(len(self))[index].tolist())
         return replace(self, recordings=subset, labels=self.labels[index])
 
     def _batch(self, index: slice | Tensor, seed: int) -> tuple[EventBatch, Tensor]:
@@ -340,23 +343,9 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         return events, sensor
 
 
-@dataclass(frozen=True, eq=False)
-class _Subset:
-    """A selection of recordings, in any order."""
-
-    recordings: Recordings
-    indices: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Events:
-        return self.recordings[self.indices[index]]
-
-
-def _name(recordings: Recordings, index: int) -> str:
+def _name(recordings: Any, index: int) -> str:
     """Return the name of a recording in error messages: its file, if it has one."""
-    if isinstance(recordings, _Subset):
-        return _name(recordings.recordings, recordings.indices[index])
+    if isinstance(recordings, Subset):
+        return _name(recordings.dataset, recordings.indices[index])
     path = getattr(recordings, "path", None)
     return f"recording {index}" if path is None else f"{path(index)} is damaged: it"
