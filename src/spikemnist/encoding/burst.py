@@ -6,12 +6,11 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities, is_integer
+from spikemnist.encoding.protocol import PixelEncoder, check_spikes, is_integer
 from spikemnist.encoding.spikes import timesteps
 
 LARGEST = 100_000
@@ -19,7 +18,7 @@ LARGEST = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class BurstEncoder(Timesteps):
+class BurstEncoder(PixelEncoder):
     r"""Encode a pixel as a burst from timestep 0; its brightness sets the length and the interval.
 
     .. math::
@@ -59,8 +58,6 @@ class BurstEncoder(Timesteps):
             [1., 1., 1., 0., 0., 0., 0., 0., 0.]])
     """
 
-    binary: ClassVar[bool] = True
-
     max_spikes: int = 4
     min_interval: int = 1
     max_interval: int = 2
@@ -95,15 +92,7 @@ class BurstEncoder(Timesteps):
             for n in range(1, self.max_spikes + 1)
         )
 
-    def __call__(
-        self,
-        images: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
-        x = intensities(images).detach().float()
+    def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         spikes = (x * self.max_spikes).ceil().to(torch.int32)
         spread = self.max_interval - self.min_interval
         interval = (self.max_interval - x * spread).ceil().to(torch.int32)

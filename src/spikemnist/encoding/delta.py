@@ -6,17 +6,16 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities
+from spikemnist.encoding.protocol import PixelEncoder, check_spikes
 from spikemnist.encoding.spikes import timesteps
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeltaEncoder(Timesteps):
+class DeltaEncoder(PixelEncoder):
     r"""Encode a pixel as one spike for each threshold step that its estimate has to rise.
 
     .. math::
@@ -56,8 +55,6 @@ class DeltaEncoder(Timesteps):
     (tensor([[0., 1., 4.]]), tensor([[0.0000, 0.3750, 1.0000]]))
     """
 
-    binary: ClassVar[bool] = True
-
     threshold: float = 0.1
 
     def __post_init__(self) -> None:
@@ -65,15 +62,8 @@ class DeltaEncoder(Timesteps):
         if not 0 < self.threshold <= 1:
             raise ValueError(f"threshold must lie in (0, 1]; got {self.threshold}")
 
-    def __call__(
-        self,
-        images: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
-        rises = (intensities(images).detach().float() / self.threshold).floor()
+    def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        rises = (x / self.threshold).floor()
         return (timesteps(self.num_steps, rises) < rises).to(dtype)
 
     def decode(self, spikes: Tensor) -> Tensor:

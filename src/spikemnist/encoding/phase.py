@@ -6,12 +6,11 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities, is_integer
+from spikemnist.encoding.protocol import PixelEncoder, check_spikes, is_integer
 from spikemnist.encoding.spikes import timesteps
 
 MOST_PHASES = 16
@@ -19,7 +18,7 @@ MOST_PHASES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhaseEncoder(Timesteps):
+class PhaseEncoder(PixelEncoder):
     r"""Encode a pixel as its binary digits: a spike at each phase whose digit is one.
 
     .. math::
@@ -64,8 +63,6 @@ class PhaseEncoder(Timesteps):
     tensor([[0.0000, 0.4000, 1.0000]])
     """
 
-    binary: ClassVar[bool] = True
-
     num_phases: int = 8
 
     def __post_init__(self) -> None:
@@ -75,15 +72,7 @@ class PhaseEncoder(Timesteps):
                 f"num_phases must be an integer in 1..{MOST_PHASES}; got {self.num_phases!r}"
             )
 
-    def __call__(
-        self,
-        images: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
-        x = intensities(images).detach().float()
+    def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         number = (x * (2**self.num_phases - 1)).round().to(torch.int32)
         phase = timesteps(self.num_steps, number) % self.num_phases
         digits: Tensor = number >> (self.num_phases - 1 - phase) & 1

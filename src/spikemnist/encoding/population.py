@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from spikemnist.encoding.pixels import CodedPixels, by_sample
-from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities, is_integer
+from spikemnist.encoding.protocol import PixelEncoder, check_spikes, is_integer
 from spikemnist.encoding.spikes import once, timesteps
 
 LEAST_FIELDS = 3
@@ -24,7 +23,7 @@ LEVELS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class PopulationEncoder(Timesteps):
+class PopulationEncoder(PixelEncoder):
     r"""Encode a pixel by Gaussian receptive fields: the nearest field fires first.
 
     .. math::
@@ -74,8 +73,6 @@ class PopulationEncoder(Timesteps):
     tensor([[0.0000, 0.5000, 1.0000]])
     """
 
-    binary: ClassVar[bool] = True
-
     num_fields: int = 8
     overlap: float = 1.5
     threshold: float = 0.1
@@ -97,15 +94,9 @@ class PopulationEncoder(Timesteps):
                 f"below threshold={self.threshold}. Lower threshold or overlap"
             )
 
-    def __call__(
-        self,
-        images: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """Encode images ``[B, ...]`` as spikes ``[T, B, M, ...]``."""
-        times = self._times(intensities(images).detach().float())
+    def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the spikes of pixels ``[B, ...]`` as ``[T, B, M, ...]``."""
+        times = self._times(x)
         spikes = once(CodedPixels(by_sample(times)), num_steps=self.num_steps, dtype=dtype)
         return spikes.view(self.num_steps, *times.shape)
 

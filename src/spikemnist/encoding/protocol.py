@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -116,6 +116,27 @@ class Timesteps:
 
     def __post_init__(self) -> None:
         check_num_steps(self.num_steps)
+
+
+@dataclass(frozen=True)
+class PixelEncoder(Timesteps):
+    """Base class of the codes of zeros and ones that draw no random numbers."""
+
+    binary: ClassVar[bool] = True
+
+    def __call__(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
+        return self._encode(intensities(images).detach().float(), dtype)
+
+    def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the spikes of pixels ``x`` in [0, 1], float32 ``[B, ...]``."""
+        raise NotImplementedError
 
 
 def check_num_steps(num_steps: int) -> None:

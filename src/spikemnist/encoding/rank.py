@@ -6,18 +6,17 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from spikemnist.encoding.pixels import CodedPixels, by_sample
-from spikemnist.encoding.protocol import Timesteps, intensities
+from spikemnist.encoding.protocol import PixelEncoder
 from spikemnist.encoding.spikes import once
 
 
 @dataclass(frozen=True, kw_only=True)
-class RankOrderEncoder(Timesteps):
+class RankOrderEncoder(PixelEncoder):
     r"""Encode each lit pixel as one spike, in order of brightness.
 
     .. math:: t(x) = \left\lfloor T \, \frac{|\{y \text{ lit} : y > x\}|}{|\{y \text{ lit}\}|}
@@ -56,8 +55,6 @@ class RankOrderEncoder(Timesteps):
             [0., 0., 0., 1., 0.]])
     """
 
-    binary: ClassVar[bool] = True
-
     threshold: float = 0.0
 
     def __post_init__(self) -> None:
@@ -65,19 +62,12 @@ class RankOrderEncoder(Timesteps):
         if not 0 <= self.threshold < 1:
             raise ValueError(f"threshold must lie in [0, 1); got {self.threshold}")
 
-    def __call__(
-        self,
-        images: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
-        x = by_sample(intensities(images).detach().float())
-        lit = x > self.threshold
+    def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        flat = by_sample(x)
+        lit = flat > self.threshold
         # In ascending order, the pixels after the last equal one are the brighter ones.
-        brighter = x.shape[1] - torch.searchsorted(x.sort(dim=1).values, x, right=True)
+        brighter = flat.shape[1] - torch.searchsorted(flat.sort(dim=1).values, flat, right=True)
         number = lit.sum(1, keepdim=True).clamp_min(1)
         times = torch.where(lit, brighter * self.num_steps // number, -1).float()
         spikes = once(CodedPixels(times), num_steps=self.num_steps, dtype=dtype)
-        return spikes.view(self.num_steps, *images.shape)
+        return spikes.view(self.num_steps, *x.shape)
