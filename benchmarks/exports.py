@@ -28,7 +28,7 @@ from spikemnist import load
 from spikemnist.data import load_mnist
 from spikemnist.encoding import DirectEncoder
 from spikemnist.export import to_c, to_onnx
-from spikemnist.export.arrays import network_of, read_arrays
+from spikemnist.export.arrays import read_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,7 +153,7 @@ class C:
         self.classifier, self.steps = classifier, classifier.encoder.num_steps
         self.shapes = [
             layer.shape if len(layer.shape) == 1 else (*layer.shape[1:], layer.shape[0])
-            for layer in read_arrays(network_of(classifier)[0]).layers
+            for layer in read_model(classifier)[0].layers
         ]
         to_c(classifier, folder / self.weights, weights=self.weights)
         readme = (folder / self.weights / "README.md").read_text(encoding="utf-8")

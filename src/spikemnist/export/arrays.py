@@ -143,13 +143,15 @@ class NetworkArrays:
         return shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
 
 
-def network_of(model: Classifier | SpikingNetwork) -> tuple[SpikingNetwork, Encoder | None]:
+def read_model(model: Classifier | SpikingNetwork) -> tuple[NetworkArrays, Encoder | None]:
     """Return the network to export, and the encoder if it is part of the export.
 
     Raises
     ------
     TypeError
         If there is no network of spikemnist.
+    ValueError
+        As in `read_arrays`.
     """
     network: nn.Module = model.network if isinstance(model, Classifier) else model
     if not isinstance(network, SpikingNetwork):
@@ -157,7 +159,7 @@ def network_of(model: Classifier | SpikingNetwork) -> tuple[SpikingNetwork, Enco
             "a Classifier or a network of LeakyMLP, LeakyConvNet or accelerate can be exported; "
             f"got {type(network).__name__}"
         )
-    return network, model.encoder if isinstance(model, Classifier) else None
+    return read_arrays(network), model.encoder if isinstance(model, Classifier) else None
 
 
 def read_arrays(model: SpikingNetwork) -> NetworkArrays:

@@ -22,13 +22,7 @@ import numpy as np
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
-from spikemnist.export.arrays import (
-    READOUTS,
-    LayerArrays,
-    NetworkArrays,
-    network_of,
-    read_arrays,
-)
+from spikemnist.export.arrays import READOUTS, LayerArrays, NetworkArrays, read_model
 from spikemnist.export.codebook import codebook
 
 if TYPE_CHECKING:
@@ -126,8 +120,7 @@ def to_c(
             "prefix must be a C identifier that begins with a letter, other than 'main', which is "
             f"the name of the example; got {prefix!r}"
         )
-    source, encoder = network_of(model)
-    network = read_arrays(source)
+    network, encoder = read_model(model)
     for layer in network.layers:
         numbers = math.prod(layer.in_shape), math.prod(layer.shape)
         if max(numbers) > MOST:

@@ -34,9 +34,8 @@ from spikemnist.export.arrays import (
     NetworkArrays,
     Synapses,
     build_model,
-    network_of,
     one_per_channel,
-    read_arrays,
+    read_model,
     square,
 )
 from spikemnist.export.extra import require
@@ -106,8 +105,7 @@ def to_nir(
     """
     nir = require("nir", "NIR")
     _check_timestep(dt)
-    network, _ = network_of(model)
-    arrays = read_arrays(network)
+    arrays, _ = read_model(model)
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(arrays.in_shape)})}
     for number, layer in enumerate(arrays.layers, 1):
         nodes |= {f"{name}_{number}": node for name, node in _nodes(nir, layer, dt, number)}

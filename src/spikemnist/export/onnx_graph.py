@@ -20,7 +20,7 @@ import numpy as np
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
 from spikemnist.encoding.protocol import check_num_steps
-from spikemnist.export.arrays import LayerArrays, NetworkArrays, network_of, read_arrays
+from spikemnist.export.arrays import LayerArrays, NetworkArrays, read_model
 from spikemnist.export.codebook import codebook
 from spikemnist.export.extra import require
 
@@ -82,8 +82,7 @@ def to_onnx(
     onnx = require("onnx", "ONNX")
     if num_steps is not None:
         check_num_steps(num_steps)
-    network, encoder = network_of(model)
-    arrays = read_arrays(network)
+    arrays, encoder = read_model(model)
     steps = num_steps if encoder is None else encoder.num_steps
     if num_steps not in (None, steps):
         raise ValueError(f"num_steps must be {steps}, as in the encoder; got {num_steps}")

@@ -23,7 +23,7 @@ from spikemnist import __version__
 from spikemnist._atomic import write_atomically
 from spikemnist.data import ImageDataset, load_digits
 from spikemnist.encoding import DirectEncoder, Encoder, LatencyEncoder, RateEncoder
-from spikemnist.export.arrays import LayerArrays, NetworkArrays, network_of, read_arrays
+from spikemnist.export.arrays import LayerArrays, NetworkArrays, read_model
 from spikemnist.export.codebook import codebook
 from spikemnist.models.classifier import check_classifier
 
@@ -92,7 +92,7 @@ def to_html(
     check_classifier(classifier, "to_html")
     encoder = classifier.encoder
     _check_code(encoder)
-    network = read_arrays(network_of(classifier)[0])
+    network, _ = read_model(classifier)
     number = network.layers[-1].shape[0]
     if math.prod(network.in_shape) != PIXELS or number > 10 or len(network.layers) < 2:
         raise ValueError(
