@@ -165,8 +165,9 @@ def legend_above(ax: Axes, columns: int = 3) -> None:
 def legend_beside(ax: Axes, title: str) -> None:
     """Put the legend at the right of the Axes, in the order in which the curves end."""
     ends = [float(np.asarray(curve.get_ydata())[-1]) for curve in ax.lines]
+    order = np.negative(ends).argsort(kind="stable")
     ax.legend(
-        handles=[ax.lines[index] for index in np.argsort(ends)[::-1]],
+        handles=[ax.lines[index] for index in order],
         title=title,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
