@@ -89,16 +89,17 @@ def pictures(**files):
     shape=st.lists(st.integers(1, 5), min_size=2, max_size=3),
     labels=st.lists(st.integers(0, 255), min_size=2, max_size=6),
     packed=st.booleans(),
-    names=st.sampled_from([("train-", "t10k-"), ("", "test-"), ("mine-train-", "mine-val-")]),
+    names=st.sampled_from([("train-", "t10k-"), ("", "test-"), ("my-train-", "my-validation-")]),
+    dot=st.sampled_from("-."),
 )
-def test_any_pair_of_idx_files(tmp_path_factory, shape, labels, packed, names):
+def test_any_pair_of_idx_files(tmp_path_factory, shape, labels, packed, names, dot):
     images = some(len(labels), *shape, seed=1)
     pack = (lambda data: gzip.compress(data, mtime=0)) if packed else bytes
     folder = tmp_path_factory.mktemp("idx")
     for name, n in zip(names, (len(labels), 1), strict=True):
         contents = {
-            f"{name}images-idx{images.ndim}-ubyte": idx(images[:n]),
-            f"{name}labels-idx1-ubyte": idx(np.array(labels[:n])),
+            f"{name}images{dot}idx{images.ndim}-ubyte": idx(images[:n]),
+            f"{name}labels{dot}idx1-ubyte": idx(np.array(labels[:n])),
         }
         write(folder, {f"{file}{'.gz' * packed}": pack(data) for file, data in contents.items()})
     write(folder, {"notes-ubyte": b"x", "images-idx3-ubyte.txt": b"x"})

@@ -34,7 +34,9 @@ SPLITS = {"train": "train", "test": "test", "t10k": "test", "val": "val"}
 SPLIT = re.compile("|".join(SPLITS))
 SPLIT_FOLDER = re.compile(r"train(ing)?|test(ing)?|val(id(ation)?)?")
 
-IDX = re.compile(rf"(.*?)({SPLIT.pattern})?-?(images-idx\d|labels-idx1)-ubyte(\.gz)?")
+IDX = re.compile(
+    r"(.*?)(train\w*|t10k|test\w*|val\w*)?-?(images[-.]idx\d|labels[-.]idx1)-ubyte(\.gz)?"
+)
 """Names of IDX files: what stands before the split, such as ``emnist-letters-``, names the set."""
 
 EXPECTED = (
