@@ -152,15 +152,6 @@ def test_file_of_wrong_events(
         list(train[1:].transformed(FirstSaccade()).batches(8, seed=3))
 
 
-def test_wrong_events_in_an_archive(tmp_path: Path) -> None:
-    for name in ("Train", "Test"):
-        pack_split(tmp_path, name, {**digits(3), "1/00002.bin": OUTSIDE[0]})
-    with pytest.raises(
-        ValueError, match=r"Train\.zip.Train.1.00002\.bin is damaged: it has events"
-    ):
-        list(load_nmnist(tmp_path)[0].batches(8))
-
-
 @given(st.integers(0, 50), st.integers(0, 10**6))
 def test_decoded_recordings(number: int, seed: int) -> None:
     events = random_events(number, seed, sensor=(240, 256))
