@@ -6,27 +6,15 @@ Shapes: ``T`` timesteps, ``B`` batch, ``E`` events, ``H`` height and ``W`` width
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from spikemnist.encoding.protocol import Timesteps, is_integer
 
-
-class Events(Protocol):
-    """Events of B recordings one after the other, such as a `spikemnist.data.EventBatch`."""
-
-    t: Tensor
-    x: Tensor
-    y: Tensor
-    p: Tensor
-    starts: Tensor
-    sensor: tuple[int, int]
-
-    def __len__(self) -> int:
-        """Return the number of recordings."""
-        ...
+if TYPE_CHECKING:
+    from spikemnist.data.events import EventBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +86,7 @@ class EventEncoder(Timesteps):
 
     def __call__(
         self,
-        events: Events,
+        events: EventBatch,
         *,
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
@@ -119,7 +107,7 @@ class EventEncoder(Timesteps):
         spikes.view(-1)[place[step < self.num_steps]] = 1
         return spikes
 
-    def _steps(self, events: Events, sample: Tensor, counts: Tensor) -> Tensor:
+    def _steps(self, events: EventBatch, sample: Tensor, counts: Tensor) -> Tensor:
         """Return the timestep of each event, ``[E]``; T or more for dropped events."""
         if self.by == "count":
             order = torch.arange(len(sample), device=sample.device) - events.starts[sample]
