@@ -74,7 +74,8 @@ def _version(package: str) -> str:
 
 def _data() -> list[str]:
     """Return where each data set was found."""
-    mnist, nmnist = spikemnist.data.mnist, spikemnist.data.nmnist
+    from spikemnist.data import mnist, nmnist
+
     places = ["digits in the package"]
     for source in (mnist.MNIST, mnist.FASHION_MNIST):
         try:

@@ -61,6 +61,9 @@ def run(command: Command) -> int:
 
     A picture that cannot be read is named on standard error, and the others are answered.
     """
+    from spikemnist.data.image_files import as_it_is
+    from spikemnist.data.picture import prepare
+
     source = classifiers.find(command.run)
     classifiers.check_options(command, command.run, source, "gif", "seed", "out", "format")
     classifier: Any = source.classifier
@@ -68,18 +71,16 @@ def run(command: Command) -> int:
         raise WrongRequest(
             f"{command.run} reads recordings of an event camera; predict needs a network of images"
         )
-    as_it_is = (source.data.get("name") or "digits") not in sources.DIGITS
-    if as_it_is:
+    unprepared = (source.data.get("name") or "digits") not in sources.DIGITS
+    if unprepared:
         refuse(command, "invert", because=f"for {command.run}, which sees pictures as they are")
     show_detail(command, classifier)
     answered = failed = False
     files = _files(command.pictures)
     for picture, stem in zip(files, _stems(files), strict=True):
         try:
-            if as_it_is:
-                image = spikemnist.data.image_files.as_it_is(picture)
-            else:
-                image = spikemnist.data.picture.prepare(picture, invert=INVERT[command.invert])
+            invert = INVERT[command.invert]
+            image = as_it_is(picture) if unprepared else prepare(picture, invert=invert)
             response = _response(command, classifier, image)
         except (OSError, ValueError) as error:
             text = str(error)

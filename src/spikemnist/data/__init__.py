@@ -7,41 +7,32 @@ returns two datasets, train and test: `ImageDataset`, held in memory, or `EventD
 recordings are read when a batch is made.
 """
 
-from spikemnist.data.augmentation import (
-    Augmentation,
-    Compose,
-    ElasticDeformation,
-    RandomAffine,
-    RandomErasing,
-    RandomFlip,
-)
-from spikemnist.data.event_transforms import Crop, DropEvents, FirstSaccade, Stabilize
-from spikemnist.data.events import EVENT, EventBatch, EventDataset
-from spikemnist.data.image_files import load_images
-from spikemnist.data.images import ImageDataset
-from spikemnist.data.mnist import load_digits, load_fashion_mnist, load_mnist
-from spikemnist.data.nmnist import load_nmnist
-from spikemnist.data.picture import prepare_image
+from __future__ import annotations
 
-__all__ = [
-    "EVENT",
-    "Augmentation",
-    "Compose",
-    "Crop",
-    "DropEvents",
-    "ElasticDeformation",
-    "EventBatch",
-    "EventDataset",
-    "FirstSaccade",
-    "ImageDataset",
-    "RandomAffine",
-    "RandomErasing",
-    "RandomFlip",
-    "Stabilize",
-    "load_digits",
-    "load_fashion_mnist",
-    "load_images",
-    "load_mnist",
-    "load_nmnist",
-    "prepare_image",
-]
+from typing import TYPE_CHECKING
+
+from spikemnist._lazy import lazy
+
+if TYPE_CHECKING:
+    from spikemnist.data.augmentation import Augmentation as Augmentation
+    from spikemnist.data.augmentation import Compose as Compose
+    from spikemnist.data.augmentation import ElasticDeformation as ElasticDeformation
+    from spikemnist.data.augmentation import RandomAffine as RandomAffine
+    from spikemnist.data.augmentation import RandomErasing as RandomErasing
+    from spikemnist.data.augmentation import RandomFlip as RandomFlip
+    from spikemnist.data.event_transforms import Crop as Crop
+    from spikemnist.data.event_transforms import DropEvents as DropEvents
+    from spikemnist.data.event_transforms import FirstSaccade as FirstSaccade
+    from spikemnist.data.event_transforms import Stabilize as Stabilize
+    from spikemnist.data.events import EVENT as EVENT
+    from spikemnist.data.events import EventBatch as EventBatch
+    from spikemnist.data.events import EventDataset as EventDataset
+    from spikemnist.data.image_files import load_images as load_images
+    from spikemnist.data.images import ImageDataset as ImageDataset
+    from spikemnist.data.mnist import load_digits as load_digits
+    from spikemnist.data.mnist import load_fashion_mnist as load_fashion_mnist
+    from spikemnist.data.mnist import load_mnist as load_mnist
+    from spikemnist.data.nmnist import load_nmnist as load_nmnist
+    from spikemnist.data.picture import prepare_image as prepare_image
+else:
+    __getattr__, __dir__, __all__ = lazy(__name__)

@@ -13,42 +13,31 @@ saved, pyplot is not used and ``rcParams`` stay as they are::
 In a notebook, run ``%matplotlib inline`` once and end a cell with the figure.
 """
 
-from spikemnist.viz._animation import animate
-from spikemnist.viz._decisions import decision, spike_counts
-from spikemnist.viz._encodings import codes, encoding
-from spikemnist.viz._energy import energy
-from spikemnist.viz._events import animate_events, event_frames
-from spikemnist.viz._membranes import membrane
-from spikemnist.viz._plasticity import (
-    animate_receptive_fields,
-    assignments,
-    running_accuracy,
-    stdp_window,
-    thresholds,
-)
-from spikemnist.viz._rasters import raster
-from spikemnist.viz._robustness import robustness
-from spikemnist.viz._training import confusion, training_curves
-from spikemnist.viz._weights import receptive_fields
+from __future__ import annotations
 
-__all__ = [
-    "animate",
-    "animate_events",
-    "animate_receptive_fields",
-    "assignments",
-    "codes",
-    "confusion",
-    "decision",
-    "encoding",
-    "energy",
-    "event_frames",
-    "membrane",
-    "raster",
-    "receptive_fields",
-    "robustness",
-    "running_accuracy",
-    "spike_counts",
-    "stdp_window",
-    "thresholds",
-    "training_curves",
-]
+from typing import TYPE_CHECKING
+
+from spikemnist._lazy import lazy
+
+if TYPE_CHECKING:
+    from spikemnist.viz._animation import animate as animate
+    from spikemnist.viz._decisions import decision as decision
+    from spikemnist.viz._decisions import spike_counts as spike_counts
+    from spikemnist.viz._encodings import codes as codes
+    from spikemnist.viz._encodings import encoding as encoding
+    from spikemnist.viz._energy import energy as energy
+    from spikemnist.viz._events import animate_events as animate_events
+    from spikemnist.viz._events import event_frames as event_frames
+    from spikemnist.viz._membranes import membrane as membrane
+    from spikemnist.viz._plasticity import animate_receptive_fields as animate_receptive_fields
+    from spikemnist.viz._plasticity import assignments as assignments
+    from spikemnist.viz._plasticity import running_accuracy as running_accuracy
+    from spikemnist.viz._plasticity import stdp_window as stdp_window
+    from spikemnist.viz._plasticity import thresholds as thresholds
+    from spikemnist.viz._rasters import raster as raster
+    from spikemnist.viz._robustness import robustness as robustness
+    from spikemnist.viz._training import confusion as confusion
+    from spikemnist.viz._training import training_curves as training_curves
+    from spikemnist.viz._weights import receptive_fields as receptive_fields
+else:
+    __getattr__, __dir__, __all__ = lazy(__name__)
