@@ -17,6 +17,7 @@ from spikemnist.data import EVENT
 from spikemnist.plasticity import stdp_window
 from spikemnist.training import Robustness
 from spikemnist.training.metrics import EpochMetrics, History
+from spikemnist.viz import _style
 from tests.event_recordings import random_events
 from tests.viz.viz_records import CLASSES, CLASSIFIER, ENERGY, make_evaluation, make_record, title
 
@@ -82,6 +83,11 @@ def test_colours_of_another_style():
     with mpl.rc_context({"axes.prop_cycle": mpl.cycler(color=["white"])}):
         ax = viz.decision(make_record())
     assert ax.lines[0].get_color() != "white"
+
+
+def test_looks_of_classes():
+    looks = {str(_style.class_look(i)) for i in range(28)}
+    assert len(looks) == 28
 
 
 @pytest.mark.parametrize(
