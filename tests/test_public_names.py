@@ -37,7 +37,7 @@ NAMES = {
         from_nir to_c to_html to_nir to_onnx to_playground
     """,
     "models": """
-        Classifier LayerRecord LayerSummary LeakyConvNet LeakyMLP NetworkOptions READOUTS
+        Classifier Decision LayerRecord LayerSummary LeakyConvNet LeakyMLP NetworkOptions READOUTS
         ReadoutName Record SpikingNetwork accelerate available_pretrained decide
         first_spike_times get_readout running_scores
     """,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from spikemnist._decision import SURE_FROM, Decision, of_record, see
 from spikemnist._interrupt import between
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
@@ -205,6 +206,67 @@ class Classifier(nn.Module):
                 for samples in _batches(data, batch_size)
             ]
         return torch.cat([torch.empty(0, dtype=torch.int64), *classes])
+
+    def decide(
+        self,
+        picture: Any,
+        *,
+        prepare: bool = True,
+        invert: bool | None = None,
+        seed: int = 0,
+        sure_from: float = SURE_FROM,
+    ) -> Decision:
+        """Recognise what is in a picture of your own, in evaluation mode, and name the doubts.
+
+        Parameters
+        ----------
+        picture : path, PIL.Image.Image, numpy.ndarray or torch.Tensor
+            Picture of one digit, as for `spikemnist.data.prepare_image`.
+        prepare : bool, default True
+            Whether to make an image as MNIST has them of it. With False, for a network of other
+            images than digits, the picture stays as it is: it needs the size of the images in
+            training.
+        invert : bool, default None
+            Whether strokes are darker than the paper; None decides by the edge of the picture.
+        seed : int, default 0
+            Seed for encoders that draw random numbers.
+        sure_from : float, default 0.5
+            Least margin of a decision that is called sure.
+
+        Returns
+        -------
+        Decision
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        TypeError, ValueError
+            If it is no picture, there is nothing to see, or it does not fit the encoder or the
+            network.
+
+        Examples
+        --------
+        >>> import spikemnist
+        >>> _, test = spikemnist.load_digits()
+        >>> spikemnist.load("mnist-mlp").decide(test.images[0])
+        Decision: 8
+          what           value
+          prediction     8
+          second         9
+          margin         1.00 of 1, sure from 0.5
+          decided after  1 of 8 timesteps
+          spikes         hidden 1 219, output 8
+          pixels         28, 28
+          strokes        light on dark
+        """
+        seen = see(picture, prepared=prepare, invert=invert)
+        device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        # A network of another kind may know no record of all layers.
+        record: Any = "all" if isinstance(self.network, SpikingNetwork) else "output"
+        with evaluating(self, seed, device) as generator:
+            image = seen.image.unsqueeze(0).to(device)
+            return of_record(self(image, generator=generator, record=record), seen, sure_from)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write network, encoder and classes to one safetensors file, atomically.

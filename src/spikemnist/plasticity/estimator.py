@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from spikemnist import _tensor_files
+from spikemnist._decision import Decision, of_votes, see
 from spikemnist._evaluation import Evaluation
 from spikemnist.data import ImageDataset
 from spikemnist.kernels import compiler
@@ -132,6 +133,27 @@ class Estimator:
         votes = self.votes(data.images if isinstance(data, ImageDataset) else data)
         predictions: Array = self.classes_[votes.deciding.argmax(1)]
         return predictions
+
+    def decide(self, picture: Any, *, prepare: bool = True, invert: bool | None = None) -> Decision:
+        """Recognise what is in a picture of your own: see `spikemnist.models.Classifier.decide`.
+
+        Parameters
+        ----------
+        picture, prepare, invert
+            As there.
+
+        Returns
+        -------
+        Decision
+            Without a margin, since votes are no probabilities.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            As there, or if the classifier is not fitted.
+        """
+        seen = see(picture, prepared=prepare, invert=invert)
+        return of_votes(self.votes(seen.image.unsqueeze(0)), self.classes_, seen)
 
     def score(self, images: ArrayLike, labels: ArrayLike) -> float:
         """Return the accuracy: the share of images whose predicted class is the label.

@@ -1,0 +1,168 @@
+"""The decision of a classifier on a picture, with its doubts.
+
+Shapes: ``C`` classes, ``H`` height and ``W`` width of a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spikemnist._descriptions import fields_of
+from spikemnist._tables import Table, Tabular
+from spikemnist.data.image_files import as_it_is
+from spikemnist.data.picture import PreparedPicture, prepare
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spikemnist.models.record import Record
+    from spikemnist.plasticity.assignment import Array, Votes
+
+SURE_FROM = 0.5
+"""Least margin of a decision that is called sure.
+
+Chosen on the first 5,000 test images of MNIST. On the other 5,000 it doubts 41 to 64 % of the wrong
+answers of six networks, and 0.2 to 1.8 % of the right ones; docs/command-line.md has the table.
+"""
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Decision(Tabular):
+    """Decision of a classifier on one picture.
+
+    Attributes
+    ----------
+    prediction, second : int, or a label of another type of an `STDPClassifier`
+        The class that was decided, and the next one.
+    classes : tuple of str, default None
+        Names of the two, if the classifier has any.
+    margin : float, default None
+        Probability of the prediction less that of the next class, by softmax of the scores; None
+        for the votes of an `STDPClassifier`, which are no probabilities.
+    sure_from : float, default 0.5
+        Least margin of a decision that is called sure.
+    decided_after, num_steps : int, default None
+        Number of timesteps after which the prediction stayed, of how many.
+    spikes : dict of str to int
+        Number of spikes by layer, or of the neurons or features of local learning.
+    parts : int
+        Number of parts of the ink that lie apart.
+    pixels : tuple of int
+        Width and height of the picture.
+    strokes : str, default None
+        ``"dark on light"`` or ``"light on dark"``, if the picture was prepared.
+    image : torch.Tensor
+        What the classifier saw, uint8 ``[H, W]``, or ``[3, H, W]`` in colour.
+    record : Record, default None
+        What the network did, for pictures; None without a network.
+
+    Examples
+    --------
+    >>> import spikemnist
+    >>> _, test = spikemnist.load_digits()
+    >>> decision = spikemnist.load("mnist-conv").decide(test.images[0])
+    >>> decision.prediction, decision.sure, decision.doubts
+    (8, True, ())
+    """
+
+    prediction: Any
+    second: Any
+    classes: tuple[str, str] | None = None
+    margin: float | None = None
+    sure_from: float = SURE_FROM
+    decided_after: int | None = None
+    num_steps: int | None = None
+    spikes: Mapping[str, int]
+    parts: int
+    pixels: tuple[int, int]
+    strokes: str | None = None
+    image: Tensor = field(repr=False)
+    record: Record | None = field(default=None, repr=False)
+
+    @property
+    def sure(self) -> bool | None:
+        """Whether the margin is at least ``sure_from``; None without a margin."""
+        return None if self.margin is None else self.margin >= self.sure_from
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against the decision, in words."""
+        doubts = ["not sure"] if self.sure is False else []
+        if self.parts > 1:
+            doubts.append(f"ink in {self.parts} parts: several digits?")
+        return tuple(doubts)
+
+    @property
+    def answer(self) -> str:
+        """The prediction with its name and the doubts, in words."""
+        doubts = f" ({'; '.join(self.doubts)})" if self.doubts else ""
+        return f"{self._named(0)}{doubts}"
+
+    def table(self) -> Table:
+        """Return what was decided and how, as ``repr`` shows."""
+        rows = [("prediction", self.answer), ("second", self._named(1))]
+        if self.margin is not None:
+            rows.append(("margin", f"{self.margin:.2f} of 1, sure from {self.sure_from:g}"))
+        if self.decided_after is not None:
+            rows.append(("decided after", f"{self.decided_after} of {self.num_steps} timesteps"))
+        spikes = ", ".join(f"{name} {count:,}" for name, count in self.spikes.items())
+        rows += [("spikes", spikes), ("pixels", ", ".join(map(str, self.pixels)))]
+        if self.strokes is not None:
+            rows.append(("strokes", self.strokes))
+        return Table(f"Decision: {self.answer}", ("what", "value"), rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields but image and record, as ``spikemnist predict --json`` prints them."""
+        values = {**fields_of(self), "sure": self.sure, "doubts": self.doubts}
+        return {name: value for name, value in values.items() if name not in ("image", "record")}
+
+    def _named(self, place: int) -> str:
+        label = str((self.prediction, self.second)[place])
+        return f"{label}, {self.classes[place]}" if self.classes else label
+
+
+def see(picture: Any, *, prepared: bool, invert: bool | None) -> PreparedPicture:
+    """Return a picture as a classifier sees it: see `spikemnist.models.Classifier.decide`."""
+    if prepared:
+        return prepare(picture, invert=invert)
+    if invert is not None:
+        raise ValueError(f"invert={invert} needs prepare=True: without it a picture stays as it is")
+    return as_it_is(picture)
+
+
+def of_record(record: Record, seen: PreparedPicture, sure_from: float) -> Decision:
+    """Return the decision of a network in the record of one picture."""
+    first, second, names = int(record.predictions), int(record.second), record.classes
+    return Decision(
+        prediction=first,
+        second=second,
+        classes=(names[first], names[second]) if names else None,
+        margin=float(record.margin),
+        sure_from=sure_from,
+        decided_after=int(record.decided),
+        num_steps=len(record.spikes),
+        spikes=dict(zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)),
+        record=record,
+        **_of_picture(seen),
+    )
+
+
+def of_votes(votes: Votes, classes: Array, seen: PreparedPicture) -> Decision:
+    """Return the decision of local learning in the votes on one picture."""
+    order = (-votes.deciding[0]).argsort(kind="stable")
+    best = classes[order[:2]].tolist()
+    spikes = {name: int(counts[0]) for name, counts in votes.spikes.items()}
+    return Decision(prediction=best[0], second=best[-1], spikes=spikes, **_of_picture(seen))
+
+
+def _of_picture(seen: PreparedPicture) -> dict[str, Any]:
+    strokes = {True: "dark on light", False: "light on dark", None: None}
+    height, width = seen.size
+    return {
+        "parts": seen.parts,
+        "pixels": (width, height),
+        "strokes": strokes[seen.inverted],
+        "image": seen.image,
+    }
