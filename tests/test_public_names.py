@@ -57,7 +57,7 @@ NAMES = {
     """,
     "viz": """
         animate animate_events animate_receptive_fields assignments codes confusion
-        decision encoding energy event_frames membrane raster
+        decision encoding energy event_frames membrane of_run of_sample raster
         receptive_fields robustness running_accuracy spike_counts stdp_window
         thresholds training_curves
     """,

@@ -53,6 +53,8 @@ def draw_all(record):
     return {
         **{name: getattr(viz, name)(record) for name in (*OF_RECORDS, "encoding", "animate")},
         **{name: getattr(viz, name)(data) for name, data in OF_DATA.items()},
+        "of_run": viz.of_run(history=OF_DATA["training_curves"])["training"],
+        "of_sample": viz.of_sample(record, names=["decision"])["decision"],
         "codes": viz.codes({"rate": record.input}),
         "event_frames": viz.event_frames(EVENTS, sensor=(34, 34)),
         "animate_events": viz.animate_events(EVENTS, sensor=(34, 34), num_frames=2),

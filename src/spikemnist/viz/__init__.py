@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from spikemnist.viz._events import animate_events as animate_events
     from spikemnist.viz._events import event_frames as event_frames
     from spikemnist.viz._membranes import membrane as membrane
+    from spikemnist.viz._overviews import of_run as of_run
+    from spikemnist.viz._overviews import of_sample as of_sample
     from spikemnist.viz._plasticity import animate_receptive_fields as animate_receptive_fields
     from spikemnist.viz._plasticity import assignments as assignments
     from spikemnist.viz._plasticity import running_accuracy as running_accuracy

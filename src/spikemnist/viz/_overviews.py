@@ -1,0 +1,212 @@
+"""The pictures that belong to a run, and those that belong to a sample.
+
+Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` of an image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from spikemnist.viz import _style
+from spikemnist.viz._animation import animate
+from spikemnist.viz._decisions import decision, spike_counts
+from spikemnist.viz._encodings import encoding
+from spikemnist.viz._energy import energy as draw_energy
+from spikemnist.viz._events import animate_events, event_frames, event_scatter
+from spikemnist.viz._membranes import membrane
+from spikemnist.viz._plasticity import assignments, running_accuracy, thresholds
+from spikemnist.viz._rasters import raster
+from spikemnist.viz._samples import input_sample
+from spikemnist.viz._training import confusion, training_curves
+from spikemnist.viz._weights import receptive_fields
+
+if TYPE_CHECKING:
+    from spikemnist._evaluation import Evaluation
+    from spikemnist.energy import Energy
+    from spikemnist.models.record import Record
+    from spikemnist.training import History
+
+    Draw = Callable[[], Any]
+
+
+def of_run(
+    classifier: Any = None,
+    *,
+    history: History | None = None,
+    evaluation: Evaluation | None = None,
+    energy: Energy | None = None,
+    image_shape: Sequence[int] = (28, 28),
+) -> dict[str, Figure]:
+    """Draw what a run has learned: a picture of each thing that is given.
+
+    Parameters
+    ----------
+    classifier : Classifier, STDPClassifier or ConvSTDPClassifier, default None
+        Trained classifier: ``"receptive_fields"``, and of an `STDPClassifier` also
+        ``"assignments"``, ``"thresholds"`` and ``"running_accuracy"``.
+    history : History, default None
+        Result of `fit`: ``"training"``.
+    evaluation : Evaluation, default None
+        Result of `evaluate`: ``"confusion"``, and the accuracy among the curves of the training.
+    energy : Energy, default None
+        Result of `measure_energy`: ``"energy"``.
+    image_shape : sequence of int, default (28, 28)
+        Shape of a sample, for the receptive fields of dense layers: ``(H, W)``, or ``(C, H, W)``,
+        whose channels are drawn below one another.
+
+    Returns
+    -------
+    dict of str to matplotlib.figure.Figure
+        Pictures by name.
+
+    Raises
+    ------
+    ValueError
+        When the weights do not fit ``image_shape``, or the history has no epoch.
+
+    Examples
+    --------
+    >>> from spikemnist import Classifier, LeakyMLP, evaluate, load_digits, viz
+    >>> classifier = Classifier(LeakyMLP(hidden=20), "latency")
+    >>> result = evaluate(classifier, load_digits()[1][:50])
+    >>> figures = viz.of_run(classifier, evaluation=result)
+    >>> [*figures]
+    ['receptive_fields', 'confusion']
+    """
+    drawings: dict[str, Draw] = {}
+    if history is not None:
+        drawings["training"] = lambda: training_curves(history, test=evaluation)
+    if classifier is not None:
+        shape = _rows_and_columns(image_shape)
+        drawings["receptive_fields"] = lambda: receptive_fields(classifier, image_shape=shape)
+    if evaluation is not None:
+        drawings["confusion"] = lambda: confusion(evaluation)
+    if hasattr(classifier, "assignments_"):
+        drawings["assignments"] = lambda: assignments(classifier)
+        drawings["thresholds"] = lambda: thresholds(classifier)
+        drawings["running_accuracy"] = lambda: running_accuracy(classifier)
+    if energy is not None:
+        drawings["energy"] = lambda: draw_energy(energy)
+    return _drawn(drawings)
+
+
+def of_sample(
+    record: Tensor | Record,
+    samples: Any = None,
+    *,
+    sample: int = 0,
+    label: int | Tensor | None = None,
+    names: Sequence[str] = (),
+    animations: bool = False,
+) -> dict[str, Any]:
+    """Draw what a network does with one sample: the input, each layer, the decision.
+
+    ``"encoding"``, ``"decision"`` with the membranes of the output layer, ``"raster"`` and
+    ``"membrane"`` of the first layer, and ``"spike_counts"``; of a recording with events also
+    ``"event_frames"`` and ``"event_scatter"``; of spikes without a network only those of the input.
+
+    Parameters
+    ----------
+    record : Record or torch.Tensor
+        Record of a model that was called with ``record="all"``, or spikes ``[T, B, ...]``.
+    samples : torch.Tensor or EventBatch, default None
+        Images ``[B, ...]`` or recordings before encoding, drawn beside the spikes.
+    sample : int, default 0
+        Index of the sample in the batch.
+    label : int or torch.Tensor, default None
+        True class of the sample, if known.
+    names : sequence of str, default ()
+        Pictures to draw; all if there are none.
+    animations : bool, default False
+        Whether to add ``"animation"``, and of a recording with events ``"event_animation"``.
+
+    Returns
+    -------
+    dict of str to matplotlib.figure.Figure or matplotlib.animation.FuncAnimation
+        Pictures by name. Keep an animation in a variable until it is saved.
+
+    Raises
+    ------
+    IndexError
+        When the batch has no such sample.
+    ValueError
+        When there is no picture of such a name, the Record holds no input, or ``label`` is not a
+        class of it.
+
+    Examples
+    --------
+    >>> from spikemnist import load, load_digits, viz
+    >>> digits = load_digits()[1][:4]
+    >>> record = load("mnist-mlp")(digits.images, record="all")
+    >>> wanted = ["encoding", "decision"]
+    >>> figures = viz.of_sample(record, digits.images, label=digits.labels[0], names=wanted)
+    >>> [ax.get_ylabel() for ax in figures["decision"].axes[1:]]
+    ['output neuron', 'mean membrane potential so far']
+    """
+    recorded = hasattr(samples, "recording")
+    image = None if samples is None or recorded else samples[sample]
+    shape = _input_shape(record, image, sample)
+    options: Any = {"sample": sample, "label": label}
+    stills: dict[str, Draw] = {"encoding": lambda: _encoding(record, image, sample, shape)}
+    moving: dict[str, Draw] = {}
+    if not isinstance(record, Tensor):
+        stills["decision"] = lambda: _decision(record, image, **options)
+        stills["raster"] = lambda: raster(record, layer=0, sample=sample)
+        stills["membrane"] = lambda: membrane(record, layer=0, sample=sample)
+        stills["spike_counts"] = lambda: spike_counts(record, **options)
+        moving["animation"] = lambda: animate(record, image_shape=shape, **options)
+    if recorded and len(events := samples.recording(sample)):
+        sensor = samples.sensor
+        stills["event_frames"] = lambda: event_frames(events, num_frames=12, sensor=sensor)
+        stills["event_scatter"] = lambda: event_scatter(events, sensor=sensor)
+        moving["event_animation"] = lambda: animate_events(events, sensor=sensor)
+    if unknown := [name for name in names if name not in stills]:
+        raise ValueError(f"names must be among {', '.join(stills)}; got {', '.join(unknown)}")
+    chosen = {name: stills[name] for name in names or stills}
+    return _drawn(chosen | moving if animations else chosen)
+
+
+def _encoding(
+    record: Tensor | Record, image: Tensor | None, sample: int, shape: tuple[int, int]
+) -> Figure:
+    """Draw the input, with the image if they match pixel by pixel."""
+    if image is not None and image.numel() != math.prod(shape):
+        image = None
+    return encoding(record, sample=sample, image=image, image_shape=shape)
+
+
+def _drawn(drawings: Mapping[str, Draw]) -> dict[str, Any]:
+    """Return the pictures by name: the figure of Axes, and any other drawing itself."""
+    pictures = {name: draw() for name, draw in drawings.items()}
+    return {name: getattr(picture, "figure", picture) for name, picture in pictures.items()}
+
+
+def _decision(record: Record, image: Tensor | None, **options: Any) -> Figure:
+    """Draw the image, if there is one, the output membranes, and the running decision."""
+    heights = [4.6, 3.4] if image is None else [2.2, 4.6, 3.4]
+    figure = _style.new_figure(5.6, sum(heights))
+    *above, middle, below = figure.subplots(len(heights), 1, height_ratios=heights)
+    if image is not None:
+        pixels = (image.movedim(0, -1) if image.ndim == 3 else image).cpu().numpy()
+        _style.pixels(above[0], pixels, "what the network sees", **_style.grey_levels(pixels))
+    membrane(record, sample=options["sample"], ax=middle)
+    decision(record, ax=below, **options)
+    return figure
+
+
+def _input_shape(record: Tensor | Record, image: Tensor | None, sample: int) -> tuple[int, int]:
+    """Return the height and width of a picture of the input, that of an image of as many values."""
+    values = input_sample(record, sample)[0]
+    if image is not None and image.numel() == values.numel():
+        values = image
+    return _rows_and_columns(values.shape)
+
+
+def _rows_and_columns(shape: Sequence[int]) -> tuple[int, int]:
+    """Return the height and width of a picture of values, with channels below one another."""
+    return math.prod(shape[:-1]), shape[-1]
