@@ -60,7 +60,7 @@ def test_train_evaluate_and_plot(trained: tuple[Path, dict[str, Any]]) -> None:
 
     (drawn,) = answers("plot", "run", "--index", 3, cwd=run.parent)
     names = {Path(path).name for path in drawn["written"]}
-    assert {"events-3.png", "events-3.gif", "encoding-3.png"} <= names
+    assert {"event_frames-3.png", "event_animation-3.gif"} <= names
     assert all((run / name).stat().st_size > 1000 for name in names)
 
 
@@ -101,4 +101,4 @@ def test_plot_of_a_recording_without_events(
 ) -> None:
     printed = spikemnist("plot", trained[0], "--out", "pictures", cwd=tmp_path).stdout
     assert "encoding-0.png" in printed
-    assert "events-0.png" not in printed
+    assert "event_frames-0.png" not in printed

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from spikemnist.cli import predict
-from spikemnist.data import load_digits
+from spikemnist import Classifier, LeakyMLP, load, load_digits
 from spikemnist.encoding import EventEncoder
-from spikemnist.models import Classifier, LeakyMLP
 from tests.cli.command import answers, error, fields, spikemnist
 
 DIGITS = load_digits()[1]
@@ -25,59 +25,38 @@ def picture(folder: Path, index: int, name: str, *, inverted: bool = False) -> P
     return file
 
 
+def decided(run: Path, file: Path) -> dict[str, Any]:
+    """Return what the library says of a picture, as JSON."""
+    values: dict[str, Any] = json.loads(json.dumps(load(run).decide(file).to_json()))
+    return values
+
+
 def test_several_pictures(run: Path, tmp_path: Path) -> None:
     """Drawings of pictures that share a name have a number."""
     files = [picture(tmp_path, 0, "one.png"), picture(tmp_path, 1, "two.jpg", inverted=True)]
     files += [picture(tmp_path / "other", 2, name) for name in ("one-2.png", "one.png")]
     results = answers("predict", run, *files, "--out", "out", cwd=tmp_path)
-    assert [result["picture"] for result in results] == [str(file) for file in files]
-    strokes = ["light on dark", "dark on light", "light on dark", "light on dark"]
-    assert [result["strokes"] for result in results] == strokes
-    labels = DIGITS.labels[[0, 1, 2, 2]].tolist()
-    assert sum(r["prediction"] == y for r, y in zip(results, labels, strict=True)) >= 3
-    for result in results:
-        assert result["prediction"] != result["second"]
-        assert result["pixels"] == [280, 280]
-        assert 0 <= result["margin"] <= 1
-        assert result["sure"] == (result["margin"] >= predict.SURE)
-        assert result["parts"] == 1
-        assert 1 <= result["decided_after"] <= result["num_steps"] == 8
-        assert list(result["spikes"]) == ["hidden 1", "output"]
-    drawings = [Path(file).name for result in results for file in result["written"]]
     names = [f"{name}-decision.png" for name in ("one", "two", "one-2", "one-3")]
-    assert drawings == names
+    for result, file, name in zip(results, files, names, strict=True):
+        more = {"picture": str(file), "written": [str(Path("out", name))]}
+        assert result == decided(run, file) | more
     assert {file.name for file in (tmp_path / "out").iterdir()} == {*names}
 
 
-def test_a_folder_of_pictures(run: Path, tmp_path: Path) -> None:
-    for index, name in enumerate(("b.png", "a.PNG")):
-        picture(tmp_path / "mine", index, name)
+def test_a_folder_has_a_row_for_each_picture(run: Path, tmp_path: Path) -> None:
+    files = [picture(tmp_path / "mine", 1, "a.PNG"), picture(tmp_path / "mine", 0, "b.png")]
+    files.append(tmp_path / "mine" / "two.png")
+    Image.fromarray(np.hstack([*DIGITS.images[:2].numpy()])).save(files[-1])
     (tmp_path / "mine/notes.txt").write_text("no picture", encoding="utf-8")
-    parts = spikemnist("predict", run, "mine", cwd=tmp_path).stdout.split("\n\n")
-    names = [Path(fields(part)["picture"]).name for part in parts]
-    assert names == ["a.PNG", "b.png"]
-
-
-def test_doubts(run: Path, tmp_path: Path) -> None:
-    """Of an untrained network about all, of a trained one about two digits in one picture."""
-    picture(tmp_path, 0, "one.png")
-    Image.fromarray(np.hstack([*DIGITS.images[:2].numpy()])).save(tmp_path / "two.png")
-    Classifier(LeakyMLP(hidden=9), "latency").save(tmp_path / "untrained")
-    for model, sure in ((run, True), ("untrained", False)):
-        words = ("predict", model, "one.png", "two.png")
-        results = answers(*words, cwd=tmp_path)
-        assert [result["parts"] for result in results] == [1, 2]
-        assert results[0]["sure"] == sure
-        parts = spikemnist(*words, cwd=tmp_path).stdout.split("\n\n")
-        lines = [fields(part) for part in parts]
-        for line, result in zip(lines, results, strict=True):
-            assert line["prediction"][0] == str(result["prediction"])
-            assert ("not sure" in line["prediction"]) == (not result["sure"])
-            assert ("ink in 2 parts" in line["prediction"]) == (result["parts"] == 2)
-            assert line["margin"] == f"{result['margin']:.2f} of 1, sure from 0.5"
-            assert line["decided after"] == f"{result['decided_after']} of 8 timesteps"
-        brief = spikemnist(*words, "--quiet", cwd=tmp_path).stdout.splitlines()
-        assert brief == [f"{line['picture']}: {line['prediction']}" for line in lines]
+    decisions = {str(Path("mine", file.name)): load(run).decide(file) for file in files}
+    head, *rows = spikemnist("predict", run, "mine", cwd=tmp_path).stdout.splitlines()
+    assert head.split() == ["picture", "margin", "prediction"]
+    assert [row.split(maxsplit=2) for row in rows] == [
+        [name, f"{decision.margin:.2f}", decision.answer] for name, decision in decisions.items()
+    ]
+    assert "ink in 2 parts" in rows[2]
+    brief = spikemnist("predict", run, "mine", "--quiet", cwd=tmp_path).stdout.splitlines()
+    assert brief == [f"{name}: {decision.answer}" for name, decision in decisions.items()]
 
 
 def test_the_other_pictures_are_answered_if_one_is_bad(run: Path, tmp_path: Path) -> None:
@@ -94,29 +73,16 @@ def test_the_other_pictures_are_answered_if_one_is_bad(run: Path, tmp_path: Path
     assert (tmp_path / "good-decision.png").exists()
 
 
-def test_names_of_the_classes(tmp_path: Path) -> None:
-    names = [f"name {label}" for label in range(10)]
-    Classifier(LeakyMLP(hidden=9), "latency", names).save(tmp_path / "model.safetensors")
-    picture(tmp_path, 0, "one.png")
-    words = ("predict", "model.safetensors", "one.png")
-    (result,) = answers(*words, cwd=tmp_path)
-    first, second = result["prediction"], result["second"]
-    assert result["classes"] == [names[first], names[second]]
-    said = fields(spikemnist(*words, cwd=tmp_path).stdout)
-    assert said["prediction"].startswith(f"{first}, name {first}")
-    assert (said["second"], "classes" in said) == (f"{second}, name {second}", False)
-
-
 def test_a_model_file_and_an_animation(run: Path, tmp_path: Path) -> None:
     shutil.copy(run / "model.safetensors", tmp_path / "model.safetensors")
-    picture(tmp_path, 0, "one.png")
+    file = picture(tmp_path, 0, "one.png")
     words = ("predict", "model.safetensors", "one.png", "--gif", "--invert", "yes")
     words += ("--format", "svg")
     result = fields(spikemnist(*words, cwd=tmp_path).stdout)
-    assert result["strokes"] == "dark on light"
-    assert result["written"] == "one-decision.svg, one.gif"
+    written = {"picture": "one.png", "written": "one-decision.svg, one-animation.gif"}
+    assert result == dict(load(run).decide(file, invert=True).table().rows) | written
     assert "<svg" in (tmp_path / "one-decision.svg").read_text("utf-8")
-    with Image.open(tmp_path / "one.gif") as animation:
+    with Image.open(tmp_path / "one-animation.gif") as animation:
         assert animation.n_frames == 8  # type: ignore[attr-defined]
 
 

@@ -78,7 +78,8 @@ def _encode(command: Command, sample: Sample, out: Path) -> dict[str, Any]:
     if out.suffix == ".npy":
         write_atomically(out, lambda file: np.save(file, spikes[:, 0].numpy()))
     else:
-        pictures.save(pictures.encoding(spikes, sample.image), out)
+        drawn = spikemnist.viz.of_sample(spikes, sample.samples, names=["encoding"])
+        pictures.save(drawn["encoding"], out)
     total = int(torch.count_nonzero(spikes))
     return {
         "encoder": command.encoder,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,8 @@ from spikemnist.cli.errors import request
 from spikemnist.cli.output import show
 
 if TYPE_CHECKING:
+    import torch
+
     from spikemnist.cli.parser import Command, Options
     from spikemnist.cli.sources import Dataset
 
@@ -35,12 +36,13 @@ def add_options(add: Options) -> None:
 def run(command: Command) -> int:
     """Draw the response of a trained network to one test sample, or what STDP has learned."""
     with request(command):
-        spikemnist.training.select_device(command.device)
+        device = spikemnist.training.select_device(command.device)
     source = classifiers.find(command.run)
     classifiers.check_options(command, command.run, source, "index", "seed", "device")
     _, test = sources.test_set(command, source.data)
     written = []
-    for path in _draw(command, source.classifier, test, command.out or source.folder):
+    drawn = _draw(command, source.classifier, test, device)
+    for path in pictures.save_all(drawn, command.out or source.folder, command.format):
         written.append(path)
         if not command.json:  # one after the other, to show progress
             show(command, written=path)
@@ -49,16 +51,17 @@ def run(command: Command) -> int:
     return 0
 
 
-def _draw(command: Command, classifier: Any, test: Dataset, folder: Path) -> Iterator[Path]:
-    """Draw the pictures; yield the path of each."""
+def _draw(command: Command, classifier: Any, test: Dataset, device: torch.device) -> dict[str, Any]:
+    """Return the pictures by the names of their files."""
+    sample = sources.sample(test, command.index)
     if not isinstance(classifier, spikemnist.Classifier):
         evaluation = spikemnist.evaluate(classifier, test)
-        image: Any = sources.sample(test, 0).image
-        yield from pictures.draw_stdp(folder, classifier, evaluation, image, command.format)
-        return
-    classifier.to(spikemnist.training.select_device(command.device))
-    sample = sources.sample(test, command.index)
-    yield from pictures.draw_sample(folder, classifier, sample, command.seed, command.format)
-    options: Any = {"device": command.device, "seed": command.seed}
-    energy = spikemnist.measure_energy(classifier, test, **options)
-    yield pictures.save(spikemnist.viz.energy(energy), folder / f"energy.{command.format}")
+        shape = sample.samples.shape[1:]
+        return {**spikemnist.viz.of_run(classifier, evaluation=evaluation, image_shape=shape)}
+    classifier.to(device)
+    energy = spikemnist.measure_energy(classifier, test, device=device, seed=command.seed)
+    shape = classifier.encode(sample.samples).shape[2:]
+    if sample.image is not None and sample.image.numel() == shape.numel():
+        shape = sample.image.shape
+    of_run = spikemnist.viz.of_run(classifier, energy=energy, image_shape=shape)
+    return pictures.of_sample(classifier, sample, command.seed, animations=True) | of_run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +14,12 @@ from spikemnist.cli.output import print_error, say, show, show_detail
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Command, Options
-    from spikemnist.data.picture import PreparedPicture
-    from spikemnist.models import Record
-    from spikemnist.plasticity.assignment import Votes
+    from spikemnist.models import Decision
 
 SUMMARY = "Recognise digits in pictures of your own, and draw the decisions."
 EXAMPLES = """
 spikemnist predict mnist-conv digit.png
 spikemnist predict runs/mnist photographs --out decisions
-"""
-
-SURE = 0.5
-"""Least margin of an answer that is called sure.
-
-Chosen on the first 5,000 test images of MNIST. On the other 5,000 it doubts 41 to 64 % of the wrong
-answers of six networks, and 0.2 to 1.8 % of the right ones; docs/command-line.md has the table.
 """
 
 INVERT: dict[str, bool | None] = {"auto": None, "yes": True, "no": False}
@@ -61,9 +52,6 @@ def run(command: Command) -> int:
 
     A picture that cannot be read is named on standard error, and the others are answered.
     """
-    from spikemnist.data.image_files import as_it_is
-    from spikemnist.data.picture import prepare
-
     source = classifiers.find(command.run)
     classifiers.check_options(command, command.run, source, "gif", "seed", "out", "format")
     classifier: Any = source.classifier
@@ -71,115 +59,55 @@ def run(command: Command) -> int:
         raise WrongRequest(
             f"{command.run} reads recordings of an event camera; predict needs a network of images"
         )
-    unprepared = (source.data.get("name") or "digits") not in sources.DIGITS
-    if unprepared:
+    options: dict[str, Any] = {"invert": INVERT[command.invert]}
+    if (source.data.get("name") or "digits") not in sources.DIGITS:
         refuse(command, "invert", because=f"for {command.run}, which sees pictures as they are")
+        options["prepare"] = False
+    if isinstance(classifier, spikemnist.Classifier):
+        options["seed"] = command.seed
     show_detail(command, classifier)
-    answered = failed = False
-    files = _files(command.pictures)
+    files, failed = _files(command.pictures), False
+    width = max(len(str(file)) for file in files) if len(files) > 1 else 0
+    if width:
+        say(command, f"{'picture':<{width}}  margin  prediction")
     for picture, stem in zip(files, _stems(files), strict=True):
         try:
-            invert = INVERT[command.invert]
-            image = as_it_is(picture) if unprepared else prepare(picture, invert=invert)
-            response = _response(command, classifier, image)
+            decision = classifier.decide(picture, **options)
         except (OSError, ValueError) as error:
             text = str(error)
             print_error(text if str(picture) in text else f"{picture}: {text}")
             failed = True
-            continue
-        if answered:
-            say(command, "")
-        answered = True
-        _answer(command, classifier, response, picture, image, stem)
+        else:
+            _print(command, picture, decision, _draw(command, decision, stem), width)
     return FAILURE if failed else 0
 
 
-def _response(command: Command, classifier: Any, prepared: PreparedPicture) -> Record | Votes:
-    """Return what a network or a classifier of `stdp` computes from a picture."""
-    image = prepared.image.unsqueeze(0)
-    if isinstance(classifier, spikemnist.Classifier):
-        return pictures.watch(classifier, image, seed=command.seed)
-    votes: Votes = classifier.votes(image)
-    return votes
-
-
-def _answer(
-    command: Command,
-    classifier: Any,
-    response: Any,
-    picture: Path,
-    prepared: PreparedPicture,
-    stem: str,
+def _print(
+    command: Command, picture: Path, decision: Decision, written: list[Path], width: int
 ) -> None:
-    """Print the answer to a picture, and draw the decision of a network."""
-    about: dict[str, Any] = {
-        "parts": prepared.parts,
-        "pixels": list(prepared.size[::-1]),
-        "strokes": {True: "dark on light", False: "light on dark", None: None}[prepared.inverted],
-    }
-    if isinstance(classifier, spikemnist.Classifier):
-        answer = _of_network(response)
-        about["written"] = _draw(command, response, prepared, stem)
+    """Print a decision: all about a single picture, a row for each of several."""
+    if command.json:
+        show(command, picture=picture, **decision.to_json(), written=written)
+    elif command.quiet:
+        print(f"{picture}: {decision.answer}", flush=True)
+    elif width:
+        margin = "–" if decision.margin is None else f"{decision.margin:.2f}"
+        print(f"{picture!s:<{width}}  {margin:>6}  {decision.answer}", flush=True)
     else:
-        answer = _of_votes(response, classifier.classes_)
-    facts = {"picture": picture, **answer, **about}
-    words = _in_words(facts)
-    if command.quiet and not command.json:
-        print(f"{picture}: {words['prediction']}", flush=True)
-        return
-    show(command, **(facts if command.json else words))
+        rows = {row[0]: row[1] for row in decision.table().rows}
+        show(command, picture=picture, **rows, written=written)
 
 
-def _of_network(record: Record) -> dict[str, Any]:
-    """Return the answer of a network."""
-    first, second, margin = int(record.predictions), int(record.second), float(record.margin)
-    names = record.classes
-    return {
-        "prediction": first,
-        "second": second,
-        "classes": [names[first], names[second]] if names else None,
-        "margin": margin,
-        "sure": margin >= SURE,
-        "decided_after": int(record.decided),
-        "num_steps": len(record.spikes),
-        "spikes": dict(zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)),
-    }
-
-
-def _of_votes(votes: Votes, classes: Any) -> dict[str, Any]:
-    """Return the answer of a classifier of `stdp`, whose votes are no probabilities."""
-    order = (-votes.deciding[0]).argsort(kind="stable")
-    first, second = classes[order[:2]].tolist()
-    spikes = {name: int(counts[0]) for name, counts in votes.spikes.items()}
-    return {"prediction": first, "second": second, "spikes": spikes}
-
-
-def _in_words(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts for people: doubts beside the prediction, and numbers with their range."""
-    doubts = [] if facts.get("sure", True) else ["not sure"]
-    if facts["parts"] > 1:
-        doubts.append(f"ink in {facts['parts']} parts: several digits?")
-    remark = f" ({'; '.join(doubts)})" if doubts else ""
-    words = {**facts, "parts": None, "sure": None}
-    for place, name in zip(("prediction", "second"), facts.get("classes") or (), strict=False):
-        words[place] = f"{facts[place]}, {name}"
-    words |= {"prediction": f"{words['prediction']}{remark}", "classes": None}
-    if "margin" in facts:
-        words["margin"] = f"{facts['margin']:.2f} of 1, sure from {SURE}"
-        words["decided_after"] = f"{facts['decided_after']} of {facts['num_steps']} timesteps"
-        words["num_steps"] = None
-    return words
-
-
-def _draw(command: Command, record: Record, prepared: PreparedPicture, stem: str) -> list[Path]:
-    """Draw the decision, and with ``--gif`` the course of it; return the files."""
-    drawing = pictures.decision(record, image=prepared.image)
-    files = [pictures.save(drawing, command.out / f"{stem}-decision.{command.format}")]
-    if command.gif:
-        shape = pictures.input_shape(record, prepared.image)
-        animation = spikemnist.viz.animate(record, image_shape=shape)
-        files.append(pictures.save_animation(animation, command.out / f"{stem}.gif"))
-    return files
+def _draw(command: Command, decision: Decision, stem: str) -> list[Path]:
+    """Draw the decision of a network, and with ``--gif`` the course of it; return the files."""
+    if decision.record is None:
+        return []
+    images = decision.image.unsqueeze(0)
+    drawn = spikemnist.viz.of_sample(
+        decision.record, images, names=["decision"], animations=command.gif
+    )
+    named = {f"{stem}-{name}": picture for name, picture in drawn.items()}
+    return [*pictures.save_all(named, command.out, command.format)]
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

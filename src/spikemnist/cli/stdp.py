@@ -119,7 +119,9 @@ def run(command: Command) -> int:
             settings["learning_rate"] = classifier.learning_rate_
         classifier.save(model)
     evaluation = spikemnist.evaluate(classifier, test)
-    drawings = list(pictures.draw_stdp(folder, classifier, evaluation, train[0][0]))
+    shape = train[0].shape[1:]
+    drawn = spikemnist.viz.of_run(classifier, evaluation=evaluation, image_shape=shape)
+    files += [path.name for path in pictures.save_all(drawn, folder)]
     show(
         command,
         run=folder,
@@ -127,7 +129,7 @@ def run(command: Command) -> int:
         test=evaluation,
         **{name: float(f"{value:.3g}") for name, value in settings.items()},
         total_seconds=time.perf_counter() - start,
-        files=[*files, *(path.name for path in drawings)],
+        files=files,
     )
     say(command, f"next              {command_line('spikemnist', 'evaluate', folder)}")
     return 0

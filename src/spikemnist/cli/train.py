@@ -204,8 +204,10 @@ def run(command: Command) -> int:
             say(command, f"next              {runs.to_continue('train', folder)}")
             return INTERRUPTED
         evaluation = training.evaluate(classifier, test, device=history.device, seed=command.seed)
-    sample = sources.sample(test, 0)
-    drawings = pictures.draw_training(folder, classifier, sample, history, evaluation)
+    drawn = {
+        **spikemnist.viz.of_run(history=history, evaluation=evaluation),
+        **pictures.of_sample(classifier, sources.sample(test, 0), names=("encoding", "decision")),
+    }
     show(
         command,
         **results,
@@ -213,7 +215,7 @@ def run(command: Command) -> int:
         best_epoch=history.best_epoch,
         test=evaluation,
         total_seconds=time.perf_counter() - start,
-        files=[*FILES, *(path.name for path in drawings)],
+        files=[*FILES, *(path.name for path in pictures.save_all(drawn, folder))],
     )
     _advise(command, folder)
     return 0
