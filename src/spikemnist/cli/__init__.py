@@ -15,7 +15,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from spikemnist._interrupt import check_interrupt, interrupted, interruptible
+from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist._names import suggestion
 from spikemnist.cli.errors import (
     CLOSED_PIPE,
@@ -62,42 +62,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 2 for a wrong request or 1 for a failure, each with one line on standard error; 130 after
         Ctrl-C; 141 when the reader of a pipe has closed it.
     """
+    from spikemnist.cli.output import print_error, print_warning
+
     words = sys.argv[1:] if arguments is None else list(arguments)
-    with interruptible():
+    with interruptible(), warnings.catch_warnings():
+        warnings.showwarning = print_warning
         try:
-            code = _guarded(words)
+            code = _answer(words)
             sys.stdout.flush()
+            if code == 0:  # else Ctrl-C has ended the command
+                check_interrupt()
+        except KeyboardInterrupt:
+            print("spikemnist: interrupted", file=sys.stderr)
+            code = INTERRUPTED
         except BrokenPipeError:
             # Python flushes the stream once more when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = CLOSED_PIPE
-        if code == 0 and interrupted():  # recorded, but nothing was left to end
-            code = _interrupted()
+        except Exception as error:
+            if "--debug" in words:
+                raise
+            print_error(str(error) or type(error).__name__)
+            code = WRONG_REQUEST if isinstance(error, WrongRequest) else FAILURE
     return code
-
-
-def _guarded(words: list[str]) -> int:
-    """Run a command; report errors in one line."""
-    from spikemnist.cli.output import print_error, print_warning
-
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = print_warning
-            return _answer(words)
-    except KeyboardInterrupt:
-        return _interrupted()
-    except BrokenPipeError:
-        raise
-    except Exception as error:
-        if "--debug" in words:
-            raise
-        print_error(str(error) or type(error).__name__)
-        return WRONG_REQUEST if isinstance(error, WrongRequest) else FAILURE
-
-
-def _interrupted() -> int:
-    print("spikemnist: interrupted", file=sys.stderr)
-    return INTERRUPTED
 
 
 def _answer(words: list[str]) -> int:
