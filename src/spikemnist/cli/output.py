@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
@@ -109,15 +110,19 @@ def show_detail(command: Command, *lines: object) -> None:
 
 def print_error(message: str) -> None:
     """Print an error in one line."""
-    text = " ".join(message.split())
-    print(
-        f"spikemnist: {coloured('error:', 'red', sys.stderr)} {text}", file=sys.stderr, flush=True
-    )
+    word = coloured("error:", "red", sys.stderr)
+    print("spikemnist:", word, *message.split(), file=sys.stderr, flush=True)
 
 
 def print_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning in one line, in place of `warnings.showwarning`."""
-    print(f"spikemnist: {coloured('warning:', 'yellow', sys.stderr)} {message}", file=sys.stderr)
+    print("spikemnist:", coloured("warning:", "yellow", sys.stderr), message, file=sys.stderr)
+
+
+def numbered(name: str) -> Iterator[str]:
+    """Yield a name, and after it the name with the numbers from 2."""
+    yield name
+    yield from (f"{name}-{number}" for number in itertools.count(2))
 
 
 def command_line(*words: str | Path) -> str:

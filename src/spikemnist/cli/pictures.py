@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import spikemnist
 from spikemnist._atomic import write_atomically
 from spikemnist.cli.errors import WrongRequest
+from spikemnist.cli.output import numbered
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Options
@@ -41,9 +41,9 @@ def check_format(out: Path, *others: str) -> None:
 
 def unused(name: str) -> Path:
     """Return an unused file name in the current folder, with a number if needed."""
-    first = Path(name)
-    others = (first.with_name(f"{first.stem}-{n}{first.suffix}") for n in itertools.count(2))
-    return next(path for path in itertools.chain([first], others) if not path.exists())
+    file = Path(name)
+    files = (Path(f"{stem}{file.suffix}") for stem in numbered(file.stem))
+    return next(path for path in files if not path.exists())
 
 
 def of_sample(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spikemnist
 from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import FAILURE, WrongRequest, refuse
-from spikemnist.cli.output import print_error, say, show, show_detail
+from spikemnist.cli.output import numbered, print_error, say, show, show_detail
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Command, Options
@@ -132,11 +131,9 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _stems(files: Sequence[Path]) -> Iterator[str]:
-    """Yield a name for the drawings of each file, with a number where files share theirs."""
-    stems: set[str] = set()
+def _stems(files: Sequence[Path]) -> list[str]:
+    """Return a name for the drawings of each file, with a number where files share theirs."""
+    stems: list[str] = []
     for file in files:
-        names = itertools.chain([file.stem], (f"{file.stem}-{i}" for i in itertools.count(2)))
-        name = next(name for name in names if name not in stems)
-        stems.add(name)
-        yield name
+        stems.append(next(name for name in numbered(file.stem) if name not in stems))
+    return stems

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spikemnist._descriptions import OtherConfigurationError
 from spikemnist._run_folder import CONFIG, command_of, read_config
 from spikemnist.cli.errors import WrongRequest
-from spikemnist.cli.output import command_line
+from spikemnist.cli.output import command_line, numbered
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Command, Options
@@ -77,10 +76,8 @@ def to_continue(name: str, folder: Path) -> str:
 
 def _make_unused_folder(kind: str) -> Path:
     """Make an unused folder below ``runs/``."""
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{kind}"
-    for number in itertools.count(1):
-        folder = Path("runs", name if number == 1 else f"{name}-{number}")
+    for name in numbered(f"{time.strftime('%Y%m%d-%H%M%S')}-{kind}"):
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(parents=True)
-            return folder
+            Path("runs", name).mkdir(parents=True)
+            return Path("runs", name)
     raise AssertionError("unreachable")
