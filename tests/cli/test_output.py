@@ -64,15 +64,15 @@ def test_quiet_prints_only_the_result(
     assert "next" not in printed
 
 
-def test_verbose_prints_settings_and_network(tmp_path: Path) -> None:
-    output = spikemnist("train", *SMALL, "--verbose", "--out", "run", cwd=tmp_path)
+def test_verbose_prints_settings_and_network(run: Path) -> None:
+    resumed = ("train", "--resume", "--out", run)  # it has finished
+    output = spikemnist(*resumed, "--verbose", cwd=run)
     lines = [line.split(maxsplit=1) for line in output.stderr.splitlines()]
-    assert {("--hidden", "30"), ("--learn-beta", "False")} <= {*map(tuple, lines)}
+    assert {("--hidden", "40"), ("--learn-beta", "False")} <= {*map(tuple, lines)}
     assert "LeakyMLP of " in output.stderr
     assert "5,000 training images, device " in output.stderr
     assert "--debug" not in output.stderr
-    resumed = ("train", "--resume", "--out", "run", "--quiet", "--json")
-    assert spikemnist(*resumed, cwd=tmp_path).stderr == ""
+    assert spikemnist(*resumed, "--quiet", "--json", cwd=run).stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from shutil import copytree
@@ -20,7 +18,7 @@ from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.ops import FastSigmoid
 from spikemnist.training import History
-from tests.cli.command import answers, copy_digits, environment, error, fields, spikemnist
+from tests.cli.command import answers, copy_digits, error, fields, spikemnist
 
 SMALL = ("--hidden", 8, "--threshold", 0.2, "--epochs", 1, "--batch-size", 1000)
 WORDS = ("train", "--hidden", 40, "--epochs", 3, "--seed", 3)
@@ -94,26 +92,10 @@ def test_a_run_killed_in_its_first_epoch_continues(run: Path, tmp_path: Path) ->
     expect_same_files(folder, run)
 
 
-def test_a_killed_run_continues_to_the_same_bits(run: Path, tmp_path: Path) -> None:
-    words = [*map(str, WORDS), "--out", "run", "--quiet"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "spikemnist", *words], cwd=tmp_path, env=environment()
-    )
-    metrics, deadline = tmp_path / "run/metrics.csv", time.monotonic() + 120
-    while not (metrics.exists() and metrics.read_text(encoding="utf-8").count("\n") > 2):
-        assert time.monotonic() < deadline
-        assert process.poll() is None, "the run ended before two epochs were written"
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    assert not (tmp_path / "run/model.safetensors").exists()
-    resume(tmp_path / "run")
-    expect_same_files(tmp_path / "run", run)
-
-
 def test_an_interrupted_run_continues_to_the_same_bits(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also once it has finished, given options that are its own."""
     press_after(1, monkeypatch)
     printed = fields(spikemnist(*WORDS, "--out", "run", cwd=tmp_path, code=130).stdout)
     assert printed["history"].startswith("History of 1 epoch, ")
@@ -121,13 +103,9 @@ def test_an_interrupted_run_continues_to_the_same_bits(
     assert printed["next"] == "spikemnist train --resume --out run"
     resume(tmp_path / "run")
     expect_same_files(tmp_path / "run", run)
-
-
-def test_a_finished_run_given_its_own_options_stays(run: Path, tmp_path: Path) -> None:
-    folder = copytree(run, tmp_path / "run")
     own = "--model mlp --encoder latency --threshold 1 --spike-grad atan --validation 0 --lr 0.01"
-    resume(folder, *WORDS[1:], *own.split(), "--augment", "none")
-    expect_same_files(folder, run)
+    resume(tmp_path / "run", *WORDS[1:], *own.split(), "--augment", "none")
+    expect_same_files(tmp_path / "run", run)
 
 
 def test_epochs_at_a_constant_rate_root_and_device_may_differ(
@@ -179,24 +157,14 @@ def test_commands_continue_a_run_of_the_library(kind: str, tmp_path: Path) -> No
 @pytest.mark.usefixtures("neurons")
 def test_what_no_option_names_is_continued_in_python(tmp_path: Path) -> None:
     digits = load_digits()[0][:50]
-    modules = nn.Flatten(), nn.Linear(784, 10), Leaky(beta=0.9, threshold=0.2)
-
-    def message(network: nn.Module, folder: str, validation: object = None) -> str:
-        classifier, run = Classifier(network, "latency"), tmp_path / folder
-        fit(
-            classifier,
-            digits,
-            TrainConfig(epochs=1),
-            validation=validation,
-            run=run,
-            progress=False,
-        )
-        return error("train", "--resume", "--out", folder, cwd=tmp_path)
-
-    own = message(accelerate(nn.Sequential(*modules)), "own")
-    assert own.endswith("network must be mlp or conv; got 'torch.nn.modules.container.Sequential'")
-    other = message(LeakyMLP(hidden=8, threshold=0.2), "other", digits)
-    assert other.startswith("other has validation data of its own, which no option names")
+    own = accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), Leaky(beta=0.9)))
+    for network, validation, message in (
+        (own, None, "network must be mlp or conv; got 'torch.nn.modules.container.Sequential'"),
+        (LeakyMLP(hidden=8, threshold=0.2), digits, "has validation data of its own, which no opt"),
+    ):
+        options: Any = {"validation": validation, "run": tmp_path / message[:7], "progress": False}
+        fit(Classifier(network, "latency"), digits, TrainConfig(epochs=1), **options)
+        assert message in error("train", "--resume", "--out", message[:7], cwd=tmp_path)
 
 
 def test_a_folder_of_runs_names_them(run: Path) -> None:

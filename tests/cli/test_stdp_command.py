@@ -14,9 +14,10 @@ import pytest
 from matplotlib.image import imread
 from PIL import Image
 
-from spikemnist.data import load_digits, prepare_image
+from spikemnist.data import load_digits
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from tests.cli.command import answers, error, fields, spikemnist
+from tests.cli.conftest import Trained
 
 pytestmark = pytest.mark.slow
 
@@ -24,17 +25,9 @@ PICTURES = {"assignments", "confusion", "receptive_fields", "running_accuracy", 
 WORDS = ("stdp", "--neurons", 30, "--passes", 2, "--out", "run")
 
 
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Return the folder of a run, and its result."""
-    folder = tmp_path_factory.mktemp("stdp")
-    (result,) = answers(*WORDS, cwd=folder)
-    return folder / "run", result
-
-
 @pytest.fixture
-def folder(learned: tuple[Path, dict[str, Any]]) -> Path:
-    return learned[0]
+def folder(stdp: Trained) -> Path:
+    return stdp[0]
 
 
 def metrics(result: dict[str, Any]) -> dict[str, Any]:
@@ -42,8 +35,8 @@ def metrics(result: dict[str, Any]) -> dict[str, Any]:
     return {**result["test"], "seconds": None}
 
 
-def test_the_files_and_the_result_of_a_run(learned: tuple[Path, dict[str, Any]]) -> None:
-    folder, result = learned
+def test_the_files_and_the_result_of_a_run(stdp: Trained) -> None:
+    folder, result = stdp
     files = {file.name for file in folder.iterdir()}
     assert {*result["files"]} == files
     assert files == {
@@ -66,15 +59,13 @@ def test_the_files_and_the_result_of_a_run(learned: tuple[Path, dict[str, Any]])
     assert STDPClassifier.load(folder / "model.safetensors").n_images_seen_ == 10_000
 
 
-def test_a_finished_run_resumes_to_the_same_files(
-    learned: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    shutil.copytree(learned[0], tmp_path / "run")
+def test_a_finished_run_resumes_to_the_same_files(stdp: Trained, tmp_path: Path) -> None:
+    shutil.copytree(stdp[0], tmp_path / "run")
     (tmp_path / "run/metrics.csv").unlink()
     (again,) = answers("stdp", "--resume", "--out", "run", cwd=tmp_path)
-    assert metrics(again) == metrics(learned[1])
+    assert metrics(again) == metrics(stdp[1])
     for name in ("metrics.csv", "model.safetensors"):
-        assert (tmp_path / "run" / name).read_bytes() == (learned[0] / name).read_bytes()
+        assert (tmp_path / "run" / name).read_bytes() == (stdp[0] / name).read_bytes()
 
 
 def test_ctrl_c_and_resume_end_at_the_same_model(
@@ -106,8 +97,8 @@ def test_a_run_killed_in_its_first_pass_can_be_continued(folder: Path, tmp_path:
     assert (tmp_path / "run/metrics.csv").read_bytes() == (folder / "metrics.csv").read_bytes()
 
 
-def test_evaluate_prints_the_same(learned: tuple[Path, dict[str, Any]]) -> None:
-    folder, result = learned
+def test_evaluate_prints_the_same(stdp: Trained) -> None:
+    folder, result = stdp
     for source in (folder, folder / "model.safetensors"):
         (again,) = answers("evaluate", source, cwd=folder)
         assert metrics(again) == metrics(result)
@@ -137,12 +128,9 @@ def test_wrong_requests(words: str, message: str, folder: Path) -> None:
 
 def test_predict(folder: Path, tmp_path: Path) -> None:
     Image.fromarray(load_digits()[1].images[0].numpy()).save(tmp_path / "digit.png")
-    image = prepare_image(tmp_path / "digit.png").unsqueeze(0)
-    classifier = STDPClassifier.load(folder / "model.safetensors")
-    first, second = (-classifier.decision_function(image)[0]).argsort(kind="stable")[:2]
-    (result,) = answers("predict", folder, "digit.png", cwd=tmp_path)
-    assert (result["prediction"], result["second"]) == (first, second)
-    assert result["spikes"] == {"neurons": classifier.count_spikes(image).sum()}
+    decision = STDPClassifier.load(folder / "model.safetensors").decide(tmp_path / "digit.png")
+    result = fields(spikemnist("predict", folder, "digit.png", cwd=tmp_path).stdout)
+    assert result == {"picture": "digit.png", **dict(decision.table().rows)}
     assert [file.name for file in tmp_path.iterdir()] == ["digit.png"]
 
 

@@ -16,6 +16,7 @@ from spikemnist import load
 from spikemnist.cli import parser, train
 from spikemnist.training import Recipe, recipes
 from tests.cli.command import answers, error, fields, spikemnist
+from tests.cli.conftest import Trained
 
 pytestmark = pytest.mark.slow
 
@@ -161,19 +162,18 @@ def test_options_override_a_recipe(name: str, model: str) -> None:
     assert described(train.recipe_of(parse(*words))) == expected
 
 
-def test_a_convolutional_network(tmp_path: Path) -> None:
-    words = ("--model", "conv", "--layers", "4C5-P2-6C5-P2-10", "--loss", "spike_time_mse")
-    (trained,) = answers("train", *words, "--epochs", 2, "--out", "run", cwd=tmp_path)
+def test_a_convolutional_network(conv: Trained) -> None:
+    run, trained = conv
     assert trained["test"]["accuracy"] >= 0.8
-    config = configuration(tmp_path / "run")
+    config = configuration(run)
     assert config["network"]["layers"] == "4C5-P2-6C5-P2-10"
     assert (config["network"]["batch_norm"], config["encoder"]["name"]) == (True, "direct")
     assert config["config"]["loss"] == "spike_time_mse"
-    (tested,) = answers("evaluate", "run", cwd=tmp_path)
+    (tested,) = answers("evaluate", run, cwd=run)
     assert tested["test"]["confusion"] == trained["test"]["confusion"]
-    resumed = ("train", "--resume", "--out", "run", "--layers", "4C5-P2-10")
+    resumed = ("train", "--resume", "--out", run, "--layers", "4C5-P2-10")
     message = "network.layers was '4C5-P2-6C5-P2-10', is '4C5-P2-10'"
-    assert message in error(*resumed, cwd=tmp_path)
+    assert message in error(*resumed, cwd=run)
 
 
 @pytest.mark.filterwarnings("default:hidden 1 did not fire")
