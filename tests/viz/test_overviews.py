@@ -67,7 +67,7 @@ def test_animations_of_a_sample(tmp_path):
     batch = EventBatch.gather(events, sensor=(34, 34))
     record = make_record(steps=2, inputs=torch.ones(2, 1, 2, 34, 34))
     pictures = viz.of_sample(record, batch, animations=True)
-    assert [*pictures][-4:] == ["event_frames", "event_scatter", "animation", "event_animation"]
+    assert [*pictures][-3:] == ["event_frames", "animation", "event_animation"]
     assert "image" not in shown(pictures["encoding"])
     for name in ("animation", "event_animation"):
         pictures[name].save(tmp_path / "picture.gif", writer="pillow", dpi=20)

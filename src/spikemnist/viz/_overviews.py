@@ -17,7 +17,7 @@ from spikemnist.viz._animation import animate
 from spikemnist.viz._decisions import decision, spike_counts
 from spikemnist.viz._encodings import encoding
 from spikemnist.viz._energy import energy as draw_energy
-from spikemnist.viz._events import animate_events, event_frames, event_scatter
+from spikemnist.viz._events import animate_events, event_frames
 from spikemnist.viz._membranes import membrane
 from spikemnist.viz._plasticity import assignments, running_accuracy, thresholds
 from spikemnist.viz._rasters import raster
@@ -108,7 +108,7 @@ def of_sample(
 
     ``"encoding"``, ``"decision"`` with the membranes of the output layer, ``"raster"`` and
     ``"membrane"`` of the first layer, and ``"spike_counts"``; of a recording with events also
-    ``"event_frames"`` and ``"event_scatter"``; of spikes without a network only those of the input.
+    ``"event_frames"``; of spikes without a network only those of the input.
 
     Parameters
     ----------
@@ -163,7 +163,6 @@ def of_sample(
     if recorded and len(events := samples.recording(sample)):
         sensor = samples.sensor
         stills["event_frames"] = lambda: event_frames(events, num_frames=12, sensor=sensor)
-        stills["event_scatter"] = lambda: event_scatter(events, sensor=sensor)
         moving["event_animation"] = lambda: animate_events(events, sensor=sensor)
     if unknown := [name for name in names if name not in stills]:
         raise ValueError(f"names must be among {', '.join(stills)}; got {', '.join(unknown)}")
