@@ -114,7 +114,13 @@ class Decision(Tabular):
         return Table(f"Decision: {self.answer}", ("what", "value"), rows)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields but image and record, as ``spikemnist predict --json`` prints them."""
+        """Return the fields but image and record, as ``spikemnist predict --json`` prints them.
+
+        Returns
+        -------
+        dict
+            Fields by name, with ``sure`` and ``doubts``.
+        """
         values = {**fields_of(self), "sure": self.sure, "doubts": self.doubts}
         return {name: value for name, value in values.items() if name not in ("image", "record")}
 
