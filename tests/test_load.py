@@ -88,8 +88,12 @@ def test_an_unknown_name_lists_the_names(
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"{tmp_path} is not a run folder: it has no con"):
         load(tmp_path)
-    for part, command in {"network": "train", "classifier": "stdp"}.items():
+    advices = {
+        "network": f"`spikemnist train --resume --out {tmp_path}`",
+        "classifier": "delete the folder, and start the run again",
+    }
+    for part, advice in advices.items():
         (tmp_path / "config.json").write_text(f'{{"{part}": {{}}, "data": {{}}}}')
-        message = f"has no model.safetensors, .* `spikemnist {command} --resume --out {tmp_path}`"
+        message = f"has no model.safetensors, because the run has not finished; .*{advice}"
         with pytest.raises(FileNotFoundError, match=message):
             load(tmp_path)

@@ -208,7 +208,7 @@ def read_config(folder: Path, *parts: str) -> dict[str, Any]:
 
 
 def command_of(description: Mapping[str, Any]) -> str:
-    """Return the name of the command that continues a run."""
+    """Return the name of the command that makes such a run."""
     return "stdp" if "classifier" in description else "train"
 
 
@@ -224,10 +224,14 @@ def model_file(source: str | os.PathLike[str]) -> Path:
     if not path.is_dir():
         return path
     if not (path / MODEL).is_file():
-        command = command_of(read_config(path, "data"))
+        advice = (
+            f"continue it with `spikemnist train --resume --out {path}`, or in Python with "
+            "fit(..., resume=True)"
+        )
+        if command_of(read_config(path, "data")) == "stdp":
+            advice = "delete the folder, and start the run again"
         raise FileNotFoundError(
-            f"{path} has no {MODEL}, because the run has not finished; continue it with "
-            f"`spikemnist {command} --resume --out {path}`, or in Python with fit(..., resume=True)"
+            f"{path} has no {MODEL}, because the run has not finished; {advice}"
         )
     return path / MODEL
 

@@ -172,11 +172,6 @@ def test_a_folder_of_runs_names_them(run: Path) -> None:
         assert f"; run folders in it are {run}" in error(command, run.parent, cwd=run.parent)
 
 
-def test_a_run_of_another_command_cannot_be_continued(run: Path) -> None:
-    message = error("stdp", "--resume", "--out", "run", cwd=run.parent)
-    assert message == "run is a run of `spikemnist train`, not of `stdp`"
-
-
 @pytest.mark.parametrize("damage", ["{", '{"data": {}}'])
 def test_a_damaged_description_is_named(damage: str, run: Path, tmp_path: Path) -> None:
     folder = copytree(run, tmp_path / "run")

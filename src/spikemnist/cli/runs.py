@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from spikemnist.cli.parser import Command, Options
 
 
-def add_options(add: Options) -> None:
-    """Add the options of a command that makes a run folder."""
-    text = "run folder; it must be new or empty, except with --resume"
+def add_options(add: Options, *, resume: bool = True) -> None:
+    """Add the options of a command that makes a run folder, and may ``resume`` the run in it."""
+    text = f"run folder; it must be new or empty{', except with --resume' if resume else ''}"
     add("--out", text, kind=Path, value="PATH", absent="a new folder below runs/")
-    add("--resume", "continue the run in --out, with its own options", False)
+    if resume:
+        add("--resume", "continue the run in --out, with its own options", False)
 
 
 @contextlib.contextmanager
@@ -33,8 +34,10 @@ def run_folder(command: Command, code: str) -> Iterator[Path]:
     folder = command.out or _make_unused_folder(f"{Path(command.data).stem}-{code}")
     # Hidden files are temporary ones, of a write that was killed.
     used = folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir())
-    if folder.is_file() or (used and not command.resume):
-        resume = "add --resume to continue the run in it, " if (folder / CONFIG).is_file() else ""
+    can_resume = "resume" in command
+    if folder.is_file() or (used and not (can_resume and command.resume)):
+        holds_run = can_resume and (folder / CONFIG).is_file()
+        resume = "add --resume to continue the run in it, " if holds_run else ""
         raise WrongRequest(
             f"--out: {folder} exists already and is never overwritten: {resume}choose another "
             "--out, or delete it"

@@ -36,7 +36,7 @@ PARAMETERS = {
 }
 """Parameter of a classifier behind each option."""
 
-OF_NEURONS = ("neurons", "passes", "theta_plus", "voting", "resume")
+OF_NEURONS = ("neurons", "passes", "theta_plus", "voting")
 """Options that do not apply to convolutional features."""
 
 
@@ -63,18 +63,7 @@ def add_options(add: Options) -> None:
     add("--voting", text, "proportional", names=get_args(Voting))
     text = "seed of the weights, the order of the images and the spikes"
     add("--seed", text, 0, kind=whole(0, 2**63 - 1), value="N")
-    runs.add_options(add)
-
-
-def defaults(given: Command) -> dict[str, Any]:
-    """Return the options of the resumed run."""
-    if not given.resume:
-        return {}
-    run = runs.description(given, "stdp")
-    parameters = run["classifier"]
-    # ConvSTDPClassifier has features, STDPClassifier the other ones.
-    options = {name: parameters.get(parameter) for name, parameter in PARAMETERS.items()}
-    return {**options, **sources.options_of(run["data"])}
+    runs.add_options(add, resume=False)
 
 
 def check(command: Command) -> None:
@@ -101,17 +90,18 @@ def run(command: Command) -> int:
     }
     with (
         runs.run_folder(command, "stdp") as folder,
-        open_folder(folder, description, resume=command.resume),
+        open_folder(folder, description, resume=False),
     ):
         model = folder / MODEL
+        next_step = f"next              {command_line('spikemnist', 'evaluate', folder)}"
         if isinstance(classifier, spikemnist.plasticity.ConvSTDPClassifier):
             classifier.fit(*train)
         else:
-            classifier.fit(*train, checkpoint=model, resume=model.exists())
+            classifier.fit(*train, checkpoint=model)
             if classifier.interrupted_:
-                passes = classifier.n_images_seen_ // len(train[0])
-                show(command, run=folder, interrupted=True, passes=passes)
-                say(command, f"next              {runs.to_continue('stdp', folder)}")
+                classifier.save(model)
+                show(command, run=folder, interrupted=True, images=classifier.n_images_seen_)
+                say(command, next_step)
                 return INTERRUPTED
             _write_metrics(classifier, folder / METRICS)
             files.append(METRICS)
@@ -131,7 +121,7 @@ def run(command: Command) -> int:
         total_seconds=time.perf_counter() - start,
         files=files,
     )
-    say(command, f"next              {command_line('spikemnist', 'evaluate', folder)}")
+    say(command, next_step)
     return 0
 
 

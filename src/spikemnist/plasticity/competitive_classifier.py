@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spikemnist._descriptions import check_resumed
 from spikemnist._interrupt import interrupted, interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
@@ -210,7 +208,6 @@ class STDPClassifier(Estimator):
         labels: ArrayLike,
         *,
         checkpoint: str | os.PathLike[str] | None = None,
-        resume: bool = False,
         progress: bool = True,
     ) -> STDPClassifier:
         """Learn from images, forgetting any earlier fit, and assign the neurons to classes.
@@ -225,10 +222,8 @@ class STDPClassifier(Estimator):
         labels : array_like
             Labels ``[B]``: whole numbers or strings.
         checkpoint : path, default None
-            File to which `save` writes the classifier after each pass.
-        resume : bool, default False
-            Load the checkpoint and run the passes that are left. With the same images and labels,
-            the result has the same bits as without an interruption.
+            File to which `save` writes the classifier after each pass. A process that is killed
+            leaves the classifier of the last whole pass in it.
         progress : bool, default True
             Show a bar with the running accuracy, if standard error is a terminal.
 
@@ -239,9 +234,7 @@ class STDPClassifier(Estimator):
         Raises
         ------
         ValueError
-            For invalid parameters, images or labels, and for the checkpoint of another run.
-        FileExistsError
-            If the checkpoint exists and ``resume`` is False.
+            For invalid parameters, images or labels.
 
         Warns
         -----
@@ -251,15 +244,11 @@ class STDPClassifier(Estimator):
         check_parameters(self)
         pixels = check_images(images)
         classes, targets = check_labels(labels, len(pixels))
-        file = _checkpoint_file(checkpoint, resume=resume)
-        if file and resume:
-            self._resume(file, pixels, classes)
-        else:
-            self._begin(pixels, classes, int(self.passes) * len(pixels))
+        self._begin(pixels, classes, int(self.passes) * len(pixels))
         with interruptible():
             for _ in self._passes(pixels, targets, show_bar=progress):
-                if file:
-                    self.save(file)
+                if checkpoint:
+                    self.save(checkpoint)
             responses = self._respond(pixels, targets, show_bar=progress)
             self.interrupted_: bool = interrupted()
         self._progress.responses = responses or self._progress.responses
@@ -421,35 +410,20 @@ class STDPClassifier(Estimator):
         self._progress = Progress(Responses(len(classes), self.n_neurons), self.voting)
         self.n_features_in_ = self._layer.features
 
-    def _resume(self, file: Path, pixels: Tensor, classes: Array) -> None:
-        """Begin with the classifier that an earlier fit saved after a pass."""
-        earlier = type(self).load(file)
-        check_resumed(earlier.plain_params(), self.plain_params(), file)
-        earlier._fitted_pixels(pixels)
-        known, seen = earlier.classes_.tolist(), earlier.n_images_seen_
-        if known != classes.tolist() or seen % len(pixels):
-            raise ValueError(
-                f"{file} has learned the classes {known} from {seen:,} images; expected "
-                f"{classes.tolist()} and whole passes over {len(pixels):,}. Resume with the images "
-                "and labels of that fit, or start a new one"
-            )
-        vars(self).update(vars(earlier))
-
     def _learn(self, images: Tensor, labels: Array) -> None:
         """Learn from a block of images ``[B, F]`` with class indices ``[B]``."""
         counts = self._layer.learn(images, self._seeds[0], self._progress.seen)
         self._progress.add(counts, labels)
 
     def _passes(self, pixels: Tensor, targets: Array, *, show_bar: bool) -> Iterator[None]:
-        """Run the passes that are left, up to an interruption; yield after each of them."""
+        """Run the passes, up to an interruption; yield after each of them."""
         progress, total = self._progress, int(self.passes) * len(pixels)
         with progress_bar(progress=show_bar, total=total, unit="image") as bar:
-            bar.update(progress.seen)
-            for number in range(progress.seen // len(pixels), self.passes):
+            for number in range(self.passes):
                 generator = np.random.default_rng([self.random_state, number])
                 order = torch.from_numpy(generator.permutation(len(pixels)))
                 for block in torch.split(order, BLOCK):
-                    if interrupted():
+                    if interrupted() and progress.seen:  # at least one block assigns the neurons
                         return
                     self._learn(pixels[block], targets[block.numpy()])
                     bar.set_postfix_str(f"accuracy {progress.accuracy:.1%}", refresh=False)
@@ -492,17 +466,3 @@ class STDPClassifier(Estimator):
             )
         if self.voting not in VOTINGS:
             raise ValueError(f"voting must be one of {', '.join(VOTINGS)}; got {self.voting!r}")
-
-
-def _checkpoint_file(path: str | os.PathLike[str] | None, *, resume: bool) -> Path | None:
-    """Return the file of a checkpoint; raise if it exists and is not resumed."""
-    if path is None:
-        if resume:
-            raise ValueError("resume=True needs the checkpoint= file to resume from")
-        return None
-    file = Path(path)
-    if file.exists() and not resume:
-        raise FileExistsError(
-            f"{file} holds an earlier run: pass resume=True to continue it, or another file"
-        )
-    return file
