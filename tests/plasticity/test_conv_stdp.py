@@ -86,7 +86,7 @@ def test_evaluate(features: ConvSTDPClassifier) -> None:
     assert evaluation.classes == tuple(map(str, features.classes_))
     assert evaluation.spikes_per_sample == {"features": (seen > 0).sum() / len(seen)}
     assert evaluation.silent == (seen.reshape(len(seen), -1) == 0).all(1).mean()
-    with pytest.raises(ValueError, match="labels"):
+    with pytest.raises(ValueError, match="one label for each"):
         features.evaluate((TEST_IMAGES, TEST_LABELS[:-1]))
     with pytest.raises(TypeError, match="data must be an ImageDataset or a pair"):
         features.evaluate([(TEST_IMAGES, TEST_LABELS)])
@@ -165,7 +165,7 @@ def test_a_refused_fit_changes_nothing(features: ConvSTDPClassifier) -> None:
 
 
 def test_invalid_images(features: ConvSTDPClassifier) -> None:
-    with pytest.raises(ValueError, match=r"images must be \[B, H, W\], or \[B, F\] of squares"):
+    with pytest.raises(ValueError, match=r"X must be \[B, H, W\], or \[B, F\] of squares"):
         small_features().fit(np.zeros((4, 35), np.uint8), [0, 1, 0, 1])
-    with pytest.raises(ValueError, match="images must have 36 pixels, as in the fit; got 25"):
+    with pytest.raises(ValueError, match="X must have 36 pixels, as in the fit; got 25"):
         features.predict(np.zeros((1, 5, 5), np.uint8))

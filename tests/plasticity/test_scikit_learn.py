@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -31,6 +31,67 @@ def test_clone_copies_the_parameters_alone(fitted: STDPClassifier) -> None:
     assert is_classifier(copy)
     with pytest.raises(AttributeError, match="not fitted yet"):
         _ = copy.weights_
+
+
+UNSCALED = {
+    "check_estimators_unfitted": "NotFittedError has the bases of scikit-learn's, but is not it",
+    "check_estimators_empty_data_messages": "the message has the shape, in other words",
+    "check_classifiers_regression_target": "X is refused before y",
+    "check_classifiers_one_label": "ConvSTDPClassifier refuses X before y",
+    "check_supervised_y_2d": "a column of labels is refused, not flattened",
+}
+"""Checks that fail, with the reason, beside those whose X is refused."""
+REFUSED_IMAGES = "floating in [0, 1]", "or [B, F] of squares"
+SCALED = {
+    "check_estimators_overwrite_params": "Pipeline fits its steps in place",
+    "check_dont_overwrite_parameters": "Pipeline fits its steps in place",
+    "check_classifiers_train": "two pixels are no image: 83 % of blobs must be right",
+    "check_supervised_y_no_nan": "the message must be scikit-learn's, as of its own Pipeline",
+    "check_supervised_y_2d": "a column of labels is refused, not flattened",
+}
+"""Checks that fail behind a MinMaxScaler, with the reason."""
+
+
+def failures(estimator: Any, expected: dict[str, str]) -> dict[str, str]:
+    """Return the messages of scikit-learn's checks that fail, but for the expected ones."""
+    from sklearn.utils.estimator_checks import check_estimator
+
+    options = {"expected_failed_checks": expected, "on_skip": None, "on_fail": None}
+    results = check_estimator(estimator, **options)
+    assert sum(result["status"] == "passed" for result in results) > 20
+    return {
+        result["check_name"]: str(result["exception"])
+        for result in results
+        if result["status"] == "failed"
+        and not any(words in str(result["exception"]) for words in REFUSED_IMAGES)
+    }
+
+
+def padded(images: np.ndarray) -> np.ndarray:
+    """Return flat images with black pixels up to the next square."""
+    side = int(np.ceil(np.sqrt(images.shape[1])))
+    return np.pad(images, ((0, 0), (0, side**2 - images.shape[1])))
+
+
+def tiny_features() -> ConvSTDPClassifier:
+    sides = {"kernel_size": 1, "pool_size": 1, "inhibition_radius": 0}
+    return small_features(n_features=2, num_steps=2, threshold=0.5, epochs=1, **sides)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not inherit from")
+def test_the_checks_of_estimators() -> None:
+    assert failures(small(), UNSCALED) == {}
+    assert failures(tiny_features(), UNSCALED) == {}
+
+
+@pytest.mark.slow
+def test_the_checks_of_estimators_behind_a_scaler() -> None:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
+
+    scaler, squares = MinMaxScaler(clip=True), FunctionTransformer(padded)
+    assert failures(make_pipeline(scaler, small()), SCALED) == {}
+    assert failures(make_pipeline(scaler, squares, tiny_features()), SCALED) == {}
 
 
 def test_cross_validation_and_grid_search() -> None:

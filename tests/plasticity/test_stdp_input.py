@@ -59,7 +59,7 @@ def test_parameters_out_of_range(
 
 
 BAD_IMAGES = {
-    "one image": (IMAGES[0, 0], r"must be \[B, ...\].*got shape \(6,\).*images\[None"),
+    "one image": (IMAGES[0, 0], r"must be \[B, ...\].*got shape \(6,\).*X\[None"),
     "no images": (IMAGES[:0], r"must be \[B, ...\].*got shape \(0, 6, 6\)"),
     "too bright": (IMAGES * 1.0, r"floating in \[0, 1\].*from 0.0 to 255.0. Divide.*\(clip=True\)"),
     "negative": (IMAGES / -255, r"floating in \[0, 1\].*got values from -1.0 to"),
@@ -69,12 +69,19 @@ BAD_IMAGES = {
     ),
     "NaN": (IMAGES * math.nan, r"without NaN or inf; got values from nan"),
     "int64": (IMAGES.astype(int), r"got values from 0.0 to 255.0"),
+    "complex": (IMAGES * 1j, r"Complex data not supported: X must .*; got torch.complex128"),
+    "words": ([["dark", "bright"]] * 2, "could not convert string to float: .*'dark'"),
 }
 BAD_LABELS = {
-    "too few": (LABELS[1:], r"one entry for each of the 400 images; got shape \(399,\)"),
+    "too few": (LABELS[1:], r"one label for each of the 400 images; got shape \(399,\)"),
     "two columns": (np.stack([LABELS] * 2, 1), r"each of the 400 images; got shape \(400, 2"),
-    "NaN": (np.where(LABELS, math.nan, 0.0), "labels must be whole numbers or strings"),
-    "fractions": (LABELS + 0.5, "labels must be whole numbers or strings; got"),
+    "NaN": (
+        np.where(LABELS, math.nan, 0.0),
+        "Unknown label type: y must hold whole numbers or strings",
+    ),
+    "inf": (np.where(LABELS, math.inf, 0.0), "y must hold .*, without NaN or inf; got"),
+    "none": (None, r"y should be a 1d array with one label for each .* got shape \(\)"),
+    "fractions": (LABELS + 0.5, "Unknown label type: y must hold whole numbers or strings"),
 }
 
 
@@ -97,9 +104,17 @@ def test_invalid_images_and_labels(
             use(images, labels)
 
 
+def test_sparse_images(fitted: STDPClassifier) -> None:
+    from scipy.sparse import csr_array
+
+    for use in (fitted.predict, lambda images: small().fit(images, LABELS)):
+        with pytest.raises(TypeError, match=r"but a sparse csr_array was passed: pass X.toarray"):
+            use(csr_array(IMAGES.reshape(400, -1)))
+
+
 def test_images_of_another_size(fitted: STDPClassifier) -> None:
     for use in (fitted.count_spikes, lambda images: fitted.partial_fit(images, TEST_LABELS)):
-        with pytest.raises(ValueError, match="images must have 36 pixels, as in the fit; got 30"):
+        with pytest.raises(ValueError, match="X must have 36 pixels, as in the fit; got 30"):
             use(TEST_IMAGES[:, :5])
 
 
@@ -108,7 +123,7 @@ def test_classes_that_do_not_fit(fitted: STDPClassifier) -> None:
     with pytest.raises(ValueError, match=message):
         classifier.partial_fit(IMAGES, LABELS * 2)
     assert same(classifier, fitted)
-    with pytest.raises(ValueError, match="labels must have at least 2 classes; got one class, 0"):
+    with pytest.raises(ValueError, match="y must have at least 2 classes; got one class, 0"):
         small().fit(IMAGES, 0 * LABELS)
     fresh = small()
     with pytest.raises(ValueError, match=message):

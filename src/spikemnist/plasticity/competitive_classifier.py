@@ -204,8 +204,8 @@ class STDPClassifier(Estimator):
 
     def fit(
         self,
-        images: ArrayLike,
-        labels: ArrayLike,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
         checkpoint: str | os.PathLike[str] | None = None,
         progress: bool = True,
@@ -217,9 +217,9 @@ class STDPClassifier(Estimator):
 
         Parameters
         ----------
-        images : array_like
+        X : array_like
             Images ``[B, ...]``, uint8, or floating in [0, 1].
-        labels : array_like
+        y : array_like
             Labels ``[B]``: whole numbers or strings.
         checkpoint : path, default None
             File to which `save` writes the classifier after each pass. A process that is killed
@@ -234,7 +234,7 @@ class STDPClassifier(Estimator):
         Raises
         ------
         ValueError
-            For invalid parameters, images or labels.
+            For invalid parameters, ``X`` or ``y``.
 
         Warns
         -----
@@ -242,8 +242,8 @@ class STDPClassifier(Estimator):
             If over 5 % of the neurons never fire, or one makes over a quarter of all spikes.
         """
         check_parameters(self)
-        pixels = check_images(images)
-        classes, targets = check_labels(labels, len(pixels))
+        pixels = check_images(X)
+        classes, targets = check_labels(y, len(pixels))
         self._begin(pixels, classes, int(self.passes) * len(pixels))
         with interruptible():
             for _ in self._passes(pixels, targets, show_bar=progress):
@@ -256,16 +256,16 @@ class STDPClassifier(Estimator):
         return self
 
     def partial_fit(
-        self, images: ArrayLike, labels: ArrayLike, classes: ArrayLike | None = None
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None
     ) -> STDPClassifier:
         """Learn from images once, in the given order, and assign neurons by their latest responses.
 
         Parameters
         ----------
-        images, labels : array_like
+        X, y : array_like
             Images ``[B, ...]`` and labels ``[B]``, as for `fit`.
         classes : array_like, default None
-            All classes, at the first call only. May be left out if ``labels`` contains all of them.
+            All classes, at the first call only. May be left out if ``y`` contains all of them.
 
         Returns
         -------
@@ -274,27 +274,27 @@ class STDPClassifier(Estimator):
         Raises
         ------
         ValueError
-            For invalid images or labels, and for labels of no known class.
+            For invalid parameters, ``X`` or ``y``, and for labels of no known class.
         """
         check_parameters(self)
         if fitted := hasattr(self, "n_features_in_"):
-            pixels, known = self._fitted_pixels(images), self.classes_
+            pixels, known = self._fitted_pixels(X), self.classes_
         else:
-            pixels = check_images(images)
-            known, _ = check_labels(labels if classes is None else classes, None)
-        targets = encode_labels(labels, len(pixels), known)
+            pixels = check_images(X)
+            known, _ = check_labels(y if classes is None else classes, None)
+        targets = encode_labels(y, len(pixels), known)
         if not fitted:
             self._begin(pixels, known)
         for first in range(0, len(pixels), BLOCK):
             self._learn(pixels[first : first + BLOCK], targets[first : first + BLOCK])
         return self
 
-    def count_spikes(self, images: ArrayLike) -> Array:
+    def count_spikes(self, X: ArrayLike) -> Array:
         """Return the number of spikes of each neuron for each image.
 
         Parameters
         ----------
-        images : array_like
+        X : array_like
             Images ``[B, ...]``, as for `fit`, of the fitted size.
 
         Returns
@@ -305,9 +305,9 @@ class STDPClassifier(Estimator):
         Raises
         ------
         ValueError
-            If the images are invalid or the classifier is not fitted.
+            If ``X`` is invalid or the classifier is not fitted.
         """
-        parts = torch.split(self._fitted_pixels(images), RESPONDING)
+        parts = torch.split(self._fitted_pixels(X), RESPONDING)
         return np.concatenate([self._layer.respond(part, self._seeds[1]) for part in parts])
 
     @property
@@ -354,8 +354,8 @@ class STDPClassifier(Estimator):
         """Number of images learned from, over all passes."""
         return self._fitted()._progress.seen
 
-    def votes(self, images: ArrayLike) -> Votes:  # noqa: D102 - inherited
-        counts, responses = self.count_spikes(images), self.responses_
+    def votes(self, X: ArrayLike) -> Votes:  # noqa: D102 - inherited
+        counts, responses = self.count_spikes(X), self.responses_
         scores = {name: class_scores(counts, responses, name) for name in sorted(VOTINGS)}
         return Votes(scores, self.voting, {"neurons": counts.sum(1)})
 

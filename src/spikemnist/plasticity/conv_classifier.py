@@ -169,14 +169,14 @@ class ConvSTDPClassifier(Estimator):
     )
     _least: ClassVar[Mapping[str, float]] = {"inhibition_radius": 0, "random_state": 0}
 
-    def fit(self, images: ArrayLike, labels: ArrayLike) -> ConvSTDPClassifier:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> ConvSTDPClassifier:
         """Learn the features from images, and the readout from images and labels.
 
         Parameters
         ----------
-        images : array_like
+        X : array_like
             Images ``[B, H, W]``, uint8, or floating in [0, 1]; ``[B, F]`` if they are square.
-        labels : array_like
+        y : array_like
             Labels ``[B]``: whole numbers or strings.
 
         Returns
@@ -188,11 +188,11 @@ class ConvSTDPClassifier(Estimator):
         ImportError
             If Numba is not installed.
         ValueError
-            For invalid parameters, images or labels.
+            For invalid parameters, ``X`` or ``y``.
         """
         check_parameters(self)
-        pictures = _pictures(images)
-        classes, targets = check_labels(labels, len(pictures))
+        pictures = _pictures(X)
+        classes, targets = check_labels(y, len(pictures))
         self._check_numba()
         self._shape = self._pixels(pictures.shape[1:])
         self.classes_: Array = classes
@@ -204,12 +204,12 @@ class ConvSTDPClassifier(Estimator):
         self.n_features_in_: int = math.prod(self._shape)
         return self
 
-    def count_features(self, images: ArrayLike) -> Array:
+    def count_features(self, X: ArrayLike) -> Array:
         """Return how early each feature appears in each pooling cell.
 
         Parameters
         ----------
-        images : array_like
+        X : array_like
             Images ``[B, ...]``, as for `fit`, of the fitted size.
 
         Returns
@@ -218,7 +218,7 @@ class ConvSTDPClassifier(Estimator):
             uint8 ``[B, Q, N]``: ``num_steps`` for the first timestep, 1 for the last one, and 0
             where the feature does not appear.
         """
-        flat = self._fitted_pixels(images)
+        flat = self._fitted_pixels(X)
         return _join(self._see(flat.reshape(len(flat), *self._shape))).numpy()
 
     def _pixels(self, shape: Sequence[int]) -> tuple[int, int]:
@@ -231,8 +231,8 @@ class ConvSTDPClassifier(Estimator):
             )
         return height, width
 
-    def votes(self, images: ArrayLike) -> Votes:  # noqa: D102 - inherited
-        earliness = self.count_features(images)
+    def votes(self, X: ArrayLike) -> Votes:  # noqa: D102 - inherited
+        earliness = self.count_features(X)
         inputs = torch.from_numpy(earliness).flatten(1).float() / self.num_steps
         scores = functional.linear(inputs, *self._readout).numpy()
         appearances = np.count_nonzero(earliness, axis=(1, 2))
@@ -332,15 +332,15 @@ def _join(blocks: Iterable[Array]) -> Tensor:
     return torch.from_numpy(np.concatenate(list(blocks)))
 
 
-def _pictures(images: ArrayLike) -> Tensor:
+def _pictures(X: ArrayLike) -> Tensor:
     """Return images ``[B, H, W]``; flat images must be square."""
-    flat = check_images(images)
-    shape = tuple(np.shape(images))[1:]
+    flat = check_images(X)
+    shape = tuple(np.shape(X))[1:]
     if len(shape) == 3 and shape[0] == 1:
         shape = shape[1:]
     side = math.isqrt(flat.shape[1])
     if len(shape) == 1 and side * side == flat.shape[1]:
         shape = (side, side)
     if len(shape) != 2:
-        raise ValueError(f"images must be [B, H, W], or [B, F] of squares; got [B, {shape}]")
+        raise ValueError(f"X must be [B, H, W], or [B, F] of squares; got [B, {shape}]")
     return flat.reshape(len(flat), *shape)

@@ -62,12 +62,12 @@ class Estimator:
         """Raise a ValueError unless the parameters are consistent with each other."""
         raise NotImplementedError
 
-    def votes(self, images: ArrayLike) -> Votes:
+    def votes(self, X: ArrayLike) -> Votes:
         """Return the scores of each voting rule, and the spikes.
 
         Parameters
         ----------
-        images : array_like
+        X : array_like
             Images ``[B, ...]``, as for ``fit``, of the fitted size.
 
         Returns
@@ -77,7 +77,7 @@ class Estimator:
         Raises
         ------
         ValueError
-            If the images are invalid or the classifier is not fitted.
+            If ``X`` is invalid or the classifier is not fitted.
         """
         raise NotImplementedError
 
@@ -89,12 +89,12 @@ class Estimator:
         """Restore the fitted state that `_contents` returned."""
         raise NotImplementedError
 
-    def decision_function(self, images: ArrayLike) -> Array:
+    def decision_function(self, X: ArrayLike) -> Array:
         """Return the score of each class: the votes of spikes, or the output of the readout.
 
         Parameters
         ----------
-        images : array_like
+        X : array_like
             Images ``[B, ...]``, as for ``fit``, of the fitted size.
 
         Returns
@@ -106,17 +106,17 @@ class Estimator:
         Raises
         ------
         ValueError
-            If the images are invalid or the classifier is not fitted.
+            If ``X`` is invalid or the classifier is not fitted.
         """
-        scores = self.votes(images).deciding
+        scores = self.votes(X).deciding
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
-    def predict(self, data: ArrayLike | ImageDataset) -> Array:
+    def predict(self, X: ArrayLike | ImageDataset) -> Array:
         """Return the class with the highest score for each image.
 
         Parameters
         ----------
-        data : array_like or ImageDataset
+        X : array_like or ImageDataset
             Images ``[B, ...]``, as for ``fit``, of the fitted size, or a dataset of such images,
             whose labels are not used.
 
@@ -128,9 +128,9 @@ class Estimator:
         Raises
         ------
         ValueError
-            If the images are invalid or the classifier is not fitted.
+            If ``X`` is invalid or the classifier is not fitted.
         """
-        votes = self.votes(data.images if isinstance(data, ImageDataset) else data)
+        votes = self.votes(X.images if isinstance(X, ImageDataset) else X)
         predictions: Array = self.classes_[votes.deciding.argmax(1)]
         return predictions
 
@@ -155,12 +155,12 @@ class Estimator:
         seen = see(picture, prepared=prepare, invert=invert)
         return of_votes(self.votes(seen.image.unsqueeze(0)), self.classes_, seen)
 
-    def score(self, images: ArrayLike, labels: ArrayLike) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Return the accuracy: the share of images whose predicted class is the label.
 
         Parameters
         ----------
-        images, labels : array_like
+        X, y : array_like
             Images ``[B, ...]`` and labels ``[B]``, as for ``fit``.
 
         Returns
@@ -171,10 +171,10 @@ class Estimator:
         Raises
         ------
         ValueError
-            If the images or labels are invalid or the classifier is not fitted.
+            If ``X`` or ``y`` is invalid or the classifier is not fitted.
         """
-        predictions = self.predict(images)
-        return float((predictions == _label_array(labels, len(predictions))).mean())
+        predictions = self.predict(X)
+        return float((predictions == _label_array(y, len(predictions))).mean())
 
     def evaluate(self, data: ImageDataset | tuple[ArrayLike, ArrayLike]) -> Evaluation:
         """Evaluate the classifier on labelled images, as `spikemnist.training.evaluate` does.
@@ -375,14 +375,13 @@ class Estimator:
             )
         return self
 
-    def _fitted_pixels(self, images: ArrayLike | Tensor) -> Tensor:
+    def _fitted_pixels(self, X: ArrayLike | Tensor) -> Tensor:
         """Return images ``[B, F]``; raise unless they have the pixels of the fit."""
         self._fitted()
-        pixels = check_images(images)
+        pixels = check_images(X)
         if pixels.shape[1] != self.n_features_in_:
             raise ValueError(
-                f"images must have {self.n_features_in_} pixels, as in the fit; "
-                f"got {pixels.shape[1]}"
+                f"X must have {self.n_features_in_} pixels, as in the fit; got {pixels.shape[1]}"
             )
         return pixels
 
@@ -413,18 +412,19 @@ def _check_number(name: str, value: Any, least: float | None, or_none: str = "")
         raise ValueError(f"{name} must be {or_none}{kinds.get(least, '')}finite; got {value!r}")
 
 
-def check_images(images: ArrayLike | Tensor) -> Tensor:
+def check_images(X: ArrayLike | Tensor) -> Tensor:
     """Return images ``[B, ...]`` as ``[B, F]`` on the CPU, uint8, or float32 in [0, 1].
 
     A few values outside [0, 1], as in unseen images after a MinMaxScaler, are clipped with a
     warning.
     """
-    if not isinstance(images, torch.Tensor):
-        images = torch.from_numpy(np.ascontiguousarray(images))
+    images = X if isinstance(X, torch.Tensor) else torch.from_numpy(_image_array(X))
+    if images.is_complex():
+        raise ValueError(f"Complex data not supported: X must hold grey values; got {images.dtype}")
     if images.dim() < 2 or not images.numel():
         raise ValueError(
-            f"images must be [B, ...], one row for each image; got shape {tuple(images.shape)}. "
-            "Reshape your data: images[None] is a batch of one image"
+            f"X must be [B, ...], one row for each image; got shape {tuple(images.shape)}. "
+            "Reshape your data: X[None] is a batch of one image"
         )
     pixels = images.detach().cpu().flatten(1).contiguous()
     if pixels.dtype != torch.uint8:
@@ -433,17 +433,27 @@ def check_images(images: ArrayLike | Tensor) -> Tensor:
         values = f"values from {float(pixels.min())} to {float(pixels.max())}"
         if outside > OUTSIDE or not bool(pixels.isfinite().all()):
             raise ValueError(
-                "images must be uint8, or floating in [0, 1] without NaN or inf; got "
+                "X must be uint8, or floating in [0, 1] without NaN or inf; got "
                 f"{values}. Divide grey values by 255, or scale with MinMaxScaler(clip=True)"
             )
         if outside:
             warnings.warn(
-                f"images must lie in [0, 1]: {outside:.2g} of the pixels do not, with {values}, "
+                f"X must lie in [0, 1]: {outside:.2g} of the pixels do not, with {values}, "
                 "and are clipped. In scikit-learn, scale with MinMaxScaler(clip=True)",
                 stacklevel=3,
             )
             pixels = pixels.clamp(0, 1)
     return pixels
+
+
+def _image_array(X: ArrayLike) -> Array:
+    """Return images as an array of numbers that torch takes."""
+    if hasattr(X, "toarray"):
+        raise TypeError(
+            f"X must be dense, but a sparse {type(X).__name__} was passed: pass X.toarray()"
+        )
+    array = np.require(X, requirements=["C", "W"])  # torch warns of a read-only one
+    return array.astype(np.float64) if array.dtype.kind in "OSU" else array
 
 
 def check_counts(tensors: Mapping[str, Tensor], *names: str) -> None:
@@ -453,33 +463,33 @@ def check_counts(tensors: Mapping[str, Tensor], *names: str) -> None:
             raise ValueError(f"{name} holds {float(tensors[name].min()):g}; expected 0 or more")
 
 
-def check_labels(labels: ArrayLike, images: int | None) -> tuple[Array, Array]:
+def check_labels(y: ArrayLike, images: int | None) -> tuple[Array, Array]:
     """Return the sorted classes, and the index in them of the label of each image."""
-    classes, targets = np.unique(_label_array(labels, images), return_inverse=True)
+    classes, targets = np.unique(_label_array(y, images), return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(
-            f"labels must have at least 2 classes; got one class, {classes.tolist()[0]!r}"
-        )
+        raise ValueError(f"y must have at least 2 classes; got one class, {classes.tolist()[0]!r}")
     return classes, targets.astype(np.int64)
 
 
-def encode_labels(labels: ArrayLike, images: int, classes: Array) -> Array:
+def encode_labels(y: ArrayLike, images: int, classes: Array) -> Array:
     """Return the index in the known classes of the label of each image."""
-    array = _label_array(labels, images)
+    array = _label_array(y, images)
     if len(unknown := np.setdiff1d(array, classes)):
-        raise ValueError(
-            f"labels must be among the classes {classes.tolist()}; got {unknown.tolist()}"
-        )
+        raise ValueError(f"y must be among the classes {classes.tolist()}; got {unknown.tolist()}")
     return np.searchsorted(classes, array)
 
 
-def _label_array(labels: ArrayLike, images: int | None) -> Array:
+def _label_array(y: ArrayLike, images: int | None) -> Array:
     """Return labels as an array of whole numbers or strings, one per image."""
-    array = labels.cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    array = y.cpu().numpy() if isinstance(y, torch.Tensor) else np.asarray(y)
     if array.ndim != 1 or (images is not None and len(array) != images):
         raise ValueError(
-            f"labels must have one entry for each of the {images} images; got shape {array.shape}"
+            f"y should be a 1d array with one label for each of the {images} images; "
+            f"got shape {array.shape}"
         )
-    if array.dtype.kind == "f" and not (array == array.round()).all():  # False for NaN
-        raise ValueError(f"labels must be whole numbers or strings; got {array}")
+    if array.dtype.kind == "f" and not (np.isfinite(array) & (array == array.round())).all():
+        raise ValueError(
+            f"Unknown label type: y must hold whole numbers or strings, without NaN or inf; "
+            f"got {array}"
+        )
     return array
