@@ -25,7 +25,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``I`` presynaptic and ``J`` postsynaptic n
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -105,14 +105,7 @@ def pair_stdp(
     (0.00607, 0.00607)
     """
     rule = _Rule(
-        a_plus=a_plus,
-        a_minus=a_minus,
-        decay_plus=_decay(tau_plus, timestep),
-        decay_minus=_decay(tau_minus, timestep),
-        weight_dependence=weight_dependence,
-        w_min=w_min,
-        w_max=w_max,
-        nearest=_is_nearest(traces),
+        a_plus, a_minus, tau_plus, tau_minus, weight_dependence, w_min, w_max, traces, timestep
     )
     return _apply(rule, pre, post, weight)
 
@@ -179,17 +172,8 @@ def post_stdp(
     tensor([[0.5350, 0.4850]])
     """
     rule = _Rule(
-        a_plus=learning_rate,
-        a_minus=0.0,
-        decay_plus=_decay(tau_trace, timestep),
-        decay_minus=0.0,
-        weight_dependence=weight_dependence,
-        w_min=w_min,
-        w_max=w_max,
-        target=target_trace,
-        nearest=_is_nearest(traces),
-        at_once=True,
-    )
+        learning_rate, 0.0, tau_trace, tau_trace, weight_dependence, w_min, w_max, traces, timestep
+    )._replace(target=target_trace, at_once=True)
     return _apply(rule, pre, post, weight)
 
 
@@ -263,16 +247,7 @@ def reward_stdp(
     >>> round(change.item(), 5), round(2 * math.exp(-10 / 100) * 0.01 * math.exp(-10 / 20), 5)
     (0.01098, 0.01098)
     """
-    rule = _Rule(
-        a_plus=a_plus,
-        a_minus=a_minus,
-        decay_plus=_decay(tau_plus, timestep),
-        decay_minus=_decay(tau_minus, timestep),
-        weight_dependence=0.0,
-        w_min=w_min,
-        w_max=w_max,
-        nearest=_is_nearest(traces),
-    )
+    rule = _Rule(a_plus, a_minus, tau_plus, tau_minus, 0.0, w_min, w_max, traces, timestep)
     gain = _discounted(reward, pre, _decay(tau_eligibility, timestep), weight.dtype)
     return _apply(rule, pre, post, weight, gain)
 
@@ -323,20 +298,21 @@ def stdp_window(
 
 
 class _Rule(NamedTuple):
-    """Constants of a rule; ``target`` is subtracted from the presynaptic trace.
+    """Arguments of `pair_stdp` in their order; ``target`` is subtracted from a presynaptic trace.
 
     With ``at_once``, a postsynaptic spike also sees the presynaptic spikes of its timestep.
     """
 
     a_plus: float
     a_minus: float
-    decay_plus: float
-    decay_minus: float
+    tau_plus: float
+    tau_minus: float
     weight_dependence: float
     w_min: float
     w_max: float
+    traces: Traces
+    timestep: float
     target: float = 0.0
-    nearest: bool = False
     at_once: bool = False
 
 
@@ -354,12 +330,14 @@ def _apply(
         their bounds only at the end; without it, after each change.
     """
     _check(rule, pre, post, weight)
+    decay_plus = _decay(rule.tau_plus, rule.timestep)
+    decay_minus = _decay(rule.tau_minus, rule.timestep)
     low, high = (rule.w_min, rule.w_max) if gain is None else (-math.inf, math.inf)
     pre, post, weight = pre.to(weight.dtype), post.to(weight.dtype), weight.detach()
     x, y = pre.new_zeros(pre.shape[1:]), post.new_zeros(post.shape[1:])
     for t in range(len(pre)):
         factor = 1.0 if gain is None else gain[t][:, None]
-        x, y = rule.decay_plus * x, rule.decay_minus * y
+        x, y = decay_plus * x, decay_minus * y
         x_now, y_now = (_after(trace, spikes[t], rule) for trace, spikes in ((x, pre), (y, post)))
         headroom = (weight - rule.w_min) ** rule.weight_dependence
         weight = (weight - rule.a_minus * headroom * ((y * factor).T @ pre[t])).clamp(low, high)
@@ -372,7 +350,7 @@ def _apply(
 
 def _after(trace: Tensor, spikes: Tensor, rule: _Rule) -> Tensor:
     """Return a trace after the spikes of a timestep."""
-    return torch.where(spikes != 0, spikes, trace) if rule.nearest else trace + spikes
+    return torch.where(spikes != 0, spikes, trace) if rule.traces == "nearest" else trace + spikes
 
 
 def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
@@ -401,6 +379,8 @@ def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
             f"weights must lie between w_min {rule.w_min} and w_max {rule.w_max}; "
             f"got {float(weight.min())} to {float(weight.max())}"
         )
+    if rule.traces not in get_args(Traces):
+        raise ValueError(f"traces must be 'all' or 'nearest'; got {rule.traces!r}")
     if not rule.weight_dependence >= 0:
         raise ValueError(f"weight_dependence must be at least 0; got {rule.weight_dependence}")
 
@@ -412,13 +392,6 @@ def _decay(tau: float, timestep: float) -> float:
             f"time constants and the timestep must be positive; got {tau} and {timestep} ms"
         )
     return math.exp(-timestep / tau)
-
-
-def _is_nearest(traces: str) -> bool:
-    """Return whether a spike pairs only with the nearest one."""
-    if traces not in ("all", "nearest"):
-        raise ValueError(f"traces must be 'all' or 'nearest'; got {traces!r}")
-    return traces == "nearest"
 
 
 def _discounted(reward: Tensor, pre: Tensor, left: float, dtype: torch.dtype) -> Tensor:
