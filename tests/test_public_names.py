@@ -56,10 +56,9 @@ NAMES = {
         diagnose evaluate fit initialize measure_robustness recipes select_device tensorboard
     """,
     "viz": """
-        animate animate_events animate_receptive_fields assignments codes confusion
+        animate animate_events animate_receptive_fields codes confusion
         decision encoding energy event_frames membrane of_run of_sample raster
-        receptive_fields robustness running_accuracy spike_counts stdp_window
-        thresholds training_curves
+        receptive_fields robustness spike_counts stdp stdp_window training_curves
     """,
 }
 # Each code and each surrogate is public.

@@ -22,7 +22,7 @@ from tests.plasticity.bar_images import after
 
 pytestmark = pytest.mark.slow
 
-PICTURES = {"assignments", "confusion", "receptive_fields", "running_accuracy", "thresholds"}
+PICTURES = {"confusion", "receptive_fields", "stdp"}
 WORDS = ("stdp", "--neurons", 30, "--passes", 2, "--out", "run")
 
 

@@ -36,7 +36,7 @@ def shown(figure: Figure) -> list[str]:
         (
             CLASSIFIER,
             {"evaluation": EVALUATION, "image_shape": (3, 4)},
-            "receptive_fields confusion assignments thresholds running_accuracy",
+            "receptive_fields confusion stdp",
         ),
     ],
 )

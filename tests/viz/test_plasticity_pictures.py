@@ -19,19 +19,14 @@ def test_window():
     assert (before.get_ydata() < 0).all()
 
 
-def test_bars_of_assignments():
-    ax = viz.assignments(CLASSIFIER)
-    assert [bar.get_height() for bar in ax.patches] == [1, 3, 1, 1]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b", "c", "none"]
-
-
-def test_histogram_and_accuracy():
-    (line,) = viz.running_accuracy(CLASSIFIER).lines
-    assert line.get_ydata().tolist() == [0.5, 0.75]
-    ax = viz.thresholds(CLASSIFIER)
-    assert sum(bar.get_height() for bar in ax.patches) == 6
-    assert ax.get_title(loc="left").startswith("mean 3.5 mV")
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mean"]
+def test_accuracy_classes_and_thresholds():
+    accuracy, classes, thresholds = viz.stdp(CLASSIFIER).axes
+    assert accuracy.lines[0].get_ydata().tolist() == [0.5, 0.75]
+    assert [bar.get_height() for bar in classes.patches] == [1, 3, 1, 1]
+    assert [label.get_text() for label in classes.get_xticklabels()] == ["a", "b", "c", "none"]
+    assert sum(bar.get_height() for bar in thresholds.patches) == 6
+    assert thresholds.lines[0].get_xdata() == [3.5, 3.5]
+    assert thresholds.get_title(loc="left").startswith("mean 3.5 mV (the line), standard")
 
 
 def test_receptive_fields():

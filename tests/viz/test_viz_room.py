@@ -31,9 +31,7 @@ OF_DATA = {
     "receptive_fields": torch.randn(5, 784),
     "energy": ENERGY,
     "robustness": {"mlp": Robustness(0.98, {"shift": {1: 0.97, 2: 0.9}}, 1000)},
-    "assignments": CLASSIFIER,
-    "thresholds": CLASSIFIER,
-    "running_accuracy": CLASSIFIER,
+    "stdp": CLASSIFIER,
     "animate_receptive_fields": [torch.rand(9, 784)] * 2,
 }
 
@@ -92,9 +90,7 @@ def test_looks_of_classes():
     assert len(looks) == 28
 
 
-@pytest.mark.parametrize(
-    "name", [*OF_RECORDS, "confusion", "energy", "assignments", "thresholds", "running_accuracy"]
-)
+@pytest.mark.parametrize("name", [*OF_RECORDS, "confusion", "energy"])
 def test_given_axes(name):
     figure = Figure()
     ax = figure.subfigures(1, 2)[1].add_subplot()

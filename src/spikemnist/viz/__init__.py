@@ -32,10 +32,8 @@ if TYPE_CHECKING:
     from spikemnist.viz._overviews import of_run as of_run
     from spikemnist.viz._overviews import of_sample as of_sample
     from spikemnist.viz._plasticity import animate_receptive_fields as animate_receptive_fields
-    from spikemnist.viz._plasticity import assignments as assignments
-    from spikemnist.viz._plasticity import running_accuracy as running_accuracy
+    from spikemnist.viz._plasticity import stdp as stdp
     from spikemnist.viz._plasticity import stdp_window as stdp_window
-    from spikemnist.viz._plasticity import thresholds as thresholds
     from spikemnist.viz._rasters import raster as raster
     from spikemnist.viz._robustness import robustness as robustness
     from spikemnist.viz._training import confusion as confusion

@@ -19,7 +19,7 @@ from spikemnist.viz._encodings import encoding
 from spikemnist.viz._energy import energy as draw_energy
 from spikemnist.viz._events import animate_events, event_frames
 from spikemnist.viz._membranes import membrane
-from spikemnist.viz._plasticity import assignments, running_accuracy, thresholds
+from spikemnist.viz._plasticity import stdp
 from spikemnist.viz._rasters import raster
 from spikemnist.viz._samples import input_sample
 from spikemnist.viz._training import confusion, training_curves
@@ -48,7 +48,7 @@ def of_run(
     ----------
     classifier : Classifier, STDPClassifier or ConvSTDPClassifier, default None
         Trained classifier: ``"receptive_fields"``, and of an `STDPClassifier` also
-        ``"assignments"``, ``"thresholds"`` and ``"running_accuracy"``.
+        ``"stdp"``.
     history : History, default None
         Result of `fit`: ``"training"``.
     evaluation : Evaluation, default None
@@ -87,9 +87,7 @@ def of_run(
     if evaluation is not None:
         drawings["confusion"] = lambda: confusion(evaluation)
     if hasattr(classifier, "assignments_"):
-        drawings["assignments"] = lambda: assignments(classifier)
-        drawings["thresholds"] = lambda: thresholds(classifier)
-        drawings["running_accuracy"] = lambda: running_accuracy(classifier)
+        drawings["stdp"] = lambda: stdp(classifier)
     if energy is not None:
         drawings["energy"] = lambda: draw_energy(energy)
     return _drawn(drawings)

@@ -13,11 +13,13 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.ticker import PercentFormatter
 
 from spikemnist.viz import _style
+from spikemnist.viz._samples import Array
 from spikemnist.viz._weights import lay_out, show_weights
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
 
@@ -64,20 +66,21 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
     return ax
 
 
-def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw the number of neurons that respond most to each class, and to none.
+def stdp(classifier: Any) -> Figure:
+    """Draw what competing neurons have learned: running accuracy, classes and thresholds.
+
+    From top to bottom: the accuracy that was estimated during training, the number of neurons that
+    respond most to each class and to none, and a histogram of the adaptation of the thresholds.
 
     Parameters
     ----------
     classifier : STDPClassifier
         A fitted `spikemnist.plasticity.STDPClassifier`.
-    ax : matplotlib.axes.Axes, default None
-        Axes to draw into; a new figure by default.
 
     Returns
     -------
-    matplotlib.axes.Axes
-        The Axes drawn into.
+    matplotlib.figure.Figure
+        The figure with three Axes.
 
     Raises
     ------
@@ -89,99 +92,45 @@ def assignments(classifier: Any, *, ax: Axes | None = None) -> Axes:
     >>> from spikemnist import STDPClassifier, load_digits, viz
     >>> train = load_digits()[0][:100]
     >>> classifier = STDPClassifier(n_neurons=20).partial_fit(train.images, train.labels)
-    >>> ax = viz.assignments(classifier)
-    >>> ax.get_title(loc="left"), sum(int(bar.get_height()) for bar in ax.patches)
-    ('20 neurons by class', 20)
+    >>> figure = viz.stdp(classifier)
+    >>> [ax.get_ylabel() for ax in figure.axes]
+    ['running accuracy', 'neurons', 'neurons']
+    >>> sum(int(bar.get_height()) for bar in figure.axes[1].patches)
+    20
     """
-    assignment, names = classifier.assignments_, [str(name) for name in classifier.classes_]
-    silent, *counts = np.bincount(assignment + 1, minlength=len(names) + 1).tolist()
+    history = classifier.accuracy_history_
+    figure = _style.new_figure(6.0, 8.6)
+    accuracy, classes, thresholds = figure.subplots(3)
+    accuracy.plot(history[:, 0], history[:, 1], color=_style.BLUE, marker="o", markersize=3)
+    accuracy.set_xlim(left=0)
+    label = "training images so far"
+    _style.open_frame(accuracy, ylim=(0, 1), xlabel=label, ylabel="running accuracy")
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _draw_classes(classes, classifier.assignments_, [str(name) for name in classifier.classes_])
+    _draw_thresholds(thresholds, classifier.theta_)
+    return figure
+
+
+def _draw_classes(ax: Axes, assignments: Array, names: list[str]) -> None:
+    silent, *counts = np.bincount(assignments + 1, minlength=len(names) + 1).tolist()
     if silent:
         names, counts = [*names, "none"], [*counts, silent]
-    ax = _style.axes_or_new(ax, 6.0, 3.4)
     colours = [_style.GREY if name == "none" else _style.BLUE for name in names]
     bars = ax.bar(range(len(names)), counts, color=colours)
     ax.bar_label(bars, fontsize=_style.SMALL, padding=1)
     ax.set_xticks(range(len(names)), names)
     _style.open_frame(ax, xlabel="class that a neuron responds to most", ylabel="neurons")
     _style.integer_ticks(ax.yaxis)
-    _style.set_title(ax, f"{len(assignment):,} neurons by class")
-    return ax
+    _style.set_title(ax, f"{len(assignments):,} neurons by class")
 
 
-def thresholds(classifier: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw a histogram of the adaptation of the thresholds.
-
-    Parameters
-    ----------
-    classifier : STDPClassifier
-        A fitted `spikemnist.plasticity.STDPClassifier`.
-    ax : matplotlib.axes.Axes, default None
-        Axes to draw into; a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The Axes drawn into.
-
-    Raises
-    ------
-    ValueError
-        When the classifier is not fitted.
-
-    Examples
-    --------
-    >>> from spikemnist import STDPClassifier, load_digits, viz
-    >>> train = load_digits()[0][:100]
-    >>> classifier = STDPClassifier(n_neurons=20).partial_fit(train.images, train.labels)
-    >>> viz.thresholds(classifier).get_xlabel()
-    'adaptation of the threshold (mV)'
-    """
-    theta = classifier.theta_
-    ax = _style.axes_or_new(ax, 6.0, 3.4)
+def _draw_thresholds(ax: Axes, theta: Array) -> None:
     ax.hist(theta, bins=min(40, max(5, len(theta) // 5)), color=_style.BLUE)
-    ax.axvline(float(theta.mean()), color=_style.VERMILLION, linewidth=1.5, label="mean")
-    _style.legend_above(ax)
+    ax.axvline(float(theta.mean()), color=_style.VERMILLION, linewidth=1.5)
     _style.open_frame(ax, xlabel="adaptation of the threshold (mV)", ylabel="neurons")
     _style.integer_ticks(ax.yaxis)
-    _style.set_title(ax, f"mean {theta.mean():.1f} mV, standard deviation {theta.std():.1f} mV")
-    return ax
-
-
-def running_accuracy(classifier: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy that was estimated during training.
-
-    Parameters
-    ----------
-    classifier : STDPClassifier
-        A fitted `spikemnist.plasticity.STDPClassifier`.
-    ax : matplotlib.axes.Axes, default None
-        Axes to draw into; a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The Axes drawn into.
-
-    Raises
-    ------
-    ValueError
-        When the classifier is not fitted.
-
-    Examples
-    --------
-    >>> from spikemnist import STDPClassifier, load_digits, viz
-    >>> train = load_digits()[0][:100]
-    >>> classifier = STDPClassifier(n_neurons=20).partial_fit(train.images, train.labels)
-    >>> viz.running_accuracy(classifier).get_ylabel()
-    'running accuracy'
-    """
-    history = classifier.accuracy_history_
-    ax = _style.axes_or_new(ax, 6.0, 3.4)
-    ax.plot(history[:, 0], history[:, 1], color=_style.BLUE, marker="o", markersize=3)
-    ax.set_xlim(left=0)
-    _style.open_frame(ax, ylim=(0, 1), xlabel="training images so far", ylabel="running accuracy")
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    return ax
+    spread = f"standard deviation {theta.std():.1f} mV"
+    _style.set_title(ax, f"mean {theta.mean():.1f} mV (the line), {spread}")
 
 
 def animate_receptive_fields(
