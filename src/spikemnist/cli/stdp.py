@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import spikemnist
 from spikemnist._atomic import write_atomically
+from spikemnist._descriptions import plain
 from spikemnist._names import Voting
 from spikemnist._run_folder import CONFIG, METRICS, MODEL, open_folder
 from spikemnist.cli import pictures, runs, sources
@@ -85,7 +86,7 @@ def run(command: Command) -> int:
     train = images.images, images.labels  # type: ignore[union-attr]  # --data has no recordings
     files, settings = [MODEL, CONFIG], dict[str, float]()
     description = {
-        "classifier": {"name": type(classifier).__name__, **classifier.plain_params()},
+        "classifier": {"name": type(classifier).__name__, **plain(classifier.get_params())},
         "data": describe_data(images, None),
     }
     with (

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist._descriptions import plain
 from spikemnist._interrupt import interrupted, interruptible
 from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
@@ -28,7 +29,12 @@ from spikemnist.plasticity.assignment import (
     class_scores,
 )
 from spikemnist.plasticity.estimator import (
+    Count,
     Estimator,
+    Finite,
+    NotNegative,
+    Positive,
+    Whole,
     check_counts,
     check_images,
     check_labels,
@@ -160,47 +166,41 @@ class STDPClassifier(Estimator):
     0.050 mV, learning rate 0.020
     """
 
-    n_neurons: int = 400
+    n_neurons: Count = 400
     _: KW_ONLY
-    passes: int = 1
-    duration: float = 350.0
-    timestep: float = 1.0
-    rest: float = 150.0
-    max_rate: float = 63.75
-    min_spikes: int = 5
-    rate_step: float = 32.0
-    tau_membrane: float = 100.0
-    rest_potential: float = -65.0
-    reset_potential: float = -65.0
-    threshold: float = -52.0
-    refractory: float = 5.0
-    excitatory_potential: float = 0.0
-    inhibitory_potential: float = -100.0
-    tau_excitation: float = 1.0
-    tau_inhibition: float = 2.0
-    inhibition: float = 50.0
-    theta_plus: float | None = None
-    tau_theta: float = 1e7
-    learning_rate: float | None = None
-    target_trace: float = 0.3
-    weight_dependence: float = 1.0
-    tau_trace: float = 20.0
-    max_weight: float = 1.0
-    total_weight: float = 78.4
+    passes: Count = 1
+    duration: Positive = 350.0
+    timestep: Positive = 1.0
+    rest: NotNegative = 150.0
+    max_rate: Positive = 63.75
+    min_spikes: Whole = 5
+    rate_step: NotNegative = 32.0
+    tau_membrane: Positive = 100.0
+    rest_potential: Finite = -65.0
+    reset_potential: Finite = -65.0
+    threshold: Finite = -52.0
+    refractory: NotNegative = 5.0
+    excitatory_potential: Finite = 0.0
+    inhibitory_potential: Finite = -100.0
+    tau_excitation: Positive = 1.0
+    tau_inhibition: Positive = 2.0
+    inhibition: NotNegative = 50.0
+    theta_plus: NotNegative | None = None
+    tau_theta: Positive = 1e7
+    learning_rate: Positive | None = None
+    target_trace: NotNegative = 0.3
+    weight_dependence: NotNegative = 1.0
+    tau_trace: Positive = 20.0
+    max_weight: Positive = 1.0
+    total_weight: Positive = 78.4
     voting: Voting = "proportional"
-    random_state: int = 0
+    random_state: Whole = 0
 
     file_format: ClassVar[Format] = Format(
         "spikemnist-stdp-1",
         "STDP classifier",
         "Restore it from a good copy, or fit the classifier again",
     )
-    _least: ClassVar[Mapping[str, float]] = {
-        **dict.fromkeys(("min_spikes", "random_state", "rest", "rate_step", "refractory"), 0),
-        **dict.fromkeys(("inhibition", "theta_plus", "target_trace", "weight_dependence"), 0),
-        **dict.fromkeys(("rest_potential", "reset_potential", "threshold"), -np.inf),
-        **dict.fromkeys(("excitatory_potential", "inhibitory_potential"), -np.inf),
-    }
 
     def fit(
         self,
@@ -403,7 +403,7 @@ class STDPClassifier(Estimator):
         self._check_numba()
         from spikemnist.plasticity.competitive_layer import new_layer  # loads Numba
 
-        parameters = self.plain_params()
+        parameters = plain(self.get_params())
         parameters |= step_sizes(parameters, total)
         self._layer = new_layer(parameters, pixels.shape[1])
         self.classes_: Array = classes

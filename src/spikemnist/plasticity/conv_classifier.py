@@ -22,7 +22,10 @@ from spikemnist.encoding import LatencyEncoder
 from spikemnist.kernels import splitmix
 from spikemnist.plasticity.assignment import Votes
 from spikemnist.plasticity.estimator import (
+    Count,
     Estimator,
+    Positive,
+    Whole,
     check_counts,
     check_images,
     check_labels,
@@ -143,31 +146,30 @@ class ConvSTDPClassifier(Estimator):
     True
     """
 
-    n_features: int = 64
+    n_features: Count = 64
     _: KW_ONLY
-    kernel_size: int = 5
-    pool_size: int = 4
-    num_steps: int = 15
-    min_contrast: float = 0.05
-    threshold: float = 8.0
-    n_winners: int = 5
-    inhibition_radius: int = 3
-    feature_images: int = 5000
-    learning_rate: float = 0.004
-    max_learning_rate: float = 0.15
-    doubling: int = 500
-    depression: float = 0.75
-    epochs: int = 10
-    batch_size: int = 100
-    lr: float = 2e-3
-    random_state: int = 0
+    kernel_size: Count = 5
+    pool_size: Count = 4
+    num_steps: Count = 15
+    min_contrast: Positive = 0.05
+    threshold: Positive = 8.0
+    n_winners: Count = 5
+    inhibition_radius: Whole = 3
+    feature_images: Count = 5000
+    learning_rate: Positive = 0.004
+    max_learning_rate: Positive = 0.15
+    doubling: Count = 500
+    depression: Positive = 0.75
+    epochs: Count = 10
+    batch_size: Count = 100
+    lr: Positive = 2e-3
+    random_state: Whole = 0
 
     file_format: ClassVar[Format] = Format(
         "spikemnist-conv-stdp-1",
         "convolutional STDP classifier",
         "Restore it from a good copy, or fit the classifier again",
     )
-    _least: ClassVar[Mapping[str, float]] = {"inhibition_radius": 0, "random_state": 0}
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> ConvSTDPClassifier:
         """Learn the features from images, and the readout from images and labels.

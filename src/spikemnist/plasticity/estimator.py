@@ -10,7 +10,8 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from spikemnist import _tensor_files
 from spikemnist._decision import Decision, of_votes, see
+from spikemnist._descriptions import plain
 from spikemnist._evaluation import Evaluation
 from spikemnist.data import ImageDataset
 from spikemnist.kernels import compiler
@@ -42,18 +44,28 @@ was dark in training. Of digits in 0..255, 0.19 are there, and of digits in [-1,
 """
 
 
+Count = int
+Whole = int
+Positive = float
+NotNegative = float
+Finite = float
+RANGES: dict[str, tuple[type[Any], str, Callable[[Any], bool]]] = {
+    "Count": (Integral, "a whole number, at least 1", lambda count: 1 <= count < 1 << 63),
+    "Whole": (Integral, "a whole number, at least 0", lambda number: 0 <= number < 1 << 63),
+    "Positive": (Real, "positive and finite", lambda number: 0 < number < math.inf),
+    "NotNegative": (Real, "at least 0 and finite", lambda number: 0 <= number < math.inf),
+    "Finite": (Real, "finite", math.isfinite),
+}
+"""Kind and range of a parameter, by the name of its type."""
+
+
 class NotFittedError(ValueError, AttributeError):
     """Raised by methods that need a fitted classifier."""
 
 
 class Estimator:
-    """A classifier as a dataclass whose fields are its parameters.
+    """A classifier as a dataclass whose fields are its parameters, with their `RANGES` as types."""
 
-    Integer parameters must be at least 1 and real ones positive. ``_least`` holds the exceptions:
-    the smallest allowed value by name. A parameter whose default is None may be None.
-    """
-
-    _least: ClassVar[Mapping[str, float]] = {}
     file_format: ClassVar[Format]
     n_features_in_: int
     classes_: Array
@@ -261,7 +273,7 @@ class Estimator:
             If the file cannot be written.
         """
         arrays, metadata = self._contents()
-        common = {"parameters": self.plain_params(), "classes": self.classes_.tolist()}
+        common = {"parameters": plain(self.get_params()), "classes": self.classes_.tolist()}
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return _tensor_files.write(path, self.file_format, tensors, common | metadata)
 
@@ -337,19 +349,6 @@ class Estimator:
             setattr(self, name, value)
         return self
 
-    def plain_params(self) -> dict[str, Any]:
-        """Return the parameters as plain Python numbers.
-
-        Returns
-        -------
-        dict
-            The parameters of `get_params`, with values that JSON can store.
-        """
-        return {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in self.get_params().items()
-        }
-
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags of an image classifier."""
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
@@ -389,27 +388,14 @@ class Estimator:
 def check_parameters(estimator: Estimator) -> None:
     """Raise a ValueError unless the parameters are in range and consistent."""
     for field in dataclasses.fields(estimator):  # type: ignore[arg-type]
-        name, value = field.name, getattr(estimator, field.name)
-        least = estimator._least.get(name)
-        if isinstance(field.default, int):
-            _check_integer(name, value, 1 if least is None else int(least))
-        elif isinstance(field.default, float):
-            _check_number(name, value, least)
-        elif field.default is None and value is not None:
-            _check_number(name, value, least, "None or ")
+        kind, _, none = str(field.type).partition(" | ")
+        value = getattr(estimator, field.name)
+        if kind in RANGES and not (none and value is None):
+            number, words, in_range = RANGES[kind]
+            if not isinstance(value, number) or not in_range(value):
+                or_none = "None or " if none else ""
+                raise ValueError(f"{field.name} must be {or_none}{words}; got {value!r}")
     estimator._check_combinations()
-
-
-def _check_integer(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int | np.integer) or not least <= value < 1 << 63:
-        raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
-
-
-def _check_number(name: str, value: Any, least: float | None, or_none: str = "") -> None:
-    real = isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value)
-    if not real or value < (least or 0) or (value == 0 and least is None):
-        kinds: dict[float | None, str] = {None: "positive and ", 0: "at least 0 and "}
-        raise ValueError(f"{name} must be {or_none}{kinds.get(least, '')}finite; got {value!r}")
 
 
 def check_images(X: ArrayLike | Tensor) -> Tensor:
