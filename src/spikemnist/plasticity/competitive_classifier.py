@@ -35,7 +35,6 @@ from spikemnist.plasticity.estimator import (
     NotNegative,
     Positive,
     Whole,
-    check_counts,
     check_images,
     check_labels,
     check_parameters,
@@ -383,16 +382,12 @@ class STDPClassifier(Estimator):
             "blocks": torch.empty(len(tensors["blocks"]), 2, dtype=torch.int64, device="meta"),
         }
         check_tensors(tensors, expected)
-        check_counts(tensors, "responses.spikes", "responses.images", "blocks", "weights", "theta")
-        images, right = tensors["blocks"].T
-        if not len(images) or bool(((right > images) | (images < 1) | (images > BLOCK)).any()):
-            raise ValueError(f"blocks must count 1 to {BLOCK} images, and no more that are right")
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         theta_plus, learning_rate = map(float, metadata["steps"])
         steps = {"theta_plus": theta_plus, "learning_rate": learning_rate}
-        parameters = self.get_params() | steps
-        check_parameters(type(self)(**parameters))
-        self._layer = CompetitiveLayer(parameters, arrays["weights"], arrays["theta"])
+        self._layer = CompetitiveLayer(
+            self.get_params() | steps, arrays["weights"], arrays["theta"]
+        )
         responses = Responses(classes, neurons)
         responses.spikes, responses.images = arrays["responses.spikes"], arrays["responses.images"]
         self._progress = Progress(responses, self.voting, map(tuple, arrays["blocks"].tolist()))

@@ -26,7 +26,6 @@ from spikemnist.plasticity.estimator import (
     Estimator,
     Positive,
     Whole,
-    check_counts,
     check_images,
     check_labels,
     check_parameters,
@@ -262,7 +261,6 @@ class ConvSTDPClassifier(Estimator):
             "readout.bias": torch.empty(classes, device="meta"),
         }
         check_tensors(tensors, expected)
-        check_counts(tensors, "wins", "weights")
         self.weights_: Array = tensors["weights"].numpy()
         self.wins_: Array = tensors["wins"].numpy()
         self._readout = tensors["readout.weight"], tensors["readout.bias"]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from spikemnist import _tensor_files
 from spikemnist._decision import Decision, of_votes, see
-from spikemnist._descriptions import plain
+from spikemnist._descriptions import fields_of, plain
 from spikemnist._evaluation import Evaluation
 from spikemnist.data import ImageDataset
 from spikemnist.kernels import compiler
@@ -303,8 +303,6 @@ class Estimator:
             classifier = cls(**metadata["parameters"])
             check_parameters(classifier)
             classifier.classes_ = np.array(metadata["classes"])
-            if not np.array_equal(classifier.classes_, np.unique(classifier.classes_)):
-                raise ValueError("classes must be sorted and distinct")
             classifier._restore(tensors, metadata)
         return classifier
 
@@ -321,8 +319,7 @@ class Estimator:
         dict
             Keyword arguments with which the class builds an estimator like this one.
         """
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]
-        return {field.name: getattr(self, field.name) for field in fields}
+        return fields_of(self)
 
     def set_params(self, **parameters: Any) -> Self:
         """Change parameters by name.
@@ -440,13 +437,6 @@ def _image_array(X: ArrayLike) -> Array:
         )
     array = np.require(X, requirements=["C", "W"])  # torch warns of a read-only one
     return array.astype(np.float64) if array.dtype.kind in "OSU" else array
-
-
-def check_counts(tensors: Mapping[str, Tensor], *names: str) -> None:
-    """Raise a ValueError that names a tensor with a negative number, of those that have none."""
-    for name in names:
-        if bool((tensors[name] < 0).any()):
-            raise ValueError(f"{name} holds {float(tensors[name].min()):g}; expected 0 or more")
 
 
 def check_labels(y: ArrayLike, images: int | None) -> tuple[Array, Array]:
