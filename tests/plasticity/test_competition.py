@@ -132,18 +132,6 @@ def test_the_layer_equals_its_stepped_equations(
             assert layer.respond(image[None], seed).tolist() == [expected.tolist()]
 
 
-@given(SEEDS, st.integers(1, 5), st.integers(1, 70))
-def test_learning_in_parts_gives_the_same_bits(seed: int, cut: int, size: int) -> None:
-    parameters = small(16, n_neurons=size, min_spikes=3)
-    one, parts = begin(parameters, 16)[0], begin(parameters, 16)[0]
-    images = images_of(seed, 6, 16)
-    together = one.learn(images, seed, 4)
-    apart = [parts.learn(images[:cut], seed, 4), parts.learn(images[cut:], seed, 4 + cut)]
-    assert np.array_equal(together, np.concatenate(apart))
-    assert np.array_equal(one.weights, parts.weights)
-    assert np.array_equal(one.theta, parts.theta)
-
-
 @given(SEEDS, st.integers(1, 70))
 def test_the_response_to_an_image_alone(seed: int, size: int) -> None:
     layer, _ = begin(small(16, n_neurons=size, min_spikes=3), 16)
@@ -160,20 +148,6 @@ def test_weights_and_theta_are_copies() -> None:
     weights[:], theta[:] = 0, 7
     assert layer.weights.any()
     assert not (layer.theta == 7).any()
-
-
-@pytest.mark.usefixtures("threads")
-def test_any_number_of_threads_makes_the_same_bits() -> None:
-    results = []
-    for count in (1, 2, 8):
-        torch.set_num_threads(count)
-        layer, _ = begin(small(64, n_neurons=130, min_spikes=3), 64)
-        images = images_of(1, 60, 64)
-        learned = layer.learn(images, 1, 0)
-        results.append((learned, layer.weights, layer.theta, layer.respond(images, 2)))
-    assert results[0][0].any()
-    for other in results[1:]:
-        assert all(map(np.array_equal, results[0], other))
 
 
 def test_an_image_is_presented_until_it_causes_enough_spikes() -> None:
@@ -226,18 +200,6 @@ def test_an_image_without_input_by_chance_is_presented_again() -> None:
     assert min(attempts) == 1 < max(attempts)
 
 
-@pytest.mark.parametrize("duration", [1.0, 40.0])
-def test_blank_images_only_lower_the_thresholds(duration: float) -> None:
-    parameters = small(16, duration=duration, min_spikes=3, tau_theta=1000.0)
-    layer, _ = begin(parameters, 16)
-    weights, theta = layer.weights, layer.theta
-    assert not layer.learn(torch.zeros(4, 16), 0, 0).any()
-    assert np.array_equal(layer.weights, weights)
-    left = math.exp(-4 * (duration + 150) / 1000)
-    assert np.allclose(layer.theta, theta * left, rtol=1e-5, atol=1e-6)
-    assert not layer.respond(torch.zeros(4, 16), 0).any()
-
-
 def test_inhibition_acts_a_timestep_later() -> None:
     """Two neurons of the same weights fire together: neither is in time to stop the other."""
     parameters = small(4, n_neurons=2, max_rate=1000.0, inhibition=1000.0)
@@ -251,17 +213,6 @@ def test_inhibition_acts_a_timestep_later() -> None:
     first, second = apart.respond(white, 0)[0]
     assert first > 0
     assert second == 0
-
-
-def test_weights_of_neurons_that_fired_are_normalised() -> None:
-    parameters = small(16)
-    layer, _ = begin(parameters, 16)
-    before = layer.weights
-    fired = layer.learn(images_of(4, 10, 16), 4, 0).any(0)
-    assert fired.any()
-    assert not fired.all()
-    assert np.allclose(layer.weights[fired].sum(1), 12, rtol=1e-6)
-    assert np.array_equal(layer.weights[~fired], before[~fired])
 
 
 @pytest.mark.parametrize("mu", [0.0, 0.5, 1.0, 1.5])

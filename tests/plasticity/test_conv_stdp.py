@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` images, ``N`` features, ``C`` channels, ``K`` sid
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from spikemnist import evaluate
+from spikemnist.data import ImageDataset
 from spikemnist.plasticity.conv_classifier import contrast
 from spikemnist.plasticity.conv_kernels import ConvFeatures
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, small_features
@@ -79,6 +82,10 @@ def test_bars_are_learned(features: ConvSTDPClassifier) -> None:
 
 def test_evaluate(features: ConvSTDPClassifier) -> None:
     evaluation = features.evaluate((TEST_IMAGES, TEST_LABELS))
+    data = ImageDataset(torch.from_numpy(TEST_IMAGES), torch.from_numpy(TEST_LABELS))
+    assert repr(replace(evaluate(features, data), seconds=0.0)) == repr(
+        replace(evaluation, seconds=0.0)
+    )
     seen = features.count_features(TEST_IMAGES)
     assert evaluation.accuracy == features.score(TEST_IMAGES, TEST_LABELS)
     assert evaluation.confusion.sum(1).tolist() == np.bincount(TEST_LABELS).tolist()
@@ -142,10 +149,7 @@ def test_use_before_a_fit(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_features": 0}, "n_features must be a whole number, at least 1; got 0"),
         ({"inhibition_radius": -1}, "inhibition_radius must be a whole number, at least 0"),
-        ({"threshold": 0.0}, "threshold must be positive"),
-        ({"lr": float("nan")}, "lr must be positive and finite"),
         ({"min_contrast": 1.0}, "min_contrast must lie between 0 and 1"),
         ({"num_steps": 256}, "num_steps must be at most 255"),
         ({"max_learning_rate": 0.001}, "max_learning_rate must lie between learning_rate and 1"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikemnist import evaluate
-from spikemnist.data import ImageDataset
 from spikemnist.kernels import compiler
 from spikemnist.plasticity import STDPClassifier, assign_classes, class_scores
 from spikemnist.plasticity.assignment import WINDOWS, Progress, Responses
@@ -41,7 +38,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*neuron")
 @pytest.mark.parametrize("voting", ["proportional", "assigned"])
 def test_rows_and_columns_are_learned(voting: str) -> None:
     classifier = small(voting=voting).fit(IMAGES, LABELS, progress=False)
-    assert classifier.score(TEST_IMAGES, TEST_LABELS) > 0.9
+    accuracy = classifier.score(TEST_IMAGES, TEST_LABELS)
+    assert accuracy == classifier.evaluate((TEST_IMAGES, TEST_LABELS)).votes[voting] > 0.9
     assert classifier.score(TEST_IMAGES[:1], classifier.predict(TEST_IMAGES[:1])) == 1
 
 
@@ -72,14 +70,6 @@ def test_attributes_after_a_fit(fitted: STDPClassifier) -> None:
     assert np.array_equal(fitted.predict(TEST_IMAGES), (votes > 0).astype(int))
 
 
-def test_evaluate(fitted: STDPClassifier) -> None:
-    data = ImageDataset(torch.from_numpy(TEST_IMAGES), torch.from_numpy(TEST_LABELS))
-    own, common = fitted.evaluate((TEST_IMAGES, TEST_LABELS)), evaluate(fitted, data)
-    assert own.confusion.tolist() == common.confusion.tolist()
-    assert repr(replace(own, seconds=0.0)) == repr(replace(common, seconds=0.0))
-    assert own.accuracy == own.votes["proportional"] == fitted.score(TEST_IMAGES, TEST_LABELS)
-
-
 @pytest.mark.usefixtures("threads")
 def test_a_seed_gives_the_same_bits_for_any_number_of_threads(fitted: STDPClassifier) -> None:
     for count in (1, 2, 8):
@@ -87,14 +77,6 @@ def test_a_seed_gives_the_same_bits_for_any_number_of_threads(fitted: STDPClassi
         assert same(small().fit(IMAGES, LABELS, progress=False), fitted)
     other = small(random_state=1).fit(IMAGES, LABELS, progress=False)
     assert not np.array_equal(other.weights_, fitted.weights_)
-
-
-@pytest.mark.parametrize("voting", ["proportional", "assigned"])
-def test_the_scores_of_an_image_alone(fitted: STDPClassifier, voting: str) -> None:
-    classifier = copy.deepcopy(fitted).set_params(voting=voting)
-    together = classifier.decision_function(TEST_IMAGES)
-    for i in range(0, 200, 29):
-        assert classifier.decision_function(TEST_IMAGES[i : i + 1]).tolist() == [together[i]]
 
 
 def test_predicting_changes_nothing(fitted: STDPClassifier) -> None:
