@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from spikemnist import load, ops
 from spikemnist.data import EVENT, EventDataset, load_digits
 from spikemnist.encoding import (
+    ENCODERS,
     DirectEncoder,
     Encoder,
     EventEncoder,
@@ -62,7 +63,6 @@ Parts = dict[str, str]
 
 TRAIN, TEST, BATCH, STEPS = 256, 100, 64, 6
 FAST = ("reference", "event_driven")
-ENCODERS = ("burst", "delta", "direct", "latency", "phase", "population", "rank_order", "rate")
 
 
 def digest(parts: Iterable[Any]) -> str:
@@ -317,7 +317,7 @@ def codes() -> Parts:
     """Hash the spikes of every encoder of the package."""
     images = digits(20)[0]
     found = {}
-    for name in ENCODERS:
+    for name in sorted(ENCODERS.keys() - {"events"}):
         encoder = get_encoder(name, num_steps=8)
         found[name] = digest([encoder(images, generator=torch.Generator().manual_seed(5))])
     return found

@@ -30,7 +30,7 @@ for ax, name in zip(axes.flat, SURROGATES, strict=True):
     ax.set_title(name, fontsize=9)
 figure.supxlabel("membrane − threshold", fontsize=10)
 figure.supylabel("surrogate derivative", fontsize=10)
-# sphinx_gallery_alt = "Eight surrogate derivatives against the distance from the threshold"
+# sphinx_gallery_alt = "Surrogate derivatives against the distance from the threshold"
 figure.savefig("surrogates.png", dpi=120)
 figure
 
