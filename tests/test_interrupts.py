@@ -15,14 +15,12 @@ import pytest
 
 from spikemnist import _interrupt
 from spikemnist._interrupt import check_interrupt, interrupted, interruptible
-from spikemnist.data import ImageDataset, load_digits
 from spikemnist.encoding import Encoder, LatencyEncoder
 from spikemnist.energy import measure_energy
-from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.plasticity import ConvSTDPClassifier
 from spikemnist.training import History, evaluate, measure_robustness
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.training.small_runs import fit_with
+from tests.training.small_runs import Watched, digits, fit_with, new_classifier
 
 if TYPE_CHECKING:
     import torch
@@ -49,30 +47,21 @@ class Pressing:
         press()
 
 
-class PressingEncoder:
-    """Presses Ctrl-C at one of its calls."""
+def pressing(at: int, calls: list[int]) -> Watched:
+    """Return an encoder that presses Ctrl-C at a call, and counts its calls."""
 
-    num_steps = ENCODER.num_steps
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def __call__(self, images: torch.Tensor, *, generator: Any = None) -> torch.Tensor:
-        self.left -= 1
-        if self.left == 0:
+    def look(_: object) -> None:
+        calls.append(1)
+        if len(calls) == at:
             Pressing()
-        return ENCODER(images, generator=generator)
 
-
-def images(count: int) -> ImageDataset:
-    return load_digits()[0][:count]
+    return Watched(look, ENCODER)
 
 
 def train(encoder: Encoder = ENCODER, **options: Any) -> History:
     """Train for four epochs of three batches."""
     settings = {"epochs": 4, "batch_size": 40, "progress": False, **options}
-    classifier = Classifier(LeakyMLP(hidden=(30,), threshold=0.3), encoder)
-    return fit_with(classifier, images(120), **settings)
+    return fit_with(new_classifier(encoder), digits(120), **settings)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +71,10 @@ def test_training_ends_after_the_batch(
     tmp_path: Path, call: int, validated: int, epochs: int
 ) -> None:
     """The last batch of an epoch completes it. Validation has batches of 256."""
-    encoder, validation = PressingEncoder(call), images(validated) if validated else None
-    history = train(encoder, run=tmp_path, validation=validation)
-    assert encoder.left == 0
+    calls: list[int] = []
+    validation = digits(validated) if validated else None
+    history = train(pressing(call, calls), run=tmp_path, validation=validation)
+    assert len(calls) == call
     assert history.interrupted
     assert len(history) == len(load_checkpoint(tmp_path / "checkpoint.pt").history) == epochs
 
@@ -98,23 +88,23 @@ def test_ctrl_c_in_the_last_callback() -> None:
 @pytest.mark.parametrize("measure", [evaluate, measure_energy, measure_robustness])
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_evaluation_ends_after_the_batch(measure: Any, call: int) -> None:
-    encoder = PressingEncoder(call)
+    calls: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        measure(Classifier(LeakyMLP(hidden=(30,)), encoder), images(120), batch_size=40)
-    assert encoder.left == 0
+        measure(new_classifier(pressing(call, calls)), digits(120), batch_size=40)
+    assert len(calls) == call
 
 
 def test_convolutional_stdp_ends_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     encode, calls = LatencyEncoder.__call__, []
 
-    def pressing(encoder: LatencyEncoder, *images: Any, **options: Any) -> torch.Tensor:
+    def encode_pressed(encoder: LatencyEncoder, *images: Any, **options: Any) -> torch.Tensor:
         calls.append(encoder)
         if len(calls) == 1:
             Pressing()
         return encode(encoder, *images, **options)
 
-    monkeypatch.setattr(LatencyEncoder, "__call__", pressing)
-    data = images(512)
+    monkeypatch.setattr(LatencyEncoder, "__call__", encode_pressed)
+    data = digits(512)
     with pytest.raises(KeyboardInterrupt):
         ConvSTDPClassifier(8, epochs=2).fit(data.images, data.labels)
     assert len(calls) == 1

@@ -28,7 +28,7 @@ from spikemnist import Classifier, load
 from spikemnist.data import ImageDataset, load_images
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from tests.plasticity.bar_images import IMAGES, LABELS, small, small_features
-from tests.training.small_runs import interrupt, new_classifier, run, same, weights
+from tests.training.small_runs import interrupt_after, new_classifier, run, same, weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*neuron")
 
@@ -74,7 +74,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with an undamaged file for each reader."""
     folder, labels = tmp_path_factory.mktemp("sound"), LABELS[:40].astype(np.uint8)
-    run(folder, new_classifier(), epochs=2, schedule="constant", callbacks=[interrupt])
+    run(folder, new_classifier(), epochs=2, schedule="constant", callbacks=[interrupt_after(1)])
     new_classifier().save(folder / MODEL)
     small(n_neurons=5).fit(IMAGES, LABELS, progress=False).save(folder / NEURONS)
     small_features(epochs=1).fit(IMAGES, LABELS).save(folder / FEATURES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import signal
 import sys
@@ -19,15 +20,17 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist import Classifier, LeakyMLP, accelerate
 from spikemnist.data import DropEvents, ImageDataset
-from spikemnist.encoding import EventEncoder
+from spikemnist.encoding import EventEncoder, RateEncoder
+from spikemnist.training.checkpoint import load_checkpoint
 from tests.event_recordings import MovingBars
-from tests.files.test_round_trips import Wrapped
 from tests.training import small_runs, stoppable_run
 from tests.training.small_runs import (
     BATCHES,
     PROCESSES,
     RANDOM,
+    Wrapped,
     digits,
+    interrupt_after,
     new_classifier,
     new_network,
     run,
@@ -77,6 +80,38 @@ def press_twice(folder: Path) -> None:
     assert len(history) == 2
 
 
+def press_at_once(call: int, finished: int, folder: Path) -> None:
+    """Ctrl-C in a call of the encoder: each epoch has five of training and two of validation."""
+    calls, encode = itertools.count(1), RateEncoder.__call__
+
+    def pressed(encoder: RateEncoder, *images: Any, **options: Any) -> torch.Tensor:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return encode(encoder, *images, **options)
+
+    classifier = new_classifier(dropout=0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RateEncoder, "__call__", pressed)
+        history = start(folder, classifier)
+    saved = load_checkpoint(folder / "checkpoint.pt")
+    assert (history.interrupted, history.stopped_early) == (True, False)
+    assert not saved.history.interrupted
+    assert saved.history.to_csv() == history.to_csv()
+    assert len(history) == len(history.seconds) == finished
+    assert not finished or same(weights(classifier), saved.best)
+
+
+def lose_connection(folder: Path) -> None:
+    def fail() -> None:
+        raise ConnectionError("the network file system is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small_runs, "on_batch", [fail])
+        with pytest.raises(ConnectionError, match="network file system"):
+            start(folder, new_classifier(dropout=0.1))
+    assert len(load_checkpoint(folder / "checkpoint.pt").history) == 0
+
+
 def fail_in_callbacks(folder: Path) -> None:
     """After each epoch in turn."""
     for epoch in range(1, 4):
@@ -106,6 +141,10 @@ MOMENTS: dict[str, Callable[[Path], None]] = {
     "killed before a checkpoint has its name": partial(kill, "rename", 4),
     "killed between checkpoint and callbacks": partial(kill, "callback", 4),
     "interrupted by Ctrl-C": press_twice,
+    "interrupted in the first batch": partial(press_at_once, 1, 0),
+    "interrupted in the first validation": partial(press_at_once, 6, 0),
+    "interrupted in the third epoch": partial(press_at_once, 18, 2),
+    "a lost connection in the first epoch": lose_connection,
     "errors in callbacks": fail_in_callbacks,
     "finished": finish,
     "finished with fewer epochs": partial(finish, epochs=2),
@@ -216,13 +255,9 @@ def test_every_kind_of_run_is_resumed(kind: str, tmp_path: Path) -> None:
     make, settings = KINDS[kind]
     settings = {"epochs": 2, **settings}
 
-    def interrupt(history: History, _: Classifier) -> None:
-        if len(history) == 1:
-            raise KeyboardInterrupt
-
     undisturbed, stopped = make(), make()
     expected = run(tmp_path / "undisturbed", undisturbed, **settings)
-    assert run(tmp_path / "a", stopped, callbacks=[interrupt], **settings).interrupted
+    assert run(tmp_path / "a", stopped, callbacks=[interrupt_after(1)], **settings).interrupted
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     for folder, classifier in {"a": stopped, "b": make().eval()}.items():
         history = run(tmp_path / folder, classifier, resume=True, **settings)

@@ -26,14 +26,14 @@ import spikemnist
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, TrainConfig, accelerate, load, ops
 from spikemnist.data.augmentation import AUGMENTATIONS
 from spikemnist.encoding import ENCODERS, LatencyEncoder, get_encoder
-from spikemnist.models import READOUTS, Record
+from spikemnist.models import READOUTS
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import Recipe, recipes
 from tests.encoding.encoder_cases import latency_encoders, rate_encoders
 from tests.models.stepped_network import same as same_record
 from tests.plasticity import bar_images
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS
-from tests.training.small_runs import new_network, run, same, weights
+from tests.training.small_runs import Wrapped, new_network, run, same, weights
 
 SPIKES = (torch.rand(6, 3, 1, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.4).float()
 """Spikes ``[T, B, 1, 6, 6]``."""
@@ -130,18 +130,6 @@ def test_description_of_a_network(tmp_path: Path) -> None:
     assert description["network"].items() > options.items()
 
 
-class Wrapped(nn.Module):
-    """A network of a user's own."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.inner = network
-
-    def forward(self, spikes: Tensor) -> Record:
-        record: Record = self.inner(spikes)
-        return record
-
-
 @dataclass(frozen=True)
 class Code:
     """An encoder of a user's own, which is not registered."""
@@ -168,7 +156,7 @@ def of_snntorch(seed: int) -> nn.Module:
 
 
 OWN: dict[str, Callable[[int], Classifier]] = {
-    f"{__name__}.Wrapped": lambda seed: Classifier(Wrapped(new_network(seed)), "latency"),
+    f"{Wrapped.__module__}.Wrapped": lambda seed: Classifier(Wrapped(new_network(seed)), "latency"),
     f"{__name__}.Code": lambda seed: Classifier(new_network(seed), Code()),
     f"{__name__}.last_membrane": lambda seed: Classifier(
         new_network(seed, readout=last_membrane), "latency"

@@ -30,13 +30,13 @@ from spikemnist.encoding import RateEncoder
 from spikemnist.training import Recipe
 from tests.event_recordings import MovingBars
 from tests.files.test_resume import of_events, of_snntorch
-from tests.files.test_round_trips import Wrapped
 from tests.training import small_runs
 from tests.training.small_runs import (
     FIELDS,
     RANDOM,
+    Wrapped,
     digits,
-    interrupt,
+    interrupt_after,
     new_classifier,
     new_network,
     run,
@@ -67,7 +67,7 @@ def description(folder: Path) -> dict[str, Any]:
 def test_files_and_model_of_a_run(tmp_path: Path) -> None:
     """An unfinished run has no model; the error says how it is continued."""
     classifier, folder = new_classifier(), tmp_path / "run"
-    run(folder, new_classifier(), epochs=2, callbacks=[interrupt], resume="auto")
+    run(folder, new_classifier(), epochs=2, callbacks=[interrupt_after(1)], resume="auto")
     assert names(folder) == FILES - {"model.safetensors"}
     message = "the run has not finished; continue it with `spikemnist train --resume --out .*run`"
     for read in (load, classifier.load_weights):

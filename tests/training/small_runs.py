@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from spikemnist.data import ImageDataset, RandomAffine, load_digits
-from spikemnist.encoding import Encoder, RateEncoder
+from spikemnist.encoding import DirectEncoder, Encoder, RateEncoder
 from spikemnist.models import Classifier, LeakyMLP, Record
 from spikemnist.training import History, TrainConfig, cross_entropy, fit
 
-RANDOM = RateEncoder(num_steps=5)
+DIRECT, RANDOM = DirectEncoder(num_steps=3), RateEncoder(num_steps=5)
 BATCHES = 5  # of an epoch of `run`: 160 training samples
 
 PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
@@ -43,6 +43,29 @@ def new_network(seed: int = 0, **options: Any) -> LeakyMLP:
 
 def new_classifier(encoder: Encoder = RANDOM, **options: Any) -> Classifier:
     return Classifier(new_network(**options), encoder)
+
+
+class Wrapped(torch.nn.Module):
+    """A network of a user's own."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = network
+
+    def forward(self, spikes: torch.Tensor) -> Record:
+        record: Record = self.inner(spikes)
+        return record
+
+
+class Watched:
+    """An encoder that calls a function with the images before it encodes them."""
+
+    def __init__(self, look: Callable[[Any], object], encoder: Encoder = DIRECT) -> None:
+        self.look, self.encoder, self.num_steps = look, encoder, encoder.num_steps
+
+    def __call__(self, images: Any, *, generator: torch.Generator | None = None) -> torch.Tensor:
+        self.look(images)
+        return self.encoder(images, generator=generator)
 
 
 on_batch: list[Callable[[], None]] = []
@@ -86,9 +109,19 @@ def run(folder: Path, classifier: Classifier, **changes: Any) -> History:
     return fit_with(classifier, **settings)
 
 
-def interrupt(*_: object) -> None:
-    """End a run after an epoch, as a callback."""
-    raise KeyboardInterrupt
+def interrupt_after(epochs: int) -> Callable[[History, Classifier], None]:
+    """Return a callback that ends a run after some epochs, as Ctrl-C does."""
+
+    def interrupt(history: History, _: Classifier) -> None:
+        if len(history) == epochs:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+def set_biases(classifier: Classifier, value: float) -> None:
+    """Set the biases of the first layer: it fires always, or never."""
+    torch.nn.init.constant_(classifier.network.layers[0].linear.bias, value)
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:

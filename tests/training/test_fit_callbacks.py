@@ -10,12 +10,9 @@ import sys
 import pytest
 
 from spikemnist._progress import progress_bar
-from spikemnist.encoding import DirectEncoder
 from spikemnist.training import History, tensorboard
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.training.small_runs import digits, fit_with, new_classifier, run, same, weights
-
-DIRECT = DirectEncoder(num_steps=3)
+from tests.training.small_runs import DIRECT, digits, fit_with, new_classifier, run, same, weights
 
 
 def test_callbacks_are_called_in_order_after_the_files(tmp_path):

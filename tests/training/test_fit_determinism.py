@@ -11,12 +11,10 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist._seeds import seeded
-from spikemnist.encoding import DirectEncoder, LatencyEncoder
+from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 from spikemnist.training import TrainConfig, evaluate, fit
-from tests.training.small_runs import RANDOM, digits, new_classifier, same, weights
-
-DIRECT = DirectEncoder(num_steps=3)
+from tests.training.small_runs import DIRECT, RANDOM, Watched, digits, new_classifier, same, weights
 
 
 def loader():
@@ -66,17 +64,9 @@ def test_every_epoch_draws_anew(source):
 
 @pytest.mark.parametrize("source", ["order", "loader"])
 def test_every_epoch_has_an_order_of_its_own(source):
-    seen = []
-
-    class Watching:
-        num_steps = 3
-
-        def __call__(self, images, *, generator=None):
-            seen.append(tuple(images.flatten(1).sum(1).tolist()))
-            return DIRECT(images)
-
-    data, _ = SOURCES[source]
-    fit(new_classifier(Watching()), data(), TrainConfig(epochs=3, batch_size=20))
+    seen, (data, _) = [], SOURCES[source]
+    encoder = Watched(lambda images: seen.append(tuple(images.flatten(1).sum(1).tolist())))
+    fit(new_classifier(encoder), data(), TrainConfig(epochs=3, batch_size=20))
     epochs = [sum(seen[start : start + 3], ()) for start in (0, 3, 6)]
     assert len(set(epochs)) == 3
     assert len({tuple(sorted(epoch)) for epoch in epochs}) == 1
@@ -124,17 +114,14 @@ def test_the_callers_random_numbers_are_left_alone(source):
 
 
 def test_random_state_after_an_error():
-    class Failing:
-        num_steps = 2
-
-        def __call__(self, images, *, generator=None):
-            torch.rand(5)
-            raise ConnectionError
+    def fail(_):
+        torch.rand(5)
+        raise ConnectionError
 
     before = global_state()
     for work in (fit, evaluate):
         with pytest.raises(ConnectionError):
-            work(new_classifier(Failing()), digits(20))
+            work(new_classifier(Watched(fail)), digits(20))
         assert global_state() == before
 
 

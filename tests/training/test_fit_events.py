@@ -11,6 +11,7 @@ from spikemnist.encoding import Encoder, EventEncoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 from spikemnist.training import TrainConfig, evaluate, fit
 from tests.event_recordings import MovingBars
+from tests.training.small_runs import Watched
 
 ENCODER = EventEncoder(num_steps=8)
 TRAIN, TEST = MovingBars(160).dataset(), MovingBars(400).dataset()[160:]
@@ -46,24 +47,10 @@ def test_a_data_loader_trains_the_same() -> None:
 def test_random_numbers_of_augmentation() -> None:
     seen: list[list[int]] = []
 
-    class Watching:
-        num_steps = 8
-
-        def __call__(self, events, *, generator=None):
-            seen[-1].append(len(events.t))
-            return ENCODER(events)
-
+    encoder = Watched(lambda events: seen[-1].append(len(events.t)), ENCODER)
     data = TRAIN.transformed(DropEvents(0.3))
     for _ in range(2):
         seen.append([])
-        fit(mlp(Watching()), data, TrainConfig(epochs=2, batch_size=160))
+        fit(mlp(encoder), data, TrainConfig(epochs=2, batch_size=160))
     assert seen[0] == seen[1]
     assert seen[0][0] != seen[0][1]
-
-
-def test_batches_that_are_none() -> None:
-    events, labels = next(TRAIN.batches(4))
-    with pytest.raises(TypeError, match="of an EventBatch and labels; got list, Tensor"):
-        fit(mlp(), [([1], labels)])
-    with pytest.raises(ValueError, match=r"labels must be int64 of shape \[4\], .* shape \[2\]"):
-        fit(mlp(), [(events, labels[:2])])

@@ -5,13 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spikemnist.encoding import DirectEncoder
 from spikemnist.models import Classifier
 from spikemnist.training import TrainConfig, cross_entropy, fit
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.training.small_runs import digits, fit_with, new_classifier, same, weights
-
-DIRECT = DirectEncoder(num_steps=3)
+from tests.training.small_runs import DIRECT, digits, fit_with, new_classifier, same, weights
 
 
 class Spoiling:

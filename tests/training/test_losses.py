@@ -6,7 +6,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -207,72 +206,3 @@ def test_penalties_do_what_they_are_for() -> None:
     expected = 0.02 * 32 * RANDOM.num_steps
     driven = spikes_with(Regularized(cross_entropy, [TargetRate(0.02, 50.0)]))
     assert abs(driven - expected) < 0.3 * abs(freely - expected)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: SpikeTimeCrossEntropy(0.0), "tau must be positive and finite; got 0.0"),
-        (lambda: SpikeTimeCrossEntropy(math.nan), "tau must be positive"),
-        (lambda: SpikeTimeMSE(on=-1), "on must be 0 or more, in timesteps; got -1"),
-        (lambda: SpikeTimeMSE(tolerance=-1), "tolerance must be 0 or more"),
-        (lambda: SnnTorchLoss(SF.ce_rate_loss(), of="scores"), "of must be 'spikes' or 'membr"),
-        (lambda: Regularized(cross_entropy, []), "needs a penalty"),
-        (lambda: L1Spikes(-1.0), "strength must be 0 or more and finite; got -1.0"),
-        (lambda: L1Spikes(1.0, layers="output"), "layers must be 'hidden' or 'all'"),
-        (lambda: TargetRate(1.5), r"rate must lie in \[0, 1\], spikes in a timestep; got 1.5"),
-    ],
-)
-def test_a_parameter_out_of_range(make, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make()
-
-
-def test_a_loss_without_its_parentheses() -> None:
-    with pytest.raises(TypeError, match=r"ce_rate_loss\(\), with the parentheses"):
-        SnnTorchLoss(SF.ce_rate_loss)
-
-
-def test_a_penalty_needs_the_layers() -> None:
-    record = new_classifier()(digits(4).images, record="all")
-    with pytest.raises(ValueError, match="call the model with record='all', or pass loss="):
-        L1Spikes(1.0)(replace(record, layers=()))
-    with pytest.raises(ValueError, match="no hidden layer: use layers='all'"):
-        TargetRate(0.1)(replace(record, layers=record.layers[-1:]))
-
-
-MUST = "must return a scalar tensor, with its graph; got"
-MISTAKES = {
-    "a module of torch": (
-        torch.nn.CrossEntropyLoss(),
-        r"loss CrossEntropyLoss gets \(record, labels\): .* not Record.*\(record.scores, labels\)",
-    ),
-    "a loss of snnTorch": (
-        SF.ce_rate_loss(),
-        r"gets \(record, labels\): .* write loss=SnnTorchLoss\(snntorch.functional.ce_rate_loss",
-    ),
-    "a float": (lambda record, labels: cross_entropy(record, labels).item(), f"{MUST} float"),
-    "none": (lambda record, labels: None, f"{MUST} NoneType"),
-    "a loss of each sample": (lambda record, labels: record.scores.sum(1), rf"{MUST} \(20,\)"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_wrong_loss_is_refused(mistake: str) -> None:
-    loss, message = MISTAKES[mistake]
-    classifier = new_classifier()
-    before = weights(classifier)
-    for truncate in (None, 2):
-        with pytest.raises(TypeError, match=message):
-            fit(classifier, digits(20), TrainConfig(epochs=1, loss=loss, truncate=truncate))
-    assert same(weights(classifier), before)
-    with pytest.raises(TypeError, match=message):
-        evaluate(classifier, digits(20), loss=loss)
-
-
-def test_an_error_inside_a_loss_stays_what_it_is() -> None:
-    def loss(record: Record, labels: Tensor) -> Tensor:
-        raise TypeError("a mistake of its own")
-
-    with pytest.raises(TypeError, match=r"^a mistake of its own$"):
-        fit(new_classifier(), digits(20), TrainConfig(epochs=1, loss=loss))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
@@ -42,30 +40,6 @@ def test_the_fast_recipe_learns() -> None:
 def test_a_code_with_channels_goes_into_convolutions() -> None:
     recipe = Recipe(network={"name": "conv"}, encoder={"name": "population", "num_steps": 3})
     assert recipe.classifier().network.in_shape == (8, 28, 28)
-
-
-CONV = {"name": "conv", "layers": "4C5-11"}
-WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"network": CONV, "classes": tuple("abcdefghij")}, "must end in 10, .*; got 11 in 4C5-11"),
-    ({"network": {"name": "mpl"}}, "network must be mlp or conv; got 'mpl'"),
-    ({"network": {"name": "mlp", "hiden": 3}}, "no option 'hiden'; did you mean hidden"),
-    ({"encoder": {"name": "morse"}}, "unknown encoder 'morse'"),
-]
-
-
-@pytest.mark.parametrize(("fields", "message"), WRONG)
-def test_a_recipe_of_no_classifier(fields: dict[str, Any], message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=message):
-        Recipe(**fields).classifier()
-
-
-def test_wrong_descriptions() -> None:
-    values = Recipe().to_json()
-    for wrong in ({}, [1], {**values, "config": None}, {**values, "config": {"speed": 1}}):
-        with pytest.raises(ValueError, match=r"no description of a run: .*Error"):
-            Recipe.from_json(wrong)
-    with pytest.raises(ValueError, match="lr must be positive"):
-        Recipe.from_json({**values, "config": {"lr": -1}})
 
 
 def test_the_default_settings_are_those_of_the_default_recipe() -> None:

@@ -7,12 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikemnist.data import EventBatch, load_digits
-from spikemnist.encoding import EventEncoder, LatencyEncoder
+from spikemnist.data import load_digits
+from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import Robustness, TrainConfig, evaluate, fit, measure_robustness
 from spikemnist.training.robustness import LEVELS, add_noise, drop, rotate, shift
-from tests.event_recordings import random_events
 
 DIGITS = load_digits()[1]
 ENCODER = LatencyEncoder(num_steps=4)
@@ -119,12 +118,3 @@ def test_images_of_any_kind_are_taken() -> None:
     parts = measure_robustness(classifier, batches)
     assert tensors.undisturbed == parts.undisturbed
     assert parts.samples == 20
-
-
-def test_what_has_no_intensities_is_refused() -> None:
-    events = EventBatch.gather([random_events(50, seed) for seed in range(2)], (34, 34))
-    classifier = Classifier(LeakyMLP(2 * 34 * 34, (4,)), EventEncoder(num_steps=4))
-    with pytest.raises(TypeError, match="on images in tensors; got a batch of EventBatch"):
-        measure_robustness(classifier, [(events, torch.tensor([1, 2]))])
-    with pytest.raises(ValueError, match="batch_size must be an integer >= 1; got 0"):
-        measure_robustness(classifier, DIGITS, batch_size=0)

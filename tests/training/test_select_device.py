@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spikemnist.encoding import DirectEncoder
 from spikemnist.training import (
     TrainConfig,
     available_devices,
@@ -13,9 +12,7 @@ from spikemnist.training import (
     fit,
     select_device,
 )
-from tests.training.small_runs import digits, new_classifier
-
-DIRECT = DirectEncoder(num_steps=2)
+from tests.training.small_runs import DIRECT, digits, new_classifier
 
 
 @pytest.fixture

@@ -1,0 +1,302 @@
+"""What users do wrong, and the words that they read: settings, data, losses, and other calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import snntorch
+import torch
+from snntorch import functional as SF  # noqa: N812 - as snnTorch's users write it
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import StepLR
+from torch.utils.data import TensorDataset
+from torchvision import transforms
+
+from spikemnist.data import EventBatch, RandomAffine, RandomErasing
+from spikemnist.data.augmentation import AUGMENTATIONS
+from spikemnist.encoding import EventEncoder
+from spikemnist.models import Classifier, LeakyMLP, Record, accelerate, summary
+from spikemnist.training import (
+    L1Spikes,
+    Recipe,
+    Regularized,
+    SmoothedCrossEntropy,
+    SnnTorchLoss,
+    SpikeTimeCrossEntropy,
+    SpikeTimeMSE,
+    TargetRate,
+    TrainConfig,
+    cross_entropy,
+    diagnose,
+    evaluate,
+    fit,
+    initialize,
+    measure_robustness,
+)
+from spikemnist.training.losses import LOSSES
+from tests.event_recordings import MovingBars, random_events
+from tests.training.small_runs import DIRECT, digits, fit_with, new_classifier, same, weights
+
+IMAGES, LABELS = digits(20).images, digits(20).labels
+PARAMETERS = [torch.zeros(1, requires_grad=True)]
+ROTATION = transforms.RandomRotation(20)
+
+
+REFUSED = TypeError, ValueError
+
+
+class Silent:
+    """An object that cannot be called, as the callbacks of other trainers."""
+
+
+LOSS = f"loss must be one of {', '.join(LOSSES)}, or a function of record and labels; got "
+SCHEDULE = "schedule must be one of constant, cosine, .* lambda progress: 1 - progress; got "
+AUGMENTATION = "an augmentation is a function of images and generator, such as RandomAffine.*; got "
+NAMES = f"augment must be a tuple of names among {', '.join(AUGMENTATIONS)}, or an .* got "
+CALLBACKS = r"callbacks must be a list of functions .* \[csv_logger\('metrics.csv'\)\]; got "
+VALIDATION = "validation must be a dataset"
+
+SETTINGS: list[tuple[dict[str, Any], str]] = [
+    ({"loss": nn.CrossEntropyLoss}, f"{LOSS}<class '.*CrossEntropyLoss'>"),
+    ({"loss": lambda record: 0}, LOSS),
+    ({"loss": "mse"}, f"{LOSS}'mse'"),
+    ({"label_smoothing": 1.0}, "label_smoothing must be at least 0 and below 1; got 1.0"),
+    (
+        {"label_smoothing": 0.1, "loss": "spike_time_mse"},
+        "label_smoothing needs the loss 'cross_entropy'; got 'spike_time_mse'",
+    ),
+    ({"spike_penalty": -1.0}, "spike_penalty must be at least 0 and finite; got -1.0"),
+    ({"callbacks": lambda history, classifier: None}, CALLBACKS),
+    ({"callbacks": [Silent()]}, CALLBACKS),
+    ({"callbacks": [Silent]}, CALLBACKS),
+    ({"callbacks": [lambda history: None]}, CALLBACKS),
+    ({"augment": ROTATION}, rf"{AUGMENTATION}RandomRotation.* torchvision, pass lambda"),
+    ({"augment": transforms.Compose([ROTATION])}, f"(?s){AUGMENTATION}.*RandomRotation"),
+    ({"augment": RandomAffine}, f"{AUGMENTATION}<class"),
+    ({"augment": [RandomAffine(), RandomErasing()]}, r"Compose\(\[Rando.*\); got \[RandomAff"),
+    ({"augment": "affine"}, f"{NAMES}'affine'"),
+    ({"augment": ("affine", "blur")}, f"{NAMES}.*'blur'"),
+    ({"augment": True}, f"{NAMES}True"),
+    (
+        {"augment": lambda images, generator: images[:3]},
+        r"labels must be int64 of shape \[3\], .* shape \[20\]",
+    ),
+    ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd, or a factory .* got 'adm'"),
+    ({"optimizer": torch.optim.SGD(PARAMETERS)}, r"factory such as .*RMSprop.*; got SGD$"),
+    ({"optimizer": None}, "optimizer must be one of adam, adamw, sgd"),
+    ({"schedule": "cos"}, "one of constant, cosine, one_cycle, or a .* got 'cos'"),
+    ({"schedule": StepLR}, f"{SCHEDULE}<class '.*StepLR'>"),
+    ({"schedule": StepLR(torch.optim.SGD(PARAMETERS), 1)}, f"{SCHEDULE}<.*StepLR object"),
+    ({"lr": "1e-3"}, "lr must be positive and finite; got '1e-3'"),  # as YAML reads it
+    ({"lr": None}, "lr must be positive and finite; got None"),
+    ({"lr": 0.0}, "lr must be positive and finite; got 0.0"),
+    ({"clip_norm": 0.0}, "clip_norm must be positive; got 0.0"),
+    ({"weight_decay": -1.0}, r"weight_decay must be at least 0 and finite; got -1\.0"),
+    ({"ema": 1.0}, r"ema must be at least 0 and below 1; got 1\.0"),
+    ({"ema": math.nan}, "ema must be at least 0 and below 1; got nan"),
+    ({"seed": 1.5}, "seed must be an integer from 0 .*; got 1.5"),
+    ({"seed": -1}, "seed must be an integer from 0 .*; got -1"),
+    ({"epochs": 0}, "epochs must be an integer >= 1; got 0"),
+    ({"batch_size": 0}, "batch_size must be an integer >= 1; got 0"),
+    ({"truncate": 0}, "truncate must be an integer >= 1; got 0"),
+    ({"patience": 0, "validation": 0.5}, "patience must be an integer >= 1; got 0"),
+    ({"patience": 1}, "patience needs validation data: pass validation=0.1"),
+    ({"validation": 1.5}, "fraction must lie between 0 and 1; got 1.5"),
+    ({"validation": "digits"}, VALIDATION),
+    ({"validation": 1}, VALIDATION),
+    ({"validation": IMAGES}, VALIDATION),
+    (
+        {"validation": 0.1, "train": [(IMAGES, LABELS)]},
+        "validation=0.1 needs a dataset or a pair .* train is an iterable",
+    ),
+    ({"device": "gpu"}, "device 'gpu' is not available"),
+    *(
+        ({"initial_rate": rate}, "initial_rate must be above 0 and below 1; got")
+        for rate in (0, 1, -0.1, math.nan, "0.1", True)
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), SETTINGS)
+def test_settings(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+    """Nothing changes and no folder is made."""
+    classifier = new_classifier()
+    before = weights(classifier)
+    settings = {"train": digits(20), "epochs": 1, "run": tmp_path / "run", **settings}
+    with pytest.raises(REFUSED, match=message):
+        fit_with(classifier, **settings)
+    assert same(weights(classifier), before)
+    assert not (tmp_path / "run").exists()
+
+
+DATASET, PAIR = "(train|data) must be a dataset .*; got ", "a pair of tensors.*"
+EVENTS, DIRECTIONS = next(MovingBars(4).dataset().batches(4))
+DATA: dict[str, tuple[Any, str]] = {
+    "a name": ("digits", f"{DATASET}str"),
+    "one tensor": (IMAGES, f"{DATASET}Tensor"),
+    "a torch dataset": (TensorDataset(IMAGES, LABELS), "got TensorDataset"),
+    "arrays": ((IMAGES.numpy(), LABELS.numpy()), "images must be .*; got a ndarray; .*from_numpy"),
+    "batches of names": ([(IMAGES, ["one"] * 20)], f"{PAIR}Tensor, list"),
+    "batches of three": ([(IMAGES, LABELS, 1)], "a pair .*got Tensor, Tensor, int"),
+    "batches of images": ([IMAGES[:2]], f"{PAIR}got Tensor"),
+    "batches of lists": ([([1], LABELS)], "of an EventBatch and labels; got list, Ten"),
+    "float labels in a batch": (
+        [(IMAGES, LABELS.float())],
+        r"labels must be int64 of shape \[20\], one for each sample; got torch.float32",
+    ),
+    "one-hot labels": ([(IMAGES, torch.eye(10)[LABELS])], r"labels must be int64 .* \[20, 10\]"),
+    "few labels of events": (
+        [(EVENTS, DIRECTIONS[:2])],
+        r"labels must be int64 of shape \[4\], .* shape \[2\]",
+    ),
+    "labels too high": ((IMAGES, LABELS + 3), r"must lie in 0..9 .* 10 classes; got 3..12"),
+    "too few labels": ((IMAGES, LABELS[:5]), "20 images but 5 labels"),
+    "floats up to 255": ((IMAGES.float(), LABELS), r"must lie in \[0, 1\]; got .*255"),
+    "NaN": ((IMAGES / 0, LABELS), r"must lie in \[0, 1\]"),
+    "half of the rows": ((IMAGES[:, :14], LABELS), r"784 values .* got shape \(3, .*, 14, 28\)"),
+}
+
+
+def classifier_for(data: str) -> Classifier:
+    if "lists" in data or "events" in data:
+        return Classifier(LeakyMLP(2 * 8 * 8, (4,), 4), EventEncoder(num_steps=3))
+    return new_classifier(DIRECT)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_data(name: str) -> None:
+    data, message = DATA[name]
+    for work in (fit, evaluate):
+        with pytest.raises(REFUSED, match=message):
+            work(classifier_for(name), data)
+
+
+@pytest.mark.parametrize("nothing", [[], digits(20)[:0]])
+def test_no_batch_at_all(nothing: Any) -> None:
+    with pytest.raises(ValueError, match="gave no batch in epoch 1"):
+        fit(new_classifier(), nothing)
+    with pytest.raises(ValueError, match="the data to evaluate are empty"):
+        evaluate(new_classifier(), nothing)
+
+
+MUST = "must return a scalar tensor, with its graph; got"
+MISTAKES: dict[str, tuple[Any, str]] = {
+    "a module of torch": (
+        torch.nn.CrossEntropyLoss(),
+        r"loss CrossEntropyLoss gets \(record, labels\): .* not Record.*\(record.scores, labels\)",
+    ),
+    "a loss of snnTorch": (
+        SF.ce_rate_loss(),
+        r"gets \(record, labels\): .* write loss=SnnTorchLoss\(snntorch.functional.ce_rate_loss",
+    ),
+    "a float": (lambda record, labels: cross_entropy(record, labels).item(), f"{MUST} float"),
+    "none": (lambda record, labels: None, f"{MUST} NoneType"),
+    "a loss of each sample": (lambda record, labels: record.scores.sum(1), rf"{MUST} \(20,\)"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_a_loss_gets_and_returns(mistake: str) -> None:
+    loss, message = MISTAKES[mistake]
+    classifier = new_classifier()
+    before = weights(classifier)
+    for truncate in (None, 2):
+        with pytest.raises(TypeError, match=message):
+            fit(classifier, digits(20), TrainConfig(epochs=1, loss=loss, truncate=truncate))
+    assert same(weights(classifier), before)
+    with pytest.raises(TypeError, match=message):
+        evaluate(classifier, digits(20), loss=loss)
+
+
+def test_an_error_inside_a_loss_stays_what_it_is() -> None:
+    def loss(record: Record, labels: Tensor) -> Tensor:
+        raise TypeError("a mistake of its own")
+
+    with pytest.raises(TypeError, match=r"^a mistake of its own$"):
+        fit(new_classifier(), digits(20), TrainConfig(epochs=1, loss=loss))
+
+
+def penalize(penalty: Any, layers: slice) -> None:
+    """Call a penalty on a Record that has only some of its layers."""
+    record = new_classifier()(IMAGES, record="all")
+    penalty(replace(record, layers=record.layers[layers]))
+
+
+def start_with(network: nn.Module) -> None:
+    initialize(Classifier(network, "latency"), IMAGES)
+
+
+def of_synaptic_neurons() -> nn.Module:
+    neurons = snntorch.Synaptic(alpha=0.9, beta=0.9)
+    with pytest.warns(UserWarning, match="Synaptic"):
+        return accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), neurons))
+
+
+def disturb_recordings() -> None:
+    events = EventBatch.gather([random_events(50, seed) for seed in range(2)], (34, 34))
+    classifier = Classifier(LeakyMLP(2 * 34 * 34, (4,)), EventEncoder(num_steps=4))
+    measure_robustness(classifier, [(events, torch.tensor([1, 2]))])
+
+
+def recipe(**fields: Any) -> Callable[[], Classifier]:
+    return lambda: Recipe(**fields).classifier()
+
+
+CLASSIFIER, WITHOUT_LAYERS = new_classifier(), Classifier(nn.Linear(1, 1), "latency")
+CONV = {"name": "conv", "layers": "4C5-11"}
+VALUES = Recipe().to_json()
+NOTHING = {}, [1], {**VALUES, "config": None}, {**VALUES, "config": {"speed": 1}}
+CALLS: list[tuple[Callable[..., object], str]] = [
+    (lambda: SpikeTimeCrossEntropy(0.0), "tau must be positive and finite; got 0.0"),
+    (lambda: SpikeTimeCrossEntropy(math.nan), "tau must be positive"),
+    (lambda: SpikeTimeMSE(on=-1), "on must be 0 or more, in timesteps; got -1"),
+    (lambda: SpikeTimeMSE(tolerance=-1), "tolerance must be 0 or more"),
+    (lambda: SmoothedCrossEntropy(1), "smoothing must be at least 0 and below 1; got"),
+    (lambda: SnnTorchLoss(SF.ce_rate_loss(), of="scores"), "of must be 'spikes' or 'm"),
+    (lambda: SnnTorchLoss(SF.ce_rate_loss), r"ce_rate_loss\(\), with the parentheses"),
+    (lambda: Regularized(cross_entropy, []), "needs a penalty"),
+    (lambda: L1Spikes(-1.0), "strength must be 0 or more and finite; got -1.0"),
+    (lambda: L1Spikes(1.0, layers="output"), "layers must be 'hidden' or 'all'"),
+    (lambda: TargetRate(1.5), r"rate must lie in \[0, 1\], spikes in a timestep; got"),
+    (lambda: penalize(L1Spikes(1.0), slice(0)), "call the model with record='all', or pass loss="),
+    (lambda: penalize(TargetRate(0.1), slice(-1, None)), "no hidden layer: use layers='all'"),
+    (partial(fit, CLASSIFIER, digits(20), {"epochs": 1}), r"TrainConfig\(.*5\)\); got dict"),
+    (partial(fit, CLASSIFIER, digits(20), epochs=1), "epochs"),
+    (partial(evaluate, CLASSIFIER, digits(9), loss="mse"), f"{LOSS}'mse'"),
+    (partial(evaluate, CLASSIFIER, digits(9), batch_size=0), "batch_size must be an int.*; got 0"),
+    (
+        partial(measure_robustness, CLASSIFIER, digits(9), batch_size=0),
+        "batch_size must be an integer >= 1; got 0",
+    ),
+    (disturb_recordings, "on images in tensors; got a batch of EventBatch"),
+    (partial(diagnose, WITHOUT_LAYERS, digits(4)), "diagnose needs a LeakyMLP"),
+    (partial(summary, WITHOUT_LAYERS, digits(4)), "summary needs a LeakyMLP"),
+    *(
+        (partial(initialize, CLASSIFIER, IMAGES, rate=rate), "rate must be above 0 and below 1; g")
+        for rate in (0.0, 1.0, -0.1, math.nan)
+    ),
+    (partial(initialize, CLASSIFIER.network, IMAGES), "initialize takes a Classifier"),
+    (
+        lambda: start_with(nn.Sequential(nn.Flatten(), nn.Linear(784, 10))),
+        "initialize scales a SpikingNetwork; got Sequential",
+    ),
+    (lambda: start_with(of_synaptic_neurons()), "the layers cannot be read: .*Synaptic"),
+    (recipe(network=CONV, classes=tuple("abcdefghij")), "must end in 10, .*; got 11 in 4C5-11"),
+    (recipe(network={"name": "mpl"}), "network must be mlp or conv; got 'mpl'"),
+    (recipe(network={"name": "mlp", "hiden": 3}), "no option 'hiden'; did you mean hid"),
+    (recipe(encoder={"name": "morse"}), "unknown encoder 'morse'"),
+    *((partial(Recipe.from_json, wrong), "no description of a run: .*Error") for wrong in NOTHING),
+    (partial(Recipe.from_json, {**VALUES, "config": {"lr": -1}}), "lr must be positive"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), CALLS)
+def test_calls(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(REFUSED, match=message):
+        call()
