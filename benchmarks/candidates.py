@@ -7,6 +7,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import peers
-from benchmarks.workload import BETA, Workload
-from spikemnist.models import LeakyMLP
+from benchmarks.workload import BETA, Workload, weighed
 
 if TYPE_CHECKING:
     from spikemnist.ops import Backend
@@ -48,24 +48,24 @@ def snntorch_spikes(pixels: Tensor, code: str, num_steps: int) -> Tensor:
 class Candidate(ABC):
     """A network of leaky neurons, its encoder and its optimiser.
 
-    Subclasses define the encoder and the forward pass. ``deviation`` says how the neurons differ
-    from `snntorch.Leaky`, and ``backend`` which backend of this package ran; either may be empty.
+    Subclasses define the encoder and the forward pass. They copy the layers with the initial
+    weights, modules from spikes to the current of neurons. ``deviation`` says how the neurons
+    differ from `snntorch.Leaky`, and ``backend`` which backend of this package ran; either may be
+    empty.
 
     Parameters
     ----------
     module : torch.nn.Module
         Module with the parameters.
-    layers : sequence of torch.nn.Linear
-        The `torch.nn.Linear` in front of each layer of neurons.
     """
 
     name: str
     deviation = ""
     backend = ""
 
-    def __init__(self, module: nn.Module, layers: Sequence[nn.Linear]) -> None:
+    def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.layers = layers
+        self.weighed = weighed(module)
         self.optimizer = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE, fused=True)
 
     @abstractmethod
@@ -113,7 +113,7 @@ class Candidate(ABC):
         losses = functional.cross_entropy(self.scores(spikes), labels, reduction="none")
         loss = (losses * weights).sum() / weights.sum()
         torch.autograd.backward(loss)
-        found = [p.grad for layer in self.layers for p in (layer.weight, layer.bias)]
+        found = [p.grad for layer in self.weighed for p in (layer.weight, layer.bias)]
         return loss.item(), [torch.zeros(()) if grad is None else grad.clone() for grad in found]
 
     def time_first(self, signal: Tensor) -> Tensor:
@@ -122,32 +122,23 @@ class Candidate(ABC):
 
 
 class Ours(Candidate):
-    """`spikemnist.models.LeakyMLP` on one backend, with uint8 spikes as input.
+    """A network of this package on one backend, with uint8 spikes as input.
 
     Parameters
     ----------
-    layers : sequence of torch.nn.Linear
+    layers : sequence of torch.nn.Module
         Layers with the initial weights, which are copied.
     backend : str
         Backend, as in `LeakyMLP`.
-    workload : Workload or None, default None
-        Workload that defines the encoder; None if the input is given directly.
+    workload : Workload
+        Workload that defines the network and the encoder.
     """
 
-    def __init__(
-        self, layers: Sequence[nn.Linear], backend: Backend, workload: Workload | None = None
-    ) -> None:
-        widths = [layer.out_features for layer in layers]
-        self.model = LeakyMLP(
-            layers[0].in_features,
-            widths[:-1],
-            widths[-1],
-            beta=BETA,
-            backend=backend,
-        )
-        for ours, given in zip(self.model.layers, layers, strict=True):
-            ours.linear.load_state_dict(given.state_dict())
-        super().__init__(self.model, [layer.linear for layer in self.model.layers])
+    def __init__(self, layers: Sequence[nn.Module], backend: Backend, workload: Workload) -> None:
+        self.model = workload.model(backend=backend)
+        super().__init__(self.model)
+        for ours, given in zip(self.weighed, weighed(nn.ModuleList(layers)), strict=True):
+            ours.load_state_dict(given.state_dict())
         self.name = f"spikemnist {backend}"
         self._workload = workload
         self._generator = torch.Generator().manual_seed(0)
@@ -158,22 +149,22 @@ class Ours(Candidate):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return uint8 spikes."""
-        assert self._workload is not None  # pixels belong to a workload
         return self._workload.encode(pixels, self._generator)
 
     def scores(self, spikes: Tensor) -> Tensor:
         """Return the scores of the Record."""
-        scores: Tensor = self.model(spikes).scores
+        scores: Tensor = self.model(self._workload.samples(spikes)).scores
         return scores
 
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return all layers of ``record="all"``, if its output agrees with the timed run."""
+        spikes = self._workload.samples(spikes)
         with torch.no_grad():
             everything, timed = self.model(spikes, record="all"), self.model(spikes)
         self.backend = timed.backend
         if not torch.equal(everything.membrane, timed.membrane):
             raise RuntimeError("record='all' and record='output' ended with other membranes")
-        return [(layer.spikes, layer.membrane) for layer in everything.layers]
+        return [(layer.spikes.flatten(2), layer.membrane.flatten(2)) for layer in everything.layers]
 
 
 class SnnTorchLoop(Candidate):
@@ -184,15 +175,10 @@ class SnnTorchLoop(Candidate):
 
     name = "snnTorch"
 
-    def __init__(self, layers: Sequence[nn.Linear], workload: Workload | None = None) -> None:
-        module = nn.ModuleDict(
-            {
-                "linear": nn.ModuleList(copy_of(layer) for layer in layers),
-                "leaky": nn.ModuleList(plain_leaky() for _ in layers),
-            }
-        )
-        super().__init__(module, list(module["linear"]))  # type: ignore[call-overload]
-        self._neurons = list(module["leaky"])  # type: ignore[call-overload]
+    def __init__(self, layers: Sequence[nn.Module], workload: Workload | None = None) -> None:
+        self._layers = [copy_of(layer) for layer in layers]
+        self._neurons = [plain_leaky() for _ in layers]
+        super().__init__(nn.ModuleList([*self._layers, *self._neurons]))
         self._workload = workload
 
     def encode(self, pixels: Tensor) -> Tensor:
@@ -209,17 +195,17 @@ class SnnTorchLoop(Candidate):
         with torch.no_grad():
             by_layer = zip(*self._steps(spikes), strict=True)
             return [
-                (torch.stack([spk for spk, _ in steps]), torch.stack([mem for _, mem in steps]))
-                for steps in by_layer
+                (torch.stack(fired).flatten(2), torch.stack(membranes).flatten(2))
+                for fired, membranes in (zip(*steps, strict=True) for steps in by_layer)
             ]
 
     def _steps(self, spikes: Tensor) -> Iterator[list[tuple[Tensor, Tensor]]]:
         """Yield the spikes and membranes of each layer, step by step."""
-        membranes = [torch.zeros(0) for _ in self.layers]
+        membranes = [torch.zeros(0) for _ in self._layers]
         for signal in spikes:
             seen = []
-            for index, (linear, leaky) in enumerate(zip(self.layers, self._neurons, strict=True)):
-                signal, membranes[index] = leaky(linear(signal), membranes[index])
+            for index, (layer, leaky) in enumerate(zip(self._layers, self._neurons, strict=True)):
+                signal, membranes[index] = leaky(layer(signal), membranes[index])
                 seen.append((signal, membranes[index]))
             yield seen
 
@@ -236,13 +222,13 @@ def plain_leaky() -> snntorch.Leaky:
     return leaky
 
 
-def copy_of(layer: nn.Linear, scale: float = 1.0) -> nn.Linear:
+def copy_of(layer: nn.Module, scale: float = 1.0) -> nn.Module:
     """Return a copy of a layer with its weights and bias times a factor."""
-    copy = nn.Linear(layer.in_features, layer.out_features)
+    copied = copy.deepcopy(layer)
     with torch.no_grad():
-        copy.weight.copy_(scale * layer.weight)
-        copy.bias.copy_(scale * layer.bias)
-    return copy
+        for parameter in copied.parameters():
+            parameter.mul_(scale)
+    return copied
 
 
 def names() -> list[str]:
@@ -250,17 +236,17 @@ def names() -> list[str]:
     return [*(OURS + backend for backend in our_backends()), SnnTorchLoop.name, *peers.installed()]
 
 
-def build(name: str, layers: Sequence[nn.Linear], workload: Workload | None = None) -> Candidate:
+def build(name: str, layers: Sequence[nn.Module], workload: Workload) -> Candidate:
     """Return a candidate with copies of the layers' weights.
 
     Parameters
     ----------
     name : str
         One of `names`.
-    layers : sequence of torch.nn.Linear
+    layers : sequence of torch.nn.Module
         Layers with the initial weights.
-    workload : Workload or None, default None
-        Workload that defines the encoder; None if the input is given directly.
+    workload : Workload
+        Workload that defines the network and the encoder.
     """
     ours = {OURS + backend: backend for backend in our_backends()}
     if name in ours:

@@ -13,12 +13,12 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import snntorch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import peers, timing
+from benchmarks.candidates import copy_of, plain_leaky
 from benchmarks.machine import describe_machine
 from benchmarks.report import NOTHING, UNSTEADY, machine, table
 from benchmarks.workload import BETA, CLASSES, PIXELS
@@ -138,19 +138,12 @@ def _ours(backend: Any) -> Build:
 
 
 def _linears(weights: LeakyMLP, where: torch.device) -> nn.ModuleList:
-    copies = nn.ModuleList()
-    for layer in weights.layers:
-        copy = nn.Linear(layer.linear.in_features, layer.linear.out_features)
-        copy.load_state_dict(layer.linear.state_dict())
-        copies.append(copy)
-    return copies.to(where)
+    return nn.ModuleList(copy_of(layer.linear) for layer in weights.layers).to(where)
 
 
 def _snntorch_loop(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
     linears = _linears(weights, where)
-    neurons: Any = nn.ModuleList(snntorch.Leaky(beta=BETA) for _ in linears).to(where)
-    for _ in linears:  # remove the neurons from snnTorch's global list
-        snntorch.SpikingNeuron.instances.pop()
+    neurons: Any = nn.ModuleList(plain_leaky() for _ in linears).to(where)
 
     def scores(spikes: Tensor) -> Tensor:
         states = [neuron.init_leaky().to(where) for neuron in neurons]

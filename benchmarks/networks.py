@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,18 @@ def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
     dict
         Plain values: the workload, its amount of work, and the result of `compare`.
     """
+    found = compared(workload, plan, names())
+    work = asdict(count_work(workload, workload.load()))
+    return {**asdict(workload), "work": work, "candidates": found}
+
+
+def compared(workload: Workload, plan: Plan, wanted: Sequence[str]) -> dict[str, Any]:
+    """Return the result of `compare` for the candidates of these names."""
     layers, batch = trained_weights(workload), workload.load()
-    candidates = [build(name, layers, workload) for name in names()]
+    candidates = [build(name, layers, workload) for name in wanted]
     checks = check_all(candidates, layers, batch.spikes, batch.labels)
     torch.manual_seed(0)  # for the peers' encoders, which draw from the global generator
-    found = compare(
+    return compare(
         candidates,
         checks,
         lambda candidate: network_jobs(candidate, batch),
@@ -36,8 +44,6 @@ def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
         repeats=plan.repeats,
         budget=plan.budget,
     )
-    work = asdict(count_work(workload, batch))
-    return {**asdict(workload), "work": work, "candidates": found}
 
 
 def count_work(workload: Workload, batch: Batch) -> Work:

@@ -127,7 +127,7 @@ class Oracle:
 
 def check_all(
     candidates: Sequence[Candidate],
-    layers: Sequence[nn.Linear],
+    layers: Sequence[nn.Module],
     spikes: Tensor,
     labels: Tensor,
 ) -> dict[str, CheckResult]:
@@ -137,7 +137,7 @@ def check_all(
     ----------
     candidates : sequence of Candidate
         Candidates built from ``layers``.
-    layers : sequence of torch.nn.Linear
+    layers : sequence of torch.nn.Module
         Layers with the initial weights.
     spikes : torch.Tensor
         Input spikes, ``[T, B, F]``.

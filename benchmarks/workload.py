@@ -9,21 +9,21 @@ import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from spikemnist.data import load_digits
 from spikemnist.encoding import Encoder, get_encoder
-from spikemnist.models import Classifier, LeakyMLP
+from spikemnist.models import Classifier, LeakyMLP, SpikingNetwork
 from spikemnist.training import TrainConfig, fit
 
 CODES = ("rate", "latency", "direct")
 BETA = 0.95
 """Decay factor of every membrane per timestep, as in snnTorch's tutorials."""
 PIXELS, CLASSES = 784, 10
-TRAINING_STEPS, TRAINING_BATCH = 20, 128
+TRAINING_STEPS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,9 @@ class Workload:
     num_steps: int = 25
     batch: int = 128
 
+    training: ClassVar[dict[str, Any]] = {"batch_size": 128, "lr": 1e-2}
+    """Settings of the training steps before the weights are compared and timed."""
+
     def __str__(self) -> str:
         network = "-".join(map(str, self.sizes))
         return f"{self.code}, {network}, T={self.num_steps}, batch {self.batch}"
@@ -60,6 +63,18 @@ class Workload:
     def sizes(self) -> tuple[int, ...]:
         """Width of the input and of each layer."""
         return (PIXELS, self.hidden, CLASSES)
+
+    def model(self, **options: Any) -> SpikingNetwork:
+        """Return the network of this package."""
+        return LeakyMLP(PIXELS, (self.hidden,), CLASSES, beta=BETA, **options)
+
+    def first_layers(self) -> list[nn.Module]:
+        """Return what is in front of each layer of neurons, as torch draws its weights."""
+        return [nn.Linear(*pair) for pair in itertools.pairwise(self.sizes)]
+
+    def samples(self, spikes: Tensor) -> Tensor:
+        """Return spikes ``[T, B, F]`` in the shape that the network takes."""
+        return spikes
 
     def encoder(self) -> Encoder:
         """Return the encoder of the code."""
@@ -100,38 +115,46 @@ class Batch:
     spikes: Tensor
 
 
-def first_weights(sizes: Sequence[int]) -> list[nn.Linear]:
-    """Return layers with the initial weights of all candidates, as `torch.nn.Linear` draws them."""
+def weighed(module: nn.Module) -> list[Any]:
+    """Return the convolutional and linear layers in a module."""
+    return [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+
+
+def first_weights(workload: Workload) -> list[nn.Module]:
+    """Return the layers with the initial weights of all candidates."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        return [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
+        return workload.first_layers()
 
 
-def trained_weights(workload: Workload) -> list[nn.Linear]:
+def trained_weights(workload: Workload) -> list[nn.Module]:
     """Return the layers after 20 training steps, the same for every batch size of the workload.
 
     Without training, a network with one input spike per pixel hardly fires, which would flatter an
     implementation that computes only where there is a spike.
     """
-    return _trained(replace(workload, batch=TRAINING_BATCH))
+    return _trained(replace(workload, batch=workload.training["batch_size"]))
 
 
 @functools.lru_cache(maxsize=1)
-def _trained(workload: Workload) -> list[nn.Linear]:
+def _trained(workload: Workload) -> list[nn.Module]:
     train, _ = load_digits()
-    layers = first_weights(workload.sizes)
+    layers = first_weights(workload)
     with torch.random.fork_rng([]):
-        network = LeakyMLP(PIXELS, (workload.hidden,), CLASSES, beta=BETA)
-    for ours, given in zip(network.layers, layers, strict=True):
-        ours.linear.load_state_dict(given.state_dict())
+        network = workload.model()
+    pairs = list(zip(weighed(network), weighed(nn.ModuleList(layers)), strict=True))
+    for ours, given in pairs:
+        ours.load_state_dict(given.state_dict())
     fit(
         Classifier(network, workload.encoder()),
-        train[: TRAINING_STEPS * TRAINING_BATCH],
-        TrainConfig(epochs=1, batch_size=TRAINING_BATCH, lr=1e-2, schedule="constant"),
+        train[: TRAINING_STEPS * workload.batch],
+        TrainConfig(epochs=1, schedule="constant", **workload.training),
         device="cpu",
         progress=False,
     )
-    return [layer.linear for layer in network.layers]
+    for ours, given in pairs:
+        given.load_state_dict(ours.state_dict())
+    return layers
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class ExplicitLoop(Layerwise):
 
     Parameters
     ----------
-    layers : sequence of torch.nn.Linear
+    layers : sequence of torch.nn.Module
         Layers with the initial weights, which are copied.
     dynamics : Dynamics
         Dynamics of the neurons.
@@ -32,7 +32,7 @@ class ExplicitLoop(Layerwise):
 
     name = "explicit loop"
 
-    def __init__(self, layers: Sequence[nn.Linear], dynamics: Dynamics) -> None:
+    def __init__(self, layers: Sequence[nn.Module], dynamics: Dynamics) -> None:
         self.dynamics = dynamics
         super().__init__(layers, [nn.Identity() for _ in layers], None)
 

@@ -26,7 +26,7 @@ class Layerwise(Candidate):
 
     Parameters
     ----------
-    layers : sequence of torch.nn.Linear
+    layers : sequence of torch.nn.Module
         Layers with the initial weights, which are copied.
     neurons : sequence of torch.nn.Module
         One module for each layer.
@@ -41,14 +41,13 @@ class Layerwise(Candidate):
 
     def __init__(
         self,
-        layers: Sequence[nn.Linear],
+        layers: Sequence[nn.Module],
         neurons: Sequence[nn.Module],
         workload: Workload | None,
         scale: float = 1.0,
     ) -> None:
-        linears = [copy_of(layer, scale) for layer in layers]
-        module = nn.ModuleList([*linears, *neurons])
-        super().__init__(module, linears)
+        self.layers = [copy_of(layer, scale) for layer in layers]
+        super().__init__(nn.ModuleList([*self.layers, *neurons]))
         self.deviation = self.dynamics.deviation
         self.neurons = neurons
         self.workload = workload
@@ -70,10 +69,11 @@ class Layerwise(Candidate):
         """Return spikes and compared membranes of every layer."""
         seen = []
         with torch.no_grad():
-            for linear, neurons in zip(self.layers, self.neurons, strict=True):
-                found = self.run_neurons(neurons, self._weigh(linear, spikes), "both")
+            for layer, neurons in zip(self.layers, self.neurons, strict=True):
+                found = self.run_neurons(neurons, self._weigh(layer, spikes), "both")
                 spikes = found["spikes"]
-                fired, membrane = self.time_first(spikes), self.time_first(found["membrane"])
+                both = (self.time_first(found[name]) for name in ("spikes", "membrane"))
+                fired, membrane = (signal.flatten(2) for signal in both)
                 seen.append((fired, self.dynamics.decided(fired, membrane)))
         return seen
 
@@ -86,14 +86,13 @@ class Layerwise(Candidate):
 
     def _run(self, spikes: Tensor, keep: Keep) -> dict[str, Tensor]:
         *hidden, last = zip(self.layers, self.neurons, strict=True)
-        for linear, neurons in hidden:
-            spikes = self.run_neurons(neurons, self._weigh(linear, spikes), "spikes")["spikes"]
+        for layer, neurons in hidden:
+            spikes = self.run_neurons(neurons, self._weigh(layer, spikes), "spikes")["spikes"]
         return self.run_neurons(last[1], self._weigh(last[0], spikes), keep)
 
-    def _weigh(self, linear: nn.Linear, signal: Tensor) -> Tensor:
-        if signal.shape[self.time_axis] > 1 and signal.stride(self.time_axis) == 0:
-            # The direct code is the same at every timestep: one product is enough.
-            first: Tensor = linear(signal.narrow(self.time_axis, 0, 1))
-            return first.expand(*signal.shape[:2], -1)
-        weighed: Tensor = linear(signal)
-        return weighed
+    def _weigh(self, layer: nn.Module, signal: Tensor) -> Tensor:
+        # The direct code is the same at every timestep: one product is enough.
+        once = signal.shape[self.time_axis] > 1 and signal.stride(self.time_axis) == 0
+        steps = signal.narrow(self.time_axis, 0, 1) if once else signal
+        current: Tensor = layer(steps.flatten(0, 1)).unflatten(0, steps.shape[:2])
+        return current.expand(*signal.shape[:2], *current.shape[2:])

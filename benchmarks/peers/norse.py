@@ -34,7 +34,7 @@ class Norse(Layerwise):
         surrogate="Norse's own, 1 / (1 + |x|)^2, for it has no atan",
     )
 
-    def __init__(self, layers: Sequence[nn.Linear], workload: Workload | None = None) -> None:
+    def __init__(self, layers: Sequence[nn.Module], workload: Workload | None = None) -> None:
         parameters = LIFBoxParameters(
             tau_mem_inv=torch.as_tensor((1 - BETA) / TIMESTEP),
             method="super",

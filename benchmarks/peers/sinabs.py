@@ -28,7 +28,7 @@ class Sinabs(Layerwise):
     dynamics = Dynamics(at_once=True, detached=False)
     time_axis = 1
 
-    def __init__(self, layers: Sequence[nn.Linear], workload: Workload | None = None) -> None:
+    def __init__(self, layers: Sequence[nn.Module], workload: Workload | None = None) -> None:
         neurons = [
             LIF(
                 tau_mem=-1 / math.log(BETA),

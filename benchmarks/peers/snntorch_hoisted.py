@@ -22,7 +22,7 @@ class SnnTorchHoisted(Layerwise):
     name = "snnTorch, hoisted"
     dynamics = Dynamics()
 
-    def __init__(self, layers: Sequence[nn.Linear], workload: Workload | None = None) -> None:
+    def __init__(self, layers: Sequence[nn.Module], workload: Workload | None = None) -> None:
         super().__init__(layers, [plain_leaky() for _ in layers], workload)
 
     def encode(self, pixels: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class SpikingJelly(Layerwise):
     name = "SpikingJelly"
     dynamics = Dynamics(at_once=True)
 
-    def __init__(self, layers: Sequence[nn.Linear], workload: Workload | None = None) -> None:
+    def __init__(self, layers: Sequence[nn.Module], workload: Workload | None = None) -> None:
         neurons = [
             neuron.LIFNode(
                 tau=1 / (1 - BETA),

@@ -21,7 +21,7 @@ NEAR = MEMBRANE / 2
 @pytest.fixture(scope="module")
 def layers() -> list[nn.Linear]:
     """Return weights with which both layers fire."""
-    layers = first_weights(WORKLOAD.sizes)
+    layers = first_weights(WORKLOAD)
     for layer in layers:
         layer.weight.data.mul_(4)
     return layers
