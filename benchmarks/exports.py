@@ -159,37 +159,44 @@ class C:
         readme = (folder / self.weights / "README.md").read_text(encoding="utf-8")
         sizes = re.findall(r"\| ([\d,]+) \|$", readme, re.M)
         self.size, self.memory = (int(size.replace(",", "")) for size in sizes)
-        self.program = folder / self.weights / "replay"
-        compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))))
-        sources = (REPLAY, folder / self.weights / "network.c")
-        options = ("-std=c99", "-O2", f"-I{folder / self.weights}", f"-DSTEPS={self.steps}")
-        subprocess.run([compiler, *options, *sources, "-o", self.program], check=True)
-
-    def _run(self, data: NDArray[Any], *words: str) -> list[str]:
-        done = subprocess.run([self.program, *words], input=data.tobytes(), capture_output=True)
-        done.check_returncode()
-        return done.stdout.decode().splitlines()
+        self.program = compiled(folder / self.weights, self.steps)
 
     def replay(self, images: Tensor) -> Replayed:
         signal = self.classifier.encode(images)
         if isinstance(self.classifier.encoder, DirectEncoder):
             signal = images.expand(signal.shape)
-        lines = self._run(signal.movedim(0, 1).contiguous().numpy())
+        lines = run_c(self.program, signal.movedim(0, 1))
         return from_lines(lines, self.steps, self.shapes), np.array(
             [int(line.partition(">")[2].split()[0]) for line in lines]
         )
 
     def answers(self, images: Tensor) -> NDArray[Any]:
-        return np.array([int(line.split()[0]) for line in self._run(images.numpy(), "classify")])
+        return np.array([int(line.split()[0]) for line in run_c(self.program, images, "classify")])
 
     def job(self, images: Tensor) -> Callable[[], object]:
-        return lambda: self._run(images.numpy(), "classify")
+        return lambda: run_c(self.program, images, "classify")
 
 
 class WholeNumbers(C):
     """The C export in integers."""
 
     weights = "int8"
+
+
+def compiled(folder: Path, steps: int = 1) -> Path:
+    """Compile an export with `replay.c`, and return the program."""
+    compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))))
+    program, sources = folder / "replay", (REPLAY, folder / "network.c")
+    options = ("-std=c99", "-O2", f"-I{folder}", f"-DSTEPS={steps}")
+    subprocess.run([compiler, *options, *sources, "-o", program], check=True)
+    return program
+
+
+def run_c(program: Path, data: Tensor, *words: str) -> list[str]:
+    """Return the lines that a program prints for images or spikes."""
+    given = data.contiguous().numpy().tobytes()
+    done = subprocess.run([program, *words], input=given, capture_output=True, check=True)
+    return done.stdout.decode().splitlines()
 
 
 def from_lines(lines: Sequence[str], steps: int, shapes: Sequence[tuple[int, ...]]) -> Spikes:

@@ -18,8 +18,6 @@ import hashlib
 import itertools
 import json
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +31,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
+from benchmarks.exports import compiled, run_c
 from spikemnist import load, ops
 from spikemnist.data import EVENT, EventDataset, load_digits
 from spikemnist.encoding import (
@@ -181,26 +180,20 @@ def called(build: Callable[[], nn.Module], shape: tuple[int, ...], *, train: boo
     return {"record": record_of(record), "gradients": gradients, "inference": record_of(plain)}
 
 
+def small(kind: type[nn.Module], *, double: bool, **options: Any) -> nn.Module:
+    """Return a new network, in double precision where asked."""
+    model = kind(**options)
+    return model.double() if double else model
+
+
 def mlp(**options: Any) -> Callable[[], nn.Module]:
     """Return a constructor of a small multilayer network."""
-    double = options.pop("double", False)
-    given = {"hidden": (40,), **options}
-
-    def build() -> nn.Module:
-        return LeakyMLP(**given).double() if double else LeakyMLP(**given)
-
-    return build
+    return partial(small, LeakyMLP, **{"hidden": (40,), "double": False, **options})
 
 
 def conv(layers: str = "4C5-P2-6C5-P2-10", **options: Any) -> Callable[[], nn.Module]:
     """Return a constructor of a small convolutional network."""
-    double = options.pop("double", False)
-
-    def build() -> nn.Module:
-        model = LeakyConvNet(layers, **options)
-        return model.double() if double else model
-
-    return build
+    return partial(small, LeakyConvNet, **{"layers": layers, "double": False, **options})
 
 
 def exchanged(kind: str, **options: Any) -> Callable[[], nn.Module]:
@@ -262,8 +255,10 @@ def exported(name: str) -> Parts:
         file = to_onnx(classifier, Path(folder, "model.onnx"))
         session = onnxruntime.InferenceSession(str(file))
         page = to_html(classifier, Path(folder, "page.html")).read_text("utf-8")
-        compiled = {
-            f"c {kind}": digest(_run_c(to_c(classifier, folder, weights=kind), images))
+        answers = {
+            f"c {kind}": digest(
+                run_c(compiled(to_c(classifier, folder, weights=kind)), images, "classify")
+            )
             for kind in ("float32", "int8")
         }
     network = re.search(r'id="network">(.*?)</script>', page, re.DOTALL)
@@ -272,7 +267,7 @@ def exported(name: str) -> Parts:
         "onnx": digest(session.run(None, {"images": images.numpy()})),
         "page": digest(_arrays_in(json.loads(network[1]))),
         "energy": digest((x.neurons, x.macs, x.acs) for x in energy.layers),
-        **compiled,
+        **answers,
     }
 
 
@@ -287,18 +282,6 @@ def graph(build: Callable[[], nn.Module]) -> Parts:
     numbers = [x for node in nodes for x in vars(node).values() if isinstance(x, np.ndarray)]
     arrays = [x for x in numbers if x.dtype.kind == "f"]
     return {"nodes": digest(arrays), "read": digest(weights_in(again))}
-
-
-def _run_c(folder: Path, images: Tensor) -> list[str]:
-    """Return classes and operations that the C export prints for images."""
-    compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))))
-    program = folder / "replay"
-    sources = (Path(__file__).with_name("replay.c"), folder / "network.c")
-    options = ("-std=c99", "-O2", f"-I{folder}", "-DSTEPS=1", "-o", program)
-    subprocess.run([compiler, *sources, *options], check=True)
-    data = images.contiguous().numpy().tobytes()
-    done = subprocess.run([program, "classify"], input=data, capture_output=True, check=True)
-    return done.stdout.decode().splitlines()
 
 
 def _arrays_in(value: Any) -> Iterator[bytes]:

@@ -10,12 +10,12 @@ import torch
 from torch.nn import functional
 
 from spikemnist.encoding import DirectEncoder
+from spikemnist.models import READOUTS
 from spikemnist.training import cross_entropy
 from spikemnist.training.backpropagation import backpropagate, backpropagate_truncated
 from tests.training.small_runs import RANDOM, digits, new_network, same
 
 STEPS = 7
-READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
 
 
 def network(**options):
