@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks import stdp, timing
@@ -58,19 +58,26 @@ def page(results: Results, pictures: Sequence[str]) -> str:
         "Written by `python -m benchmarks`; {doc}`../benchmarks` explains the numbers.",
         *unsteady(results),
         *ranges(results),
-        *networks(results["networks"]),
+        *section(networks, results["networks"]),
         drawn.get("stages.png"),
-        *throughputs(results["networks"]),
+        *section(throughputs, results["networks"]),
         *growth(drawn.get("growth.png")),
-        *convolution(results["convolution"]),
-        *unsupervised(results["stdp"]),
+        *section(convolution, results["convolution"]),
+        *section(unsupervised, results["stdp"]),
         drawn.get("stdp.png"),
-        *every_stage(results["networks"]),
+        *section(every_stage, results["networks"]),
         *notes(results),
         "## Machines",
         *machines(results["runs"]),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def section(
+    of: Callable[[Sequence[Results]], Iterable[str]], measured: Sequence[Results]
+) -> Iterable[str]:
+    """Return the parts of a section; none where nothing was measured."""
+    return of(measured) if measured else ()
 
 
 def machines(runs: Mapping[str, Results]) -> Iterator[str]:
@@ -158,8 +165,6 @@ def machine(found: Mapping[str, Any]) -> str:
 
 def networks(measured: Sequence[Results]) -> Iterator[str]:
     """Yield the section that compares this package with the fastest peer."""
-    if not measured:
-        return
     yield "## Against the fastest peer"
     yield (
         'Milliseconds with `backend="auto"`; training step and inference begin with float32 '
@@ -172,8 +177,6 @@ def networks(measured: Sequence[Results]) -> Iterator[str]:
 
 def throughputs(measured: Sequence[Results]) -> Iterator[str]:
     """Yield the section on the throughput of this package."""
-    if not measured:
-        return
     yield "## Throughput"
     yield (
         "Throughput of spikemnist's training step. A non-zero input causes one synaptic event in "
@@ -186,8 +189,6 @@ def throughputs(measured: Sequence[Results]) -> Iterator[str]:
 
 def every_stage(measured: Sequence[Results]) -> Iterator[str]:
     """Yield the section with all stages of all candidates."""
-    if not measured:
-        return
     yield "## Every stage"
     yield "Milliseconds: median and, in brackets, quartiles."
     for network in measured:
@@ -234,8 +235,6 @@ def growth(picture: str | None) -> Iterator[str]:
 
 def convolution(measured: Sequence[Results]) -> Iterator[str]:
     """Yield the section on the convolutional network, with every stage."""
-    if not measured:
-        return
     yield "## A convolutional network"
     yield (
         "The network of snnTorch's tutorial 6. Milliseconds: median and, in brackets, quartiles. A "
@@ -259,8 +258,6 @@ def convolution(measured: Sequence[Results]) -> Iterator[str]:
 
 def unsupervised(measured: Sequence[Results]) -> Iterator[str]:
     """Yield the section on STDP: time and memory, and their growth."""
-    if not measured:
-        return
     yield "## Learning by STDP"
     yield (
         "`STDPClassifier` on digits, 350 timesteps per image: median milliseconds per image, and "
