@@ -97,6 +97,7 @@ def press_at_once(call: int, finished: int, folder: Path) -> None:
     assert (history.interrupted, history.stopped_early) == (True, False)
     assert not saved.history.interrupted
     assert saved.history.to_csv() == history.to_csv()
+    assert history.best_epoch == saved.history.best_epoch
     assert len(history) == len(history.seconds) == finished
     assert not finished or same(weights(classifier), saved.best)
 
