@@ -66,7 +66,7 @@ def call(function: Any, room: str, *dtypes: Any) -> None:
     function.__module__ = f"{room}.small"
     kernel = compiler.kernel(function)
     for dtype in dtypes:
-        kernel(np.zeros(1, np.int64), 1, np.ones(2, dtype))
+        kernel(np.zeros(1, np.int64), np.ones(2, dtype))
 
 
 @pytest.mark.parametrize("place", ["command", "bar"])
@@ -91,10 +91,10 @@ def test_notice_of_a_first_compilation(
     one.__module__ = "spikemnist.plasticity.small"
     piece = compiler.routine(one)
 
-    def add(queue: Any, units: int, numbers: Any) -> None:
+    def add(queue: Any, numbers: Any) -> None:
         numbers += piece(numbers)
 
-    def double(queue: Any, units: int, numbers: Any) -> None:
+    def double(queue: Any, numbers: Any) -> None:
         numbers *= 2
 
     call(double, "spikemnist.engine", np.float32)

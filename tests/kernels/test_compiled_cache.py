@@ -31,7 +31,7 @@ def test_a_cache_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, str(tmp_path / "file" / "home"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "file" / "numba"))
     source = tmp_path / "source.py"
-    source.write_text("def double(queue, units, numbers):\n    numbers *= 2", encoding="utf-8")
+    source.write_text("def double(queue, numbers):\n    numbers *= 2", encoding="utf-8")
     double, numbers = runpy.run_path(str(source))["double"], np.ones(2)
     cache.warn.cache_clear()
     message = r"^compiled kernels cannot be cached \(no folder can"
@@ -39,7 +39,7 @@ def test_a_cache_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         kernels: list[Any] = [compiler.kernel(double) for _ in range(2)]
     assert len(caught) == 1
     for kernel in kernels:
-        kernel(np.zeros(1, np.int64), 1, numbers)
+        kernel(np.zeros(1, np.int64), numbers)
         assert (kernel.stats.cache_path, sum(kernel.stats.cache_hits.values())) == (None, 0)
     assert numbers.tolist() == [4, 4]
     assert not list(tmp_path.rglob("*.nb*"))
@@ -50,7 +50,7 @@ SMALL = """
 from spikemnist.kernels.bits import count_bits
 from spikemnist.kernels.compiler import kernel
 @kernel
-def add_bits(queue, units, numbers, word):
+def add_bits(queue, numbers, word):
     numbers += count_bits(word[0])
 """
 # Prints the result, the numbers of cache hits and files, and the folder.
@@ -60,7 +60,7 @@ import numpy as np
 from spikemnist.kernels import small
 for dtype in (np.float32,):
     numbers = np.ones(2, dtype)
-    small.add_bits(np.zeros(1, np.int64), 1, numbers, np.array([7], np.uint64))
+    small.add_bits(np.zeros(1, np.int64), numbers, np.array([7], np.uint64))
 stats = small.add_bits.stats
 files = list(pathlib.Path(stats.cache_path).glob("*.nbc"))
 print(numbers.sum(), sum(stats.cache_hits.values()), len(files), stats.cache_path)
@@ -112,7 +112,7 @@ def test_a_cache_of_several_processes(tmp_path: Path) -> None:
     assert changed.split()[:3] == ["8.0", "0", "1"], "files of the old version are removed"
 
 
-def _double(queue: Array, units: int, numbers: Array) -> None:
+def _double(queue: Array, numbers: Array) -> None:
     numbers *= 2
 
 
@@ -120,7 +120,7 @@ def test_damaged_files_are_compiled_anew(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     for hits in (0, 1, 0, 1):
         kernel, numbers = compiler.kernel(_double), np.ones(2)
-        kernel(np.zeros(1, np.int64), 1, numbers)
+        kernel(np.zeros(1, np.int64), numbers)
         assert numbers.tolist() == [2, 2]
         assert sum(kernel.stats.cache_hits.values()) == hits  # type: ignore[attr-defined]
         (file,) = tmp_path.rglob("*.nbc")

@@ -28,6 +28,7 @@ from spikemnist.kernels.scheduler import (
     by_team,
     next_unit,
     parallel,
+    units_of,
     work_queues,
     worker_number,
 )
@@ -43,15 +44,13 @@ WAIT = 60
 
 
 @kernel
-def _visit(queue, units, visits, rounds):
+def _visit(queue, visits, rounds):
     if by_team(queue):
         return
     visits = borrowed(visits)
-    unit = next_unit(queue)
-    while unit < units:
+    for unit in units_of(queue):
         for _ in range(rounds):
             visits[unit] += 1
-        unit = next_unit(queue)
 
 
 def assert_visits() -> None:
@@ -73,8 +72,8 @@ class Interpreted:
         self.py_func = work
         self.lock = threading.Lock()
 
-    def __call__(self, queue: np.ndarray, units: int) -> None:
-        while (unit := self.take(queue)) < units:
+    def __call__(self, queue: np.ndarray) -> None:
+        while (unit := self.take(queue)) < queue[2]:
             self.py_func(unit)
 
     def take(self, queue: np.ndarray) -> int:
@@ -104,15 +103,13 @@ class Pair(NamedTuple):
 
 
 @kernel
-def _copy(queue, units, pair):
+def _copy(queue, pair):
     if by_team(queue):
         return
     pair = borrowed(pair)
-    unit = next_unit(queue)
-    while unit < units:
+    for unit in units_of(queue):
         source, target = pair.rows[0][unit], pair.rows[1][unit]
         target[:] = pair.number * source
-        unit = next_unit(queue)
 
 
 @pytest.mark.usefixtures("where")
@@ -155,9 +152,8 @@ def test_threads_of_an_interpreted_kernel() -> None:
     torch.set_num_threads(8)
     calls = []
     parallel(lambda *arguments: calls.append(arguments), 100)
-    ((queue, units),) = calls
+    ((queue,),) = calls
     assert queue.tolist() == work_queues(1, 100)[0].tolist()
-    assert units == 100
 
 
 @pytest.mark.usefixtures("pool")
@@ -236,7 +232,7 @@ def test_every_unit_is_taken_once(workers: int, units: int, data: st.DataObject)
 
 
 @kernel
-def _enter(queue, units, entered):
+def _enter(queue, entered):
     if by_team(queue):
         return
     entered = borrowed(entered)

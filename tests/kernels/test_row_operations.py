@@ -19,7 +19,7 @@ from spikemnist.kernels import bits, blocks, vector
 from spikemnist.kernels.compiler import kernel
 from spikemnist.kernels.elementwise import elementwise, exp, where
 from spikemnist.kernels.registers import WIDTH, at, clear, vector_bytes
-from spikemnist.kernels.scheduler import next_unit, parallel
+from spikemnist.kernels.scheduler import parallel, units_of
 from tests.pairs import Case, named, pairs
 from tests.strategies import SEEDS
 
@@ -28,40 +28,40 @@ FLOATS = [np.float32, np.float64]
 
 
 @kernel
-def _sum_rows(queue, units, out, table, indices, start, stop):
-    if next_unit(queue) < units:
+def _sum_rows(queue, out, table, indices, start, stop):
+    for _ in units_of(queue):
         vector.sum_rows(out, table, indices, start, stop, len(table) - 1)
 
 
 @kernel
-def _add_rows(queue, units, out, table, indices, start, stop):
-    if next_unit(queue) < units:
+def _add_rows(queue, out, table, indices, start, stop):
+    for _ in units_of(queue):
         vector.add_rows(out, table, indices, start, stop)
 
 
 @kernel
-def _scatter_row(queue, units, table, row, indices, start, stop):
-    if next_unit(queue) < units:
+def _scatter_row(queue, table, row, indices, start, stop):
+    for _ in units_of(queue):
         vector.scatter_row(table, row, indices, start, stop)
 
 
 @kernel
-def _weigh_rows(queue, units, table, out, first, weights, t, b):
-    if next_unit(queue) < units:
+def _weigh_rows(queue, table, out, first, weights, t, b):
+    for _ in units_of(queue):
         vector.weigh_rows(table, out, first, weights, t, b)
 
 
 @kernel
-def _compare(queue, units, words, row, bound, value):
-    if next_unit(queue) < units:
+def _compare(queue, words, row, bound, value):
+    for _ in units_of(queue):
         words[0] = bits.above(row, bound)
         words[1] = bits.equal(row, value)
         words[2] = bits.above(row, value)
 
 
 @kernel
-def _bits(queue, units, word, results):
-    if next_unit(queue) < units:
+def _bits(queue, word, results):
+    for _ in units_of(queue):
         results[0] = bits.lowest_bit(word[0])
         results[1] = bits.count_bits(word[0])
         results[2] = bits.count_bits(bits.drop_lowest_bit(word[0]))
@@ -69,8 +69,8 @@ def _bits(queue, units, word, results):
 
 
 @kernel
-def _addresses(queue, units, like, results):
-    if next_unit(queue) < units:
+def _addresses(queue, like, results):
+    for _ in units_of(queue):
         for rows in range(len(results)):
             scratch = blocks.aligned_rows(rows + 1, like)
             results[rows] = scratch.ctypes.data
@@ -80,8 +80,8 @@ def _addresses(queue, units, like, results):
 
 
 @kernel
-def _rows_at(queue, units, table, out):
-    if next_unit(queue) < units:
+def _rows_at(queue, table, out):
+    for _ in units_of(queue):
         for row in range(len(table)):
             vector.add_rows(at(out, row), table, np.array([row]), 0, 1)
         clear(at(out, 1))
@@ -212,8 +212,8 @@ def _arithmetic(x: Any, y: Any, c: Any) -> Any:
 
 
 @kernel
-def _formula(queue, units, out, x, y, c):
-    if next_unit(queue) < units:
+def _formula(queue, out, x, y, c):
+    for _ in units_of(queue):
         _arithmetic(out[0], out[1], out[2], out[3], out[4], x, y, c)
 
 
@@ -237,8 +237,8 @@ SURROGATES = [
 
 
 @kernel
-def _slope(queue, units, row, membrane, threshold, kind, first, second):
-    if next_unit(queue) < units:
+def _slope(queue, row, membrane, threshold, kind, first, second):
+    for _ in units_of(queue):
         through_spikes(kind, row, row, membrane, threshold, first, second)
 
 

@@ -20,7 +20,7 @@ from spikemnist.kernels import memory, splitmix
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.registers import WIDTH
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
+from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,7 +112,7 @@ def _write(
 
 @kernel
 def _bernoulli(
-    queue: Array, units: int, levels: Array, table: Any, spikes: Array, seed: Any, first: int
+    queue: Array, levels: Array, table: Any, spikes: Array, seed: Any, first: int
 ) -> None:
     if by_team(queue):
         return
@@ -121,8 +121,7 @@ def _bernoulli(
     pairs = (steps + 1) // 2
     pixels = np.empty(features, np.int64)
     bounds, words = np.empty(features, np.uint64), np.empty(features, np.uint64)
-    b = next_unit(queue)
-    while b < units:
+    for b in units_of(queue):
         _silence(spikes, b)
         lit = 0
         for f in range(features):
@@ -140,13 +139,10 @@ def _bernoulli(
                 row = spikes[2 * k + 1, b]
                 for i in range(lit):
                     row[pixels[i]] = (words[i] >> HALF) < bounds[i]
-        b = next_unit(queue)
 
 
 @kernel
-def _bernoulli_words(
-    queue: Array, units: int, levels: Array, table: Any, seeds: Array, words: Array
-) -> None:
+def _bernoulli_words(queue: Array, levels: Array, table: Any, seeds: Array, words: Array) -> None:
     if by_team(queue):
         return
     levels, table, seeds, words = borrowed((levels, table, seeds, words))
@@ -154,8 +150,7 @@ def _bernoulli_words(
     pairs = (steps + 1) // 2
     pixels, ends = np.empty(features, np.int64), np.empty(width, np.int64)
     bounds = np.empty(features, np.uint64)
-    b = next_unit(queue)
-    while b < units:
+    for b in units_of(queue):
         lit = 0
         for f in range(features):
             # Always written, but kept only if lit: there is no branch to mispredict.
@@ -175,18 +170,16 @@ def _bernoulli_words(
                 words[b, 2 * k, w] = even
                 if 2 * k + 1 < steps:
                     words[b, 2 * k + 1, w] = odd
-        b = next_unit(queue)
 
 
 @kernel
-def _once(queue: Array, units: int, levels: Array, table: Any, spikes: Array) -> None:
+def _once(queue: Array, levels: Array, table: Any, spikes: Array) -> None:
     if by_team(queue):
         return
     levels, table, spikes = borrowed((levels, table, spikes))
     steps, _, features = spikes.shape
     lit = np.empty(features, np.int64)
-    b = next_unit(queue)
-    while b < units:
+    for b in units_of(queue):
         _silence(spikes, b)
         number = 0
         for f in range(features):
@@ -196,12 +189,11 @@ def _once(queue: Array, units: int, levels: Array, table: Any, spikes: Array) ->
             number += (time >= 0) & (time < steps)
         for i in range(number):
             spikes[int(_number(levels, table, b, lit[i])), b, lit[i]] = 1
-        b = next_unit(queue)
 
 
 @kernel
 def _once_on(
-    queue: Array, units: int, pixels: Array, table: None, spikes: Array, ramp: Array, outside: Any
+    queue: Array, pixels: Array, table: None, spikes: Array, ramp: Array, outside: Any
 ) -> None:
     if by_team(queue):
         return
@@ -209,8 +201,7 @@ def _once_on(
     slope, latest, first, silent_below = ramp[0], ramp[1], ramp[2], ramp[3]
     zero, one = np.float32(0), np.float32(1)
     lit = np.empty(spikes.shape[2], np.int64)
-    b = next_unit(queue)
-    while b < units:
+    for b in units_of(queue):
         _silence(spikes, b)
         row, number, inside = pixels[b], 0, True
         for f in range(len(row)):
@@ -224,7 +215,6 @@ def _once_on(
         for i in range(number):
             time = np.rint(min((row[lit[i]] - one) * slope, latest) + first)
             spikes[np.int64(time), b, lit[i]] = 1
-        b = next_unit(queue)
 
 
 @inlined

@@ -47,7 +47,7 @@ from spikemnist.kernels.blocks import (
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.elementwise import add, elementwise, where
 from spikemnist.kernels.registers import WIDTH, at, clear
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
+from spikemnist.kernels.scheduler import borrowed, by_team, units_of
 from spikemnist.kernels.vector import TOGETHER, weigh_rows
 
 if TYPE_CHECKING:
@@ -168,7 +168,6 @@ def _of_subtracted(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
 @kernel
 def run_backward(
     queue: Array,
-    units: int,
     neurons: Neurons,
     stored: Array | None,
     drive: Events | None,
@@ -196,8 +195,7 @@ def run_backward(
     weights = membrane
     if drive is not None:
         weights = weight_rows(lent_drive.weights.shape[1], like)
-    unit = next_unit(queue)
-    while unit < units:
+    for unit in units_of(queue):
         m, part = unit // parts, unit % parts
         if drive is not None:
             load_block(weights, lent_drive.weights, m)
@@ -215,7 +213,6 @@ def run_backward(
                 _put_sample(incoming.extras, outgoing.adjoint, events.places, rows, own, b, m)
             _add_weights(outgoing.weight, events, g, delta, gradient)
         _end(outgoing.weight, outgoing.sums, rows, gradient, part, m)
-        unit = next_unit(queue)
 
 
 @inlined

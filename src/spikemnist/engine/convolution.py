@@ -27,7 +27,7 @@ from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import add_part, aligned_rows, blocks_of, put_part
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
+from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 from spikemnist.kernels.vector import add_rows, scatter_row
 from spikemnist.ops.once import once
 
@@ -198,7 +198,6 @@ def _lay_out(weight: Tensor) -> Array:
 @kernel
 def run_convolution(
     queue: Array,
-    units: int,
     events: spike_lists.ByTimestep,
     geometry: Geometry,
     weights: Array,
@@ -211,8 +210,7 @@ def run_convolution(
     events, weights, bias, out = borrowed((events, weights, bias, out))
     _, rows, columns, _ = out.shape
     image = aligned_rows(rows * columns, weights)
-    n = next_unit(queue)
-    while n < units:
+    for n in units_of(queue):
         for block in range(len(weights)):
             for pixel in range(rows * columns):
                 clear(at(image, pixel))
@@ -221,13 +219,11 @@ def run_convolution(
             for y in range(rows):
                 for x in range(columns):
                     put_part(out[n, y, x], block, at(image, y * columns + x))
-        n = next_unit(queue)
 
 
 @kernel
 def run_convolution_backward(
     queue: Array,
-    units: int,
     events: spike_lists.ByTimestep,
     geometry: Geometry,
     gradient: Array,
@@ -238,9 +234,8 @@ def run_convolution_backward(
         return
     events, gradient, parts = borrowed((events, gradient, parts))
     images, rows, columns, _ = gradient.shape
-    image, run = aligned_rows(rows * columns, parts), -(-images // units)
-    part = next_unit(queue)
-    while part < units:
+    image, run = aligned_rows(rows * columns, parts), -(-images // len(parts))
+    for part in units_of(queue):
         for block in range(parts.shape[1]):
             of_weights = parts[part, block]
             for k in range(len(of_weights)):
@@ -252,7 +247,6 @@ def run_convolution_backward(
                         clear(row)
                         add_part(row, gradient[n, y, x], block)
                 _meet(events, n, geometry, image, of_weights, (rows, columns), False)
-        part = next_unit(queue)
 
 
 @inlined

@@ -19,7 +19,7 @@ from spikemnist.kernels.bits import above
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.registers import WIDTH
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
+from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 from spikemnist.ops.dropout import bound_of, scale_of
 from spikemnist.ops.once import once
 
@@ -40,22 +40,20 @@ def draw_bits(steps: int, batch: int, features: int, probability: float) -> Arra
 
 
 @kernel
-def _draw(queue: Array, units: int, bits: Array, quads: int, bound: Any, seed: Any) -> None:
+def _draw(queue: Array, bits: Array, quads: int, bound: Any, seed: Any) -> None:
     if by_team(queue):
         return
     bits = borrowed((bits,))[0]
     batch, steps, width = bits.shape
     row = np.empty(WIDTH // 4, np.uint64)
     numbers = row.view(np.uint16)
-    b = next_unit(queue)
-    while b < units:
+    for b in units_of(queue):
         for t in range(steps):
             begin = (t * batch + b) * quads
             for w in range(width):
                 for i in range(len(row)):
                     row[i] = _word(seed, np.uint64(begin + w * len(row) + i))
                 bits[b, t, w] = above(numbers, bound)
-        b = next_unit(queue)
 
 
 def drop_out(signal: Tensor, probability: float) -> Tensor:
@@ -91,17 +89,15 @@ def _keep(signal: Tensor, bits: Array, scale: float) -> Tensor:
 
 
 @kernel
-def _keep_rows(queue: Array, units: int, rows: Array, bits: Array, factor: Any, out: Array) -> None:
+def _keep_rows(queue: Array, rows: Array, bits: Array, factor: Any, out: Array) -> None:
     if by_team(queue):
         return
     rows, bits, out = borrowed((rows, bits, out))
     features = rows.shape[1]
-    n = next_unit(queue)
-    while n < units:
+    for n in units_of(queue):
         for w in range(bits.shape[2]):
             word = bits[n, 0, w]
             for j in range(min(WIDTH, features - w * WIDTH)):
                 f = w * WIDTH + j
                 kept = (word >> np.uint64(j)) & np.uint64(1)
                 out[n, f] = rows[n, f] * factor if kept else factor - factor
-        n = next_unit(queue)

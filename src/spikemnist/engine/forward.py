@@ -31,7 +31,7 @@ from spikemnist.kernels.blocks import (
 )
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
+from spikemnist.kernels.scheduler import borrowed, by_team, units_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +94,6 @@ class Trace(NamedTuple):
 @kernel
 def run_forward(
     queue: Array,
-    units: int,
     chunk: int,
     neurons: Neurons,
     events: Events | None,
@@ -117,8 +116,7 @@ def run_forward(
     rows = weights = aligned_rows(ROWS, neurons.beta)
     if events is not None:
         weights = weight_rows(lent_events.weights.shape[1], neurons.beta)
-    unit = next_unit(queue)
-    while unit < units:
+    for unit in units_of(queue):
         m, part = unit // chunks, unit % chunks
         if m != block:
             load_neurons(rows, neurons, m)
@@ -134,7 +132,6 @@ def run_forward(
                 count += count_bits(words[t])
             trace.counts[m, b] = count
             _finish(neurons.ends, b, m, at(membrane, steps - 1))
-        unit = next_unit(queue)
 
 
 @inlined

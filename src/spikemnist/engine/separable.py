@@ -26,7 +26,7 @@ from spikemnist.kernels.blocks import aligned_rows, put_part
 from spikemnist.kernels.compiler import kernel
 from spikemnist.kernels.elementwise import elementwise
 from spikemnist.kernels.registers import at, clear
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
+from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,7 +77,7 @@ def _add_times(total: Any, row: Any, factor: Any) -> Any:
 
 @kernel
 def _weigh_spikes(
-    queue: Array, units: int, words: Array, profile: Array, amplitude: Array, weight: Array
+    queue: Array, words: Array, profile: Array, amplitude: Array, weight: Array
 ) -> None:
     if by_team(queue):
         return
@@ -85,8 +85,7 @@ def _weigh_spikes(
     batch, steps, _ = words.shape
     sums = aligned_rows(len(weight) + 1, profile)
     count = at(sums, len(weight))
-    m = next_unit(queue)
-    while m < units:
+    for m in units_of(queue):
         for c in range(len(weight)):
             clear(at(sums, c))
         for b in range(batch):
@@ -100,4 +99,3 @@ def _weigh_spikes(
                 _add_times(at(sums, c), at(sums, c), count, amplitude[b, c])
         for c in range(len(weight)):
             put_part(weight[c], m, at(sums, c))
-        m = next_unit(queue)

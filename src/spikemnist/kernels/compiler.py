@@ -128,10 +128,10 @@ def routine(function: Function) -> Function:
 
 
 def kernel(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile ``function(queue, units, *arguments)``, a function of NumPy arrays.
+    """Compile ``function(queue, *arguments)``, a function of NumPy arrays.
 
-    It begins with `scheduler.by_team`, takes its units of work by `scheduler.next_unit`, and runs
-    without the interpreter's lock.
+    It begins with `scheduler.by_team`, loops over `scheduler.units_of` the queue, and runs without
+    the interpreter's lock.
 
     The machine code is cached on disk: see `cache`. If no folder is writable, as with a read-only
     installation and no home, a warning says so, each process compiles anew, and all else is the

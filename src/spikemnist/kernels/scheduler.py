@@ -71,7 +71,7 @@ def parallel(
     Parameters
     ----------
     kernel, units, arguments
-        Kernel, number of units, and the other arguments of the kernel.
+        Kernel, number of units, and the arguments of the kernel behind its work queue.
     work
         Estimated operations of all units together; a small amount runs in the calling thread.
     """
@@ -80,12 +80,12 @@ def parallel(
     alone = threads == 1 or units < 2 or work < GRAIN or interpreted
     team = openmp.NO_TEAM if alone else openmp.team_addresses()
     if alone or (team == openmp.NO_TEAM and work < POOL_GRAIN):
-        kernel(work_queues(1, units)[0], units, *arguments)
+        kernel(work_queues(1, units)[0], *arguments)
     elif team != openmp.NO_TEAM:
         # The whole team: for a smaller one the runtime would end the other threads.
-        kernel(work_queues(threads, units, *team)[0], units, *arguments)
+        kernel(work_queues(threads, units, *team)[0], *arguments)
     else:
-        _in_pool(kernel, work_queues(min(threads, units), units), units, *arguments)
+        _in_pool(kernel, work_queues(min(threads, units), units), *arguments)
 
 
 def _in_pool(kernel: Callable[..., None], queues: Array, *arguments: Any) -> None:
@@ -143,6 +143,15 @@ def _full_queues(workers: int, units: int, fork: int, number: int) -> Array:
     table[:, 0] = range(workers)
     table[:, 1:5] = workers, units, fork, number
     return table
+
+
+@inlined
+def units_of(queue: Array) -> Iterator[Any]:
+    """Take units from a work queue until none is left, and yield their numbers."""
+    unit = next_unit(queue)
+    while unit < queue[2]:
+        yield unit
+        unit = next_unit(queue)
 
 
 @inlined

@@ -25,7 +25,7 @@ from spikemnist.kernels.bits import count_bits, drop_lowest_bit, equal, lowest_b
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
+from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def pack(spikes: Tensor, scale: float = 1.0) -> tuple[Array, Array] | None:
 
 @kernel
 def _pack(
-    queue: Array, units: int, spikes: Array, one: Any, words: Array, counts: Array, analog: Array
+    queue: Array, spikes: Array, one: Any, words: Array, counts: Array, analog: Array
 ) -> None:
     if by_team(queue):
         return
@@ -107,8 +107,7 @@ def _pack(
     steps, features = spikes.shape[0], spikes.shape[2]
     full_words = features // WIDTH
     zero = spikes.dtype.type(0)
-    b = next_unit(queue)
-    while b < units:
+    for b in units_of(queue):
         total = 0
         for t in range(steps):
             row = spikes[t, b]
@@ -131,7 +130,6 @@ def _pack(
                 words[b, t, full_words] = rest
                 total += count_bits(rest)
         counts[b] = total
-        b = next_unit(queue)
 
 
 def unpack(words: Array, features: int, dtype: Any) -> Tensor:
@@ -160,13 +158,12 @@ def by_timestep(words: Array, counts: Array) -> ByTimestep:
 
 
 @kernel
-def _by_timestep(queue: Array, units: int, words: Array, neurons: Array, starts: Array) -> None:
+def _by_timestep(queue: Array, words: Array, neurons: Array, starts: Array) -> None:
     if by_team(queue):
         return
     words, neurons, starts = borrowed((words, neurons, starts))
     active = np.empty(words.shape[2], np.int64)
-    b = next_unit(queue)
-    while b < units:
+    for b in units_of(queue):
         position = starts[b, 0]
         for t in range(words.shape[1]):
             number = 0
@@ -185,7 +182,6 @@ def _by_timestep(queue: Array, units: int, words: Array, neurons: Array, starts:
                     position += SPILL + 1
                 position = end
             starts[b, t + 1] = position
-        b = next_unit(queue)
 
 
 def by_neuron(words: Array, counts: Array, *, grouped: bool = True) -> ByNeuron:
@@ -247,7 +243,7 @@ def _burst(spikes: int, active: int, batch: int, steps: int) -> int:
 
 @kernel
 def _by_neuron(
-    queue: Array, units: int, words: Array, rows: int, fired: Array, first: Array, events: ByNeuron
+    queue: Array, words: Array, rows: int, fired: Array, first: Array, events: ByNeuron
 ) -> None:
     if by_team(queue):
         return
@@ -255,8 +251,7 @@ def _by_neuron(
     groups, neurons, starts, patterns, _, burst, _, _ = events
     chunks = -(-rows // WIDTH)
     over_time = np.empty((chunks, WIDTH), np.uint64)
-    g = next_unit(queue)
-    while g < units:
+    for g in units_of(queue):
         here = words[g * rows : (g + 1) * rows]
         position, event = groups[g], first[g]
         starts[position + g] = event
@@ -273,7 +268,6 @@ def _by_neuron(
                     event = _emit(over_time[chunk, bit], chunk * WIDTH, burst, patterns, event)
                 position += 1
                 starts[position + g] = event
-        g = next_unit(queue)
 
 
 @inlined

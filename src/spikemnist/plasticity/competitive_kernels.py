@@ -33,7 +33,7 @@ from spikemnist.kernels.blocks import aligned_rows
 from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.elementwise import add, elementwise, where
 from spikemnist.kernels.registers import WIDTH, at
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit
+from spikemnist.kernels.scheduler import borrowed, by_team, units_of
 from spikemnist.kernels.vector import sum_rows
 
 if TYPE_CHECKING:
@@ -135,7 +135,6 @@ def _refract(membrane: Any, blocked: Any, inhibition: Any, reset: Any, decay: An
 @kernel
 def learn(
     queue: Array,
-    units: int,
     neurons: CompetitiveNeurons,
     events: ByTimestep,
     counts: Array,
@@ -151,7 +150,7 @@ def learn(
     neurons, events, counts, done = borrowed((neurons, events, counts, done))
     scratch = _scratch(neurons)
     trace = np.empty(neurons.weights.shape[1] - 1, neurons.weights.dtype)
-    while next_unit(queue) < units:
+    for _ in units_of(queue):
         enough = True
         while enough and done[0] < len(counts):
             row = counts[done[0]]
@@ -163,18 +162,14 @@ def learn(
 
 
 @kernel
-def respond(
-    queue: Array, units: int, neurons: CompetitiveNeurons, events: ByTimestep, counts: Array
-) -> None:
+def respond(queue: Array, neurons: CompetitiveNeurons, events: ByTimestep, counts: Array) -> None:
     """Present one image in each unit of work, without learning."""
     if by_team(queue):
         return
     neurons, events, counts = borrowed((neurons, events, counts))
     scratch = _scratch(neurons)
-    b = next_unit(queue)
-    while b < units:
+    for b in units_of(queue):
         _present(neurons, None, scratch, events, b, counts[b])
-        b = next_unit(queue)
 
 
 @inlined

@@ -24,7 +24,7 @@ from spikemnist.kernels.blocks import aligned_rows, blocks_of, join_weight_block
 from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.elementwise import add
 from spikemnist.kernels.registers import WIDTH, at
-from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
+from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,9 +144,7 @@ def _by_timestep(spikes: Tensor) -> ByTimestep:
 
 
 @kernel
-def learn_features(
-    queue: Array, units: int, features: Features, events: ByTimestep, seen: int
-) -> None:
+def learn_features(queue: Array, features: Features, events: ByTimestep, seen: int) -> None:
     """Learn from images in order, in one unit of work, after ``seen`` earlier ones."""
     if by_team(queue):
         return
@@ -155,7 +153,7 @@ def learn_features(
     arrived = np.empty(grid.channels * grid.height * grid.width, np.bool_)
     near = np.empty(grid.rows * grid.columns, np.bool_)
     silenced = np.empty(len(features.weights), np.uint64)
-    while next_unit(queue) < units:
+    for _ in units_of(queue):
         for b in range(len(events.starts)):
             rate = contest.rate
             for _ in range((seen + b) // contest.doubling):
@@ -180,9 +178,7 @@ def learn_features(
 
 
 @kernel
-def see_features(
-    queue: Array, units: int, features: Features, events: ByTimestep, earliness: Array
-) -> None:
+def see_features(queue: Array, features: Features, events: ByTimestep, earliness: Array) -> None:
     """Find how early each feature appears in each pooling cell, one image in each unit of work.
 
     Fills ``earliness`` ``[B, Q, M * WIDTH]``: T for the first timestep, 1 for the last one, 0 where
@@ -196,8 +192,7 @@ def see_features(
     across = -(-grid.columns // grid.cell)
     steps = events.starts.shape[1] - 1
     appeared = np.empty((earliness.shape[1], blocks), np.uint64)
-    b = next_unit(queue)
-    while b < units:
+    for b in units_of(queue):
         potentials[:], appeared[:] = 0, 0
         earliness[b] = 0
         for t in range(steps):
@@ -213,7 +208,6 @@ def see_features(
                     while new != 0:
                         earliness[b, cell, m * WIDTH + lowest_bit(new)] = steps - t
                         new = drop_lowest_bit(new)
-        b = next_unit(queue)
 
 
 @inlined
