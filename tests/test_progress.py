@@ -7,7 +7,6 @@ import importlib.util
 import io
 import re
 import sys
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ import numpy as np
 import pytest
 
 from spikemnist import Classifier, LeakyMLP, evaluate, load_digits
-from spikemnist._progress import PURPOSES, compilation_announced, progress_bar, silence
-from spikemnist.kernels import compiler
-from spikemnist.kernels.cache import ROOMS
+from spikemnist._progress import note, progress_bar, silence
+from spikemnist.kernels import cache, compiler
 from spikemnist.models import classifier
 
 
@@ -61,61 +59,36 @@ def test_no_bar_without_a_standard_error(monkeypatch: pytest.MonkeyPatch) -> Non
         bar.update()
 
 
-def call(function: Any, room: str, *dtypes: Any) -> None:
-    """Call a function as a kernel of a package, compiled or loaded for each type."""
-    function.__module__ = f"{room}.small"
-    kernel = compiler.kernel(function)
-    for dtype in dtypes:
-        kernel(np.zeros(1, np.int64), np.ones(2, dtype))
-
-
-@pytest.mark.parametrize("place", ["command", "bar"])
-def test_notice_of_a_first_compilation(
-    place: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Above the bar, if there is one. Neither pieces nor kernels from the cache are announced."""
-    for room in ROOMS:  # their kernels keep the folder of the time of their import
-        importlib.import_module(f"spikemnist.{room}")
-    compiler._listen()
-    # Listen as a new process does, with an empty cache.
-    monkeypatch.setattr(numba.core.event, "_registered", defaultdict(list))
-    compiler._listen.cache_clear()
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-
-    def one(numbers: Any) -> int:
-        return 1
-
-    one.__module__ = "spikemnist.plasticity.small"
-    piece = compiler.routine(one)
-
-    def add(queue: Any, numbers: Any) -> None:
-        numbers += piece(numbers)
+def compile_and_load(folder: Path, patch: pytest.MonkeyPatch) -> str:
+    """Compile two kernels, and load one of them, as a new process does; return what is printed."""
+    patch.setattr(numba.config, "CACHE_DIR", str(folder))
+    patch.setattr(sys, "stderr", Terminal())
+    cache._announce.cache_clear()
 
     def double(queue: Any, numbers: Any) -> None:
         numbers *= 2
 
-    call(double, "spikemnist.engine", np.float32)
+    for dtype in (np.float32, np.float32, np.float64):
+        compiler.kernel(double)(np.zeros(1, np.int64), np.ones(2, dtype))
+    return sys.stderr.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+NOTICE = "spikemnist: compiling kernels, once; later runs reuse them\n"
+
+
+def test_notice_of_a_first_compilation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for visible in (NOTICE, ""):  # the second time from the cache
+        assert compile_and_load(tmp_path, monkeypatch) == visible
+    with silence():
+        assert compile_and_load(tmp_path / "silent", monkeypatch) == ""
+
+
+def test_notice_above_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
-    bar: Any = contextlib.nullcontext()
-    if place == "bar":
-        bar = progress_bar(progress=True, total=1, file=terminal)
-    with compilation_announced(), bar:
-        call(double, "spikemnist.engine", np.float32)  # from the cache
-        call(add, "tests", np.int8)
-        call(add, "spikemnist.encoding", np.float32, np.float64)
-        call(add, "spikemnist.kernels", np.int64)
-    printed = {"command": capsys.readouterr().err, "bar": terminal.getvalue()}
-    shown = printed.pop(place)
-    purposes = re.findall(r"compiling kernels for (\w+); later runs reuse them\n", shown)
-    assert purposes == ["codes", "spikes"]
-    assert "compiling" not in "".join(printed.values())
-
-
-def test_purposes_of_kernels() -> None:
-    assert set(PURPOSES) == set(ROOMS)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_bar(progress=True, total=1):
+        note("a note")
+    assert re.search(r"\r *\rspikemnist: a note\n\r +0%", terminal.getvalue())
 
 
 def test_the_bar_without_ipywidgets(monkeypatch: pytest.MonkeyPatch) -> None:

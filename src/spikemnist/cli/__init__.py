@@ -8,6 +8,7 @@ before its work begins, so that help and wrong requests are answered at once.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -144,11 +145,11 @@ def _import_heavy_packages() -> None:
 
 
 def _run(module: Any, command: Command, name: str) -> int:
-    """Run a command; announce compilations, and with ``--verbose`` the settings."""
-    from spikemnist._progress import compilation_announced, silence
+    """Run a command; with ``--verbose``, print its settings first."""
+    from spikemnist._progress import silence
     from spikemnist.cli.output import show_settings
 
-    with silence() if command.quiet else compilation_announced():
+    with silence() if command.quiet else contextlib.nullcontext():
         if command.verbose:
             show_settings(command, name)
         code: int = module.run(command)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from spikemnist._atomic import write_atomically
+from spikemnist._progress import note
 
 PACKAGE = Path(__file__).resolve().parent.parent
 ROOMS = ("kernels", "encoding", "engine", "plasticity")
@@ -39,10 +40,14 @@ class Files:
         self._version = _digest(numba.__version__.encode(), _sources(), source.read_bytes())
 
     def load(self, key: Any) -> Any:
-        """Return the code saved for the types and the processor in ``key``, or None."""
+        """Return the code saved for the types and the processor in ``key``, or None.
+
+        Then Numba compiles the kernel, which is announced once in a process.
+        """
         try:
             return pickle.loads(self._file(key).read_bytes())
         except Exception:  # no such file, or one that is damaged
+            _announce()
             return None
 
     def save(self, key: Any, data: Any) -> None:
@@ -61,6 +66,11 @@ class Files:
     def _file(self, key: Any) -> Path:
         suffix = f".{self._version}.{_digest(repr(key).encode())}.nbc"
         return self._kernel.with_name(self._kernel.name + suffix)
+
+
+@functools.cache
+def _announce() -> None:
+    note("compiling kernels, once; later runs reuse them")
 
 
 @functools.cache

@@ -5,12 +5,10 @@ Numba is imported with the first kernel, never with the package.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import importlib.util
 import warnings
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spikemnist.kernels.cache import Files, warn
 
@@ -68,48 +66,6 @@ def is_available() -> bool:
     return obstacle() is None
 
 
-_watchers: list[Callable[[str], object]] = []
-"""Only the last one is called, and only once in a process for each subpackage."""
-
-
-@contextlib.contextmanager
-def watched(began: Callable[[str], object]) -> Iterator[None]:
-    """Call a function before the first kernel of a subpackage is compiled inside this context.
-
-    It takes the name of the subpackage.
-    """
-    _watchers.append(began)
-    try:
-        yield
-    finally:
-        _watchers.remove(began)
-
-
-@functools.cache
-def _listen() -> None:
-    """Register a listener for Numba's compilations."""
-    from numba.core import event
-
-    class Compilations(event.Listener):  # type: ignore[misc]
-        announced: ClassVar[set[str]] = set()
-
-        def on_start(self, event: Any) -> None:
-            dispatcher = event.data["dispatcher"]
-            package, _, rest = dispatcher.py_func.__module__.partition(".")
-            subpackage = rest.partition(".")[0]
-            if package != __name__.partition(".")[0] or subpackage in self.announced:
-                return
-            # A piece of a kernel is compiled with it.
-            if _watchers and "no_cpython_wrapper" not in dispatcher.targetoptions:
-                self.announced.add(subpackage)
-                _watchers[-1](subpackage)
-
-        def on_end(self, event: Any) -> None:
-            """Do nothing; Numba calls it."""
-
-    event.register("numba:compile", Compilations())
-
-
 def inlined(function: Function) -> Function:
     """Compile a piece of a kernel inline, at each place that calls it."""
     import numba
@@ -139,7 +95,6 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """
     import numba
 
-    _listen()
     try:
         dispatcher = numba.njit(**OPTIONS, cache=True)(function)
     except RuntimeError:  # Numba finds no folder
