@@ -6,15 +6,13 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikemnist.engine import gradients, layer_run
 from spikemnist.engine.bounds import check_layers
-from spikemnist.engine.dropout import draw_bits
 from spikemnist.engine.gradients import FromAbove, Gradients, Needs
 from spikemnist.engine.layer_run import LayerRun, array_of, tensor_of
 from spikemnist.engine.signal import dense_input, drop_from, pack_input, packed_input
@@ -23,23 +21,6 @@ from spikemnist.kernels.blocks import join_blocks
 from spikemnist.ops.layer import LayerOutput, LayerParams
 from spikemnist.ops.once import once
 from spikemnist.ops.reference import through_clamp
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-
-NAMES = Needs._fields[:-1]  # all but the input
-"""Names of the tensors of a layer, in the order of `LayerParams.tensors`."""
-
-TENSORS = len(NAMES)
-
-SAVED = TENSORS + 3
-"""Number of tensors that are saved for the backward pass of a layer: its own, the words and the
-kept spikes of its input, and its membranes."""
-
-OUTPUTS = 4
-"""Number of output tensors of a layer: spikes, membranes, final membranes, counts of spikes."""
 
 
 def run(
@@ -88,48 +69,22 @@ def run(
     check_layers(spikes, layers)
     tensors = [tensor for params in layers for tensor in params.tensors]
     learns = any(x is not None and x.requires_grad for x in (spikes, *tensors))
-    ends, everything = [False] * (len(layers) - 1) + [True], record == "all"
-    setting = Setting(
-        layers=layers,
-        masks=_masks(spikes, layers),
-        spikes=[everything or end for end in ends],
-        membranes=[everything or (end and record == "output") for end in ends],
-        final=final,
-    )
+    arguments = layers, record, final, spikes
     if learns and torch.is_grad_enabled():
-        flat = _Network.apply(setting, spikes, *tensors)  # type: ignore[no-untyped-call]
+        flat = _Network.apply(*arguments, *tensors)  # type: ignore[no-untyped-call]
     else:
-        flat = _Network.forward(None, setting, spikes)
+        flat = _Network.forward(None, *arguments)
     results, size = [], spikes.shape[2]
-    for index, params in enumerate(layers):
+    for params, (train, membrane, last, counts) in zip(layers, _split(flat, layers), strict=True):
         size = size if params.weight is None else params.weight.shape[0]
-        train, membrane, last, counts = flat[OUTPUTS * index : OUTPUTS * (index + 1)]
         results.append(LayerOutput(train, membrane, counts, last, (size,)))
     return results
 
 
-class Setting(NamedTuple):
-    """Arguments of a call that need no gradient.
-
-    The bits of a mask are set where dropout keeps a spike. ``spikes`` and ``membranes`` flag the
-    layers for which these are returned.
-    """
-
-    layers: Sequence[LayerParams]
-    masks: Sequence[Array | None]
-    spikes: Sequence[bool]
-    membranes: Sequence[bool]
-    final: bool
-
-
-def _masks(spikes: Tensor, layers: Sequence[LayerParams]) -> list[Array | None]:
-    """Draw the dropout mask of each layer, in bits."""
-    steps, batch, size = spikes.shape
-    masks: list[Array | None] = []
-    for params in layers:
-        masks.append(draw_bits(steps, batch, size, params.dropout) if params.dropout else None)
-        size = size if params.weight is None else params.weight.shape[0]
-    return masks
+def _split(flat: Sequence[Any], layers: Sequence[LayerParams]) -> list[Sequence[Any]]:
+    """Divide a flat sequence, in which all layers have as many items, by layer."""
+    size = len(flat) // len(layers)
+    return [flat[begin : begin + size] for begin in range(0, len(flat), size)]
 
 
 class _Network(torch.autograd.Function):
@@ -137,34 +92,38 @@ class _Network(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, setting: Setting, spikes: Tensor, *tensors: Tensor | None
+        ctx: Any,
+        layers: Sequence[LayerParams],
+        record: str,
+        final: bool,
+        spikes: Tensor,
+        *tensors: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
-        layers, masks, learns = setting.layers, setting.masks, ctx is not None
-        dtype, shape = layers[0].beta.dtype, (spikes.shape[0], spikes.shape[1])
+        dtype, (steps, batch, _), learns = layers[0].beta.dtype, spikes.shape, ctx is not None
         # A current does not consist of spikes, so there is nothing to pack.
         signal = (dense_input if layers[0].weight is None else pack_input)(spikes, dtype)
         runs, flat, saved = list["LayerRun"](), list["Tensor | None"](), list["Tensor | None"]()
         for index, params in enumerate(layers):
-            if (mask := masks[index]) is not None:
-                signal = drop_from(signal, mask, params.dropout)
-            record, size = setting.membranes[index], layer_run.layer_size(signal, params)
+            if params.dropout:
+                signal = drop_from(signal, (steps, batch), params.dropout)
+            recorded, last = record == "all", index == len(layers) - 1
+            keeps_membrane = recorded or (last and record == "output")
             run = layer_run.forward(
-                signal, params, shape, keep=learns, record=record, final=setting.final
+                signal, params, (steps, batch), keep=learns, record=keeps_membrane, final=final
             )
             assert run.words is not None
-            train = membrane = None
-            if setting.spikes[index]:
+            size, train, membrane = layer_run.layer_size(signal, params), None, None
+            if recorded or last:
                 train = spike_lists.unpack(run.words, size, layer_run.NUMPY[dtype])
-            if record:
+            if keeps_membrane:
                 assert run.membrane is not None
                 membrane = join_blocks(run.membrane, size)
             flat += [train, membrane, tensor_of(run.final), torch.from_numpy(run.counts)]
             if learns and index == 0:  # where there are words, the input is saved for `once` alone
-                numbers = spikes if mask is None else signal.dense
-                saved = [numbers if signal.words is None or ctx.needs_input_grad[1] else None]
+                numbers = signal.dense if params.dropout else spikes
+                saved = [numbers if signal.words is None or spikes.requires_grad else None]
             if learns:
-                own = tensors[TENSORS * index : TENSORS * (index + 1)]
-                saved += [*own, *map(tensor_of, (signal.words, signal.mask, run.membrane))]
+                saved += map(tensor_of, (signal.words, signal.mask, run.membrane))
                 # Autograd frees the saved tensors after the backward pass; the rest is small.
                 small = signal._replace(words=None, mask=None, dense=None)
                 runs.append(run._replace(signal=small, words=None, membrane=None, final=None))
@@ -172,40 +131,34 @@ class _Network(torch.autograd.Function):
         if learns:
             ctx.set_materialize_grads(False)
             ctx.layers, ctx.runs = layers, runs
-            ctx.save_for_backward(*saved)
+            ctx.save_for_backward(*tensors, *saved)
         return tuple(flat)
 
     @staticmethod
     @once
     def backward(ctx: Any, *loss: Tensor | None) -> tuple[Tensor | None, ...]:
-        spikes, *saved = ctx.saved_tensors
-        _, needs_input, *needs = ctx.needs_input_grad
-        tensor_gradients: list[Tensor | None] = []
-        above = None
-        for index in reversed(range(len(ctx.layers))):
-            own = saved[SAVED * index : SAVED * (index + 1)]
-            params = replace(ctx.layers[index], **dict(zip(NAMES, own, strict=False)))
-            words, mask, membrane = map(array_of, own[TENSORS:])
-            signal = ctx.runs[index].signal._replace(words=words, mask=mask)
+        layers = ctx.layers
+        _, _, _, needs_input, *needs = ctx.needs_input_grad
+        # The layers hold their own tensors. Autograd has checked that none of them has changed.
+        spikes, *saved = ctx.saved_tensors[len(needs) :]
+        tensor_gradients, above = list["Tensor | None"](), None
+        by_layer = [_split(flat, layers) for flat in (saved, needs, loss)]
+        stack = list(zip(layers, ctx.runs, *by_layer, strict=True))
+        for index in reversed(range(len(stack))):
+            params, run, arrays, of_tensors, of_outputs = stack[index]
+            words, mask, membrane = map(array_of, arrays)
+            signal = run.signal._replace(words=words, mask=mask)
             if index == 0 and words is None:
                 numbers = dense_input(spikes, params.beta.dtype)
                 signal = numbers._replace(scale=signal.scale)
-            of_tensors = needs[TENSORS * index : TENSORS * (index + 1)]
             layer_needs = Needs._make([*of_tensors, index > 0 or needs_input])
-            result = gradients.backward(
-                params,
-                ctx.runs[index]._replace(signal=signal, membrane=membrane),
-                loss[OUTPUTS * index : OUTPUTS * (index + 1) - 1],  # of all but the counts
-                above,
-                layer_needs,
-            )
+            run = run._replace(signal=signal, membrane=membrane)
+            # The counts, the last of the outputs, have no gradient.
+            result = gradients.backward(params, run, of_outputs[:-1], above, layer_needs)
             tensor_gradients[:0] = _of_tensors(result, params, layer_needs)
-            above = None
-            if result.adjoint is not None:
-                above = FromAbove(
-                    result.adjoint, params.weight, result.profile, signal.mask, signal.scale
-                )
-        return None, _of_input(above) if needs_input else None, *tensor_gradients
+            above = result.below
+        of_input = None if above is None else _of_input(above)
+        return None, None, None, of_input, *tensor_gradients
 
 
 def _of_tensors(result: Gradients, params: LayerParams, needs: Needs) -> list[Tensor | None]:
@@ -219,8 +172,7 @@ def _of_tensors(result: Gradients, params: LayerParams, needs: Needs) -> list[Te
     ]
 
 
-def _of_input(above: FromAbove | None) -> Tensor:
-    assert above is not None
+def _of_input(above: FromAbove) -> Tensor:
     gradient = above.adjoint if above.weight is None else above.adjoint @ above.weight
     if above.profile is None:
         return gradient

@@ -78,14 +78,13 @@ class FromAbove(NamedTuple):
 class Gradients(NamedTuple):
     """Gradients of a layer; ``sums`` is ``[1 or 3, N]``: bias, beta, threshold.
 
-    ``adjoint`` and ``profile`` are for the layer below: see `FromAbove`.
+    ``below`` is what the layer below receives, None where the input needs no gradient.
     """
 
     weight: Tensor | None
     sums: Tensor
     initial: Tensor | None
-    adjoint: Tensor | None
-    profile: Array | None = None
+    below: FromAbove | None
 
 
 def backward(
@@ -120,8 +119,11 @@ def backward(
     if weight is not None and signal.scale != 1:
         weight *= signal.scale
     sums = np.add.reduce(outgoing.sums).reshape(-1, blocks * WIDTH)[:, : neurons.size]
-    adjoint = torch.from_numpy(outgoing.adjoint) if needs.input else None
-    return Gradients(weight, torch.from_numpy(sums), tensor_of(initial), adjoint)
+    below = None
+    if needs.input:
+        adjoint = torch.from_numpy(outgoing.adjoint)
+        below = FromAbove(adjoint, layer.weight, None, signal.mask, signal.scale)
+    return Gradients(weight, torch.from_numpy(sums), tensor_of(initial), below)
 
 
 def _outgoing(
@@ -183,8 +185,11 @@ def _backward_separable(
         separable.weigh_spikes(adjoint, signal.words, weights)
         weight = scaled(torch.from_numpy(weights), signal.scale)
     sums = torch.from_numpy(separable.sum_over_time(adjoint)[np.newaxis])
-    amplitude = torch.from_numpy(adjoint.amplitude[np.newaxis]) if needs.input else None
-    return Gradients(weight, sums, None, amplitude, adjoint.profile)
+    below = None
+    if needs.input:
+        amplitude = torch.from_numpy(adjoint.amplitude[np.newaxis])
+        below = FromAbove(amplitude, layer.weight, adjoint.profile, signal.mask, signal.scale)
+    return Gradients(weight, sums, None, below)
 
 
 def _incoming(

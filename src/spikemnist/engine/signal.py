@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spikemnist.engine.dropout import draw_bits
 from spikemnist.kernels import spike_lists
 from spikemnist.ops.dropout import scale_of
 from spikemnist.ops.dynamics import is_constant
@@ -81,9 +82,9 @@ def packed_input(features: int, words: Array, counts: Array) -> Signal:
     return Signal(features, words, counts, int(np.add.reduce(counts)))
 
 
-def drop_from(signal: Signal, mask: Array, probability: float) -> Signal:
-    """Return a layer input after dropout, which keeps the bits of ``mask`` ``[B, T, W]``."""
-    scale = scale_of(probability)
+def drop_from(signal: Signal, shape: tuple[int, int], probability: float) -> Signal:
+    """Return a layer input after dropout; ``shape`` is the numbers of timesteps and samples."""
+    mask, scale = draw_bits(*shape, signal.features, probability), scale_of(probability)
     if signal.words is None:
         assert signal.dense is not None
         kept = spike_lists.unpack(mask, signal.features, np.uint8)
