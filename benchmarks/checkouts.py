@@ -35,6 +35,7 @@ NETWORKS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     "latency 784-1000-10": ("latency", 25, 128, {"hidden": 1000}),
     "direct 784-1000-10": ("direct", 25, 128, {"hidden": 1000}),
     "batch 1, latency 784-1000-10": ("latency", 25, 1, {"hidden": 1000}),
+    "rate 784-1000-10, dropout": ("rate", 25, 128, {"hidden": 1000, "dropout": 0.2}),
     "12C5-P2-64C5-P2-10": ("rate", 8, 64, {"layers": "12C5-P2-64C5-P2-10"}),
     "recipe fast": ("latency", 4, 512, {"hidden": 500, "threshold": 0.5}),
     "recipe accurate": ("latency", 8, 128, {"hidden": (800, 800)}),
@@ -53,7 +54,7 @@ NETWORKS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
     "recipe sparse": ("latency", 16, 128, {"hidden": 200, "readout": "first_spike"}),
 }
 """Code, timesteps, batch and options of each network: the rows of the README, a batch of one image,
-and the convolutions of snnTorch's tutorial 6."""
+dropout between dense layers, and the convolutions of snnTorch's tutorial 6."""
 
 STDP = ("stdp, 400 neurons", "stdp, 64 features")
 """The README's rows of learning without labels. Their training step is one of 64 images with
