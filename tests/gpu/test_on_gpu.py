@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from spikemnist import Classifier, DirectEncoder, LeakyMLP, TrainConfig, fit, gpu, load_digits, ops
-from spikemnist.gpu.proof import SURROGATES
 
 if not torch.cuda.is_available():
     pytest.skip("needs CUDA", allow_module_level=True)
@@ -16,7 +15,7 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("reset_mechanism", ops.RESET_MECHANISMS)
-@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("surrogate", ops.SURROGATES)
 def test_kernels_agree_with_the_reference(
     surrogate: str, reset_mechanism: str, dtype: torch.dtype
 ) -> None:

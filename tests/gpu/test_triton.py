@@ -30,7 +30,6 @@ from spikemnist import (
     load_digits,
     ops,
 )
-from spikemnist.gpu.proof import SURROGATES
 from spikemnist.ops import backends
 from tests.laws.runners import (
     INTERPRETED,
@@ -83,7 +82,7 @@ def test_half_precision_has_membranes_in_single(given: Stack, dtype: torch.dtype
         assert value is None or value.dtype == dtype, name
 
 
-@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("surrogate", ops.SURROGATES)
 def test_no_surrogate_has_a_gradient_of_zero_everywhere(surrogate: str) -> None:
     current = torch.randn(5, 2, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     layer = layer_of(64, beta=0.9, spike_grad=ops.SURROGATES[surrogate](**_wide(surrogate)))
@@ -154,8 +153,8 @@ def preferred(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_kernels_that_agree_with_the_reference_run(dtype: torch.dtype) -> None:
     for reset_mechanism in ops.RESET_MECHANISMS:
-        for name in SURROGATES:
-            surrogate = ops.SURROGATES[name]()
+        for kind in ops.SURROGATES.values():
+            surrogate = kind()
             assert gpu.obstacle(torch.device("cpu"), dtype, reset_mechanism, surrogate) is None
     with torch.inference_mode():
         model = LeakyMLP(20, (30,), spike_grad=ops.ATan(3.0)).to(dtype)
@@ -207,7 +206,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from spikemnist.gpu import triton_kernels as kernels
-from spikemnist.gpu.proof import SURROGATES
+from spikemnist.ops import SURROGATES
 
 HALF = ("current", "spikes", "grad_spikes", "grad_current")
 
@@ -252,7 +251,7 @@ def test_the_kernels_compile_for_cuda(tmp_path_factory: pytest.TempPathFactory) 
         [sys.executable, script], env=environment, check=True, capture_output=True, text=True
     ).stdout
     result = [json.loads(line) for line in printed.splitlines()]
-    assert len(result) == 1 + len(SURROGATES)
+    assert len(result) == 1 + len(ops.SURROGATES)
     for report in result:
         assert report["cubin"] > 1000
         assert report["atomic"] == 0

@@ -22,19 +22,6 @@ RESULTS = (
 )
 
 
-SURROGATES = (
-    "atan",
-    "fast_sigmoid",
-    "sparse_fast_sigmoid",
-    "sigmoid",
-    "straight_through",
-    "triangular",
-    "heaviside",
-    "spike_rate_escape",
-)
-"""Surrogates whose derivative `triton_kernels` has."""
-
-
 @functools.cache
 def obstacle(
     device: torch.device,
@@ -62,8 +49,8 @@ def obstacle(
     RuntimeWarning
         The first time that the kernels fail, for example because Triton finds no C compiler.
     """
-    if type(surrogate) not in {ops.SURROGATES[name] for name in SURROGATES}:
-        names = ", ".join(SURROGATES)
+    if type(surrogate) not in ops.SURROGATES.values():
+        names = ", ".join(ops.SURROGATES)
         return f"its kernels have the surrogates {names}, and not {surrogate!r}"
     try:
         reason = _difference(device, dtype, reset_mechanism, surrogate)
@@ -101,14 +88,14 @@ def _difference(
     current, threshold = (2 * current).to(dtype), threshold + 0.5  # about half of them fire
     weights = [weight.to(dtype) for weight in weights]
 
-    def kernels(current: Tensor, beta: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor | None]:
-        layer = LayerParams(
-            beta=beta, threshold=threshold, reset_mechanism=reset_mechanism, spike_grad=surrogate
-        )
+    options: dict[str, Any] = {"reset_mechanism": reset_mechanism, "spike_grad": surrogate}
+
+    def kernels(current: Tensor, beta: Tensor, threshold: Tensor) -> tuple[Any, ...]:
+        layer = LayerParams(beta=beta, threshold=threshold, **options)
         return scan(current, layer, membrane=True)[:2]
 
-    reference = functools.partial(ops.leaky, reset_mechanism=reset_mechanism, spike_grad=surrogate)
     results = _results(kernels, (current, beta, threshold), weights)
+    reference = functools.partial(ops.leaky, **options)
     expected = _results(reference, (current.to(number), beta, threshold), weights)
     for name, one, other in zip(RESULTS, results, expected, strict=True):
         tolerance = max(torch.finfo(one.dtype).eps, 128 * torch.finfo(number).eps)
