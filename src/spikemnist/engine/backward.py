@@ -28,6 +28,7 @@ from spikemnist.engine.forward import (
     THRESHOLD,
     Events,
     Neurons,
+    begin,
     load_neurons,
     scan,
 )
@@ -64,50 +65,27 @@ previous one; the gradients of bias, beta and threshold; those of the spikes of 
 computed `TOGETHER`; and a block of the weights of the layer above."""
 
 
-class Slope(NamedTuple):
-    """How a gradient passes a neuron: the code of its reset, and the surrogate derivative.
-
-    The derivative is a code and two parameters: see `spikemnist.engine.slopes`.
-    """
-
-    reset: int
-    kind: int
-    first: Any
-    second: Any
-
-
-class Extras(NamedTuple):
-    """What few layers have, `memory.absent` where there is none.
-
-    Dropout kept the spikes of the bits ``mask`` ``[B, T, M]``, and multiplied them by ``scale``. A
-    loss gives gradients of ``spikes`` and ``membrane`` ``[T, B, N]``, and of the ``final``
-    membranes ``[B, N]``. The membranes began at ``initial`` ``[B, N]``, whose gradient goes to
-    ``of_initial``.
-    """
-
-    mask: Array
-    scale: Any
-    spikes: Array
-    membrane: Array
-    final: Array
-    initial: Array
-    of_initial: Array
-
-
 class Incoming(NamedTuple):
-    """Gradients that a layer receives.
+    """Gradients that a layer receives, `memory.absent` where there is none.
 
-    The gradient of its spikes from the layer above is ``adjoint`` ``[T, B, N]``, or
-    `memory.absent`; or its product with the ``weights`` ``[C, N]`` of that layer, if this is narrow
-    and the adjoint ``[T, B, C]``. A separable adjoint has one timestep, to be multiplied by the
-    ``profile`` ``[T]``: see `separable`.
+    The gradient of its spikes from the layer above is ``adjoint`` ``[T, B, N]``; or its product
+    with the ``weights`` ``[C, N]`` of that layer, if this is narrow and the adjoint ``[T, B, C]``.
+    A separable adjoint has one timestep, to be multiplied by the ``profile`` ``[T]``: see
+    `separable`. Dropout kept the spikes of the bits ``mask`` ``[B, T, M]``, and multiplied them by
+    ``scale``. A loss gives gradients of ``spikes`` and ``membrane`` ``[T, B, N]``, and of the
+    ``final`` membranes ``[B, N]``. The surrogate derivative ``slope`` is a code and two parameters:
+    see `spikemnist.engine.slopes`.
     """
 
     adjoint: Array
     weights: Array | None
     profile: Array | None
-    extras: Extras | None
-    slope: Slope
+    mask: Array
+    scale: Any
+    spikes: Array
+    membrane: Array
+    final: Array
+    slope: tuple[int, Any, Any]
 
 
 class Outgoing(NamedTuple):
@@ -115,13 +93,15 @@ class Outgoing(NamedTuple):
 
     ``weight`` is ``[S, N, F]``, a sum over the input ``events`` for each slice of the batch, or
     None, and ``sums`` is ``[S, 1 or 3, M, WIDTH]``, for the bias alone, or for bias, beta and
-    threshold. The ``adjoint`` is ``[T, B, N]``, or ``[1, B, N]`` for its sum over time.
+    threshold. The ``adjoint`` is ``[T, B, N]``, or ``[1, B, N]`` for its sum over time, and
+    ``initial``, of the membranes before the first timestep, ``[B, N]``.
     """
 
     events: ByNeuron
     weight: Array | None
     sums: Array
     adjoint: Array
+    initial: Array
 
 
 @elementwise
@@ -187,7 +167,7 @@ def run_backward(
         return
     neurons, incoming, outgoing = borrowed((neurons, incoming, outgoing))
     lent_stored, lent_drive = borrowed((stored, drive))
-    events, like, parts, kinds = outgoing.events, neurons.beta, *outgoing.sums.shape[:2]
+    events, like, parts = outgoing.events, neurons.beta, len(outgoing.sums)
     steps, groups = len(events.places), len(events.groups) - 1
     membrane, words = aligned_rows(steps, like), np.empty(steps, np.uint64)
     delta = aligned_rows(-(-events.group * steps // events.burst) << events.burst, like)
@@ -199,20 +179,21 @@ def run_backward(
         m, part = unit // parts, unit % parts
         if drive is not None:
             load_block(weights, lent_drive.weights, m)
-        _begin(neurons, incoming.weights, rows, gradient, m)
+        _begin_block(neurons, incoming.weights, rows, gradient, m)
         for g in range(part * groups // parts, (part + 1) * groups // parts):
             for b in range(g * events.group, min((g + 1) * events.group, events.batch)):
-                _begin_sample(incoming.extras, rows, b, m)
+                begin(neurons.initial, rows, b, m)
                 if drive is not None:
                     scan(neurons.reset, lent_drive, None, weights, rows, b, m, membrane, words)
                 if stored is not None:
                     membrane = lent_stored[b, m]
                 # A group of several samples has no tables, hence two rows for each timestep.
                 own = delta[2 * (b % events.group) * steps :]
-                _adjoint(incoming, rows, membrane, own, events.places, kinds, b, m)
-                _put_sample(incoming.extras, outgoing.adjoint, events.places, rows, own, b, m)
+                _adjoint(neurons.reset, incoming, outgoing, rows, membrane, own, b, m)
+                put_part_of(outgoing.initial, b, m, at(rows, CARRIED))
+                _put_adjoint(outgoing.adjoint, events.places, rows, own, b, m)
             _add_weights(outgoing.weight, events, g, delta, gradient)
-        _end(outgoing.weight, outgoing.sums, rows, gradient, part, m)
+        _end_block(outgoing.weight, outgoing.sums, rows, gradient, part, m)
 
 
 @inlined
@@ -227,7 +208,9 @@ def _tables(weights: Array | None, weight: Array | None, like: Array) -> tuple[A
 
 
 @inlined
-def _begin(neurons: Neurons, weights: Array | None, rows: Array, gradient: Array, m: int) -> None:
+def _begin_block(
+    neurons: Neurons, weights: Array | None, rows: Array, gradient: Array, m: int
+) -> None:
     """Load the parameters of a block and its weights to the layer above; set its sums to zero."""
     load_neurons(rows, neurons, m)
     for row in range(SUMS, SUMS + 3):
@@ -238,14 +221,6 @@ def _begin(neurons: Neurons, weights: Array | None, rows: Array, gradient: Array
         for c in range(len(weights)):
             clear(at(rows, ABOVE + c))
             add_part(at(rows, ABOVE + c), weights[c], m)
-
-
-@inlined
-def _begin_sample(extras: Extras | None, rows: Array, b: int, m: int) -> None:
-    """Write the initial membranes of a sample to their row."""
-    clear(at(rows, START))
-    if extras is not None:
-        add_part_of(at(rows, START), extras.initial, b, m)
 
 
 @inlined
@@ -260,7 +235,7 @@ def _add_weights(
 
 
 @inlined
-def _end(
+def _end_block(
     weight: Array | None, sums: Array, rows: Array, gradient: Array, part: int, m: int
 ) -> None:
     """Write the sums of a block."""
@@ -273,32 +248,35 @@ def _end(
 
 @inlined
 def _adjoint(
+    reset: int,
     incoming: Incoming,
+    outgoing: Outgoing,
     rows: Array,
     membrane: Array,
     delta: Array,
-    places: Array,
-    kinds: int,
     b: int,
     m: int,
 ) -> None:
-    """Compute the adjoint of one sample and block, in the rows of ``delta`` at the places.
+    """Compute the adjoint of one sample and block, in the rows of ``delta`` at its places.
 
     Row `START` holds the initial membrane; row `CARRIED` receives its gradient.
     """
     beta, threshold, total = at(rows, BETA), at(rows, THRESHOLD), at(rows, SUMS)
-    reset, kind, first, second = incoming.slope
+    (kind, first, second), places = incoming.slope, outgoing.events.places
     adjoint, weights, profile = incoming.adjoint, incoming.weights, incoming.profile
-    carried, steps = at(rows, CARRIED), len(membrane)
+    carried = at(rows, CARRIED)
     clear(carried)
-    _add_final(incoming.extras, carried, b, m)
-    for t in range(steps - 1, -1, -1):
+    add_part_of(carried, incoming.final, b, m)
+    for t in range(len(membrane) - 1, -1, -1):
         before = at(membrane, t - 1) if t > 0 else at(rows, START)
-        through = at(rows, _from_above(adjoint, weights, profile, rows, steps, t, b, m))
-        _add_extras(incoming.extras, through, carried, b, t, m)
+        through = at(rows, _from_above(adjoint, weights, profile, rows, t, b, m))
+        if len(incoming.mask) > 0:
+            _keep(incoming.mask[b, t, m], incoming.scale, through)
+        add_part_of(through, incoming.spikes, (t, b), m)
+        add_part_of(carried, incoming.membrane, (t, b), m)
         through_spikes(kind, through, through, at(membrane, t), threshold, first, second)
         now = at(delta, places[t])
-        if kinds > 1:
+        if outgoing.sums.shape[1] > 1:
             add(now, carried, through)
             _add_parameters(rows, reset, now, through, before)
         if reset == ZERO:
@@ -315,7 +293,6 @@ def _from_above(
     weights: Array | None,
     profile: Array | None,
     rows: Array,
-    steps: int,
     t: int,
     b: int,
     m: int,
@@ -328,7 +305,7 @@ def _from_above(
     row, now = THROUGH, t if profile is None else 0
     if len(adjoint) == 0:
         clear(at(rows, row))
-    elif profile is None or t == steps - 1:
+    elif profile is None or t == len(profile) - 1:
         if weights is None:
             clear(at(rows, row))
             add_part(at(rows, row), adjoint[now, b], m)
@@ -359,46 +336,11 @@ def _add_parameters(rows: Array, reset: int, delta: Array, through: Array, befor
     _subtract(of_threshold, of_threshold, through)
 
 
-@inlined
-def _add_extras(
-    extras: Extras | None, through: Array, carried: Array, b: int, t: int, m: int
-) -> None:
-    """Apply the dropout of the spikes of a timestep, and add the gradients of a loss."""
-    if extras is not None:
-        if len(extras.mask) > 0:
-            _keep(extras.mask[b, t, m], extras.scale, through)
-        add_part_of(through, extras.spikes, (t, b), m)
-        add_part_of(carried, extras.membrane, (t, b), m)
-
-
 @routine
 def _keep(word: Any, scale: Any, row: Array) -> None:
     """Apply the dropout of the spikes to a row of gradients."""
     for j in range(WIDTH):
         row[j] *= scale if (word >> np.uint64(j)) & np.uint64(1) else scale - scale
-
-
-@inlined
-def _add_final(extras: Extras | None, carried: Array, b: int, m: int) -> None:
-    """Add the gradient of a loss on the final membranes of a sample."""
-    if extras is not None:
-        add_part_of(carried, extras.final, b, m)
-
-
-@inlined
-def _put_sample(
-    extras: Extras | None,
-    adjoint: Array,
-    places: Array,
-    rows: Array,
-    delta: Array,
-    b: int,
-    m: int,
-) -> None:
-    """Write the gradients of one sample: of its initial membranes, and its adjoint."""
-    if extras is not None:
-        put_part_of(extras.of_initial, b, m, at(rows, CARRIED))
-    _put_adjoint(adjoint, places, rows, delta, b, m)
 
 
 @routine

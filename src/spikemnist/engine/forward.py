@@ -44,27 +44,17 @@ INFLOW, START, BIAS, BETA, THRESHOLD, ROWS = range(6)
 its parameters."""
 
 
-class Ends(NamedTuple):
-    """Membranes ``[B, N]`` before the first timestep, and memory for those after the last one.
-
-    Either may be `memory.absent`.
-    """
-
-    initial: Array
-    final: Array
-
-
 class Neurons(NamedTuple):
     """Parameters of ``size`` neurons, ``[N]``, or ``[1]`` for all; and the code of their reset.
 
-    Without ``ends`` they begin at rest.
+    They begin at ``initial`` ``[B, N]``, or at rest where it is `memory.absent`.
     """
 
     size: int
     bias: Array
     beta: Array
     threshold: Array
-    ends: Ends | None
+    initial: Array
     reset: int
 
 
@@ -83,12 +73,14 @@ class Trace(NamedTuple):
     cores would write to the same cache lines, and wait for one another at every word.
 
     ``membrane`` is ``[B, M, T, WIDTH]``, or has one row for each unit of work of a block, which
-    the samples of the unit use one after the other.
+    the samples of the unit use one after the other. The membranes after the last timestep are
+    ``final`` ``[B, N]``, or `memory.absent`.
     """
 
     words: Array
     counts: Array
     membrane: Array
+    final: Array
 
 
 @kernel
@@ -126,27 +118,19 @@ def run_forward(
         for b in range(part * chunk, min((part + 1) * chunk, batch)):
             membrane = trace.membrane[b if len(trace.membrane) == batch else part, m]
             words, count = trace.words[m, b], 0
-            begin(neurons.ends, rows, b, m)
+            begin(neurons.initial, rows, b, m)
             scan(neurons.reset, lent_events, lent_current, weights, rows, b, m, membrane, words)
             for t in range(steps):
                 count += count_bits(words[t])
             trace.counts[m, b] = count
-            _finish(neurons.ends, b, m, at(membrane, steps - 1))
+            put_part_of(trace.final, b, m, at(membrane, steps - 1))
 
 
 @inlined
-def begin(ends: Ends | None, rows: Array, b: int, m: int) -> None:
+def begin(initial: Array, rows: Array, b: int, m: int) -> None:
     """Write the membranes of a sample before the first timestep to their row."""
     clear(at(rows, START))
-    if ends is not None:
-        add_part_of(at(rows, START), ends.initial, b, m)
-
-
-@inlined
-def _finish(ends: Ends | None, b: int, m: int, membrane: Array) -> None:
-    """Write the membranes of a sample after the last timestep."""
-    if ends is not None:
-        put_part_of(ends.final, b, m, membrane)
+    add_part_of(at(rows, START), initial, b, m)
 
 
 @routine

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from spikemnist.engine import separable
-from spikemnist.engine.backward import Extras, Incoming, Outgoing, Slope, run_backward
+from spikemnist.engine.backward import Incoming, Outgoing, run_backward
 from spikemnist.engine.layer_run import (
     NUMPY,
     LayerRun,
@@ -24,7 +24,6 @@ from spikemnist.engine.layer_run import (
     neurons_of,
     product,
     scaled,
-    tensor_of,
 )
 from spikemnist.engine.membranes import RESETS, ZERO
 from spikemnist.engine.slopes import slope_of
@@ -108,8 +107,7 @@ def backward(
     outgoing = _outgoing(run, neurons, needs, sparse=sparse, dense=dense)
     slices, _, blocks, _ = outgoing.sums.shape
     work = batch * steps * blocks * 20 + signal.total * blocks
-    initial = memory.empty((batch, neurons.size), neurons.beta.dtype) if needs.initial else None
-    incoming = _incoming(layer, above, loss, initial)
+    incoming = _incoming(layer, above, loss)
     arguments = neurons, run.membrane, run.events, incoming, outgoing
     parallel(run_backward, blocks * slices, *arguments, work=work)
     weight = _dense_weight(signal, outgoing) if dense else None
@@ -123,7 +121,7 @@ def backward(
     if needs.input:
         adjoint = torch.from_numpy(outgoing.adjoint)
         below = FromAbove(adjoint, layer.weight, None, signal.mask, signal.scale)
-    return Gradients(weight, torch.from_numpy(sums), tensor_of(initial), below)
+    return Gradients(weight, torch.from_numpy(sums), torch.from_numpy(outgoing.initial), below)
 
 
 def _outgoing(
@@ -151,6 +149,7 @@ def _outgoing(
         memory.empty((rows, batch, size), dtype)
         if needs.input or dense
         else memory.absent(3, dtype),
+        memory.empty((batch, size), dtype) if needs.initial else memory.absent(2, dtype),
     )
 
 
@@ -196,35 +195,26 @@ def _incoming(
     layer: LayerParams,
     above: FromAbove | None,
     loss: Sequence[Tensor | None],
-    of_initial: Array | None,
 ) -> Incoming:
     """Return the gradients that a layer receives, as the kernel takes them."""
-    number, (kind, *constants) = NUMPY[layer.beta.dtype], slope_of(layer.spike_grad)
-    slope = Slope(RESETS[layer.reset_mechanism], kind, *map(number, constants))
+    number, (kind, first, second) = NUMPY[layer.beta.dtype], slope_of(layer.spike_grad)
     adjoint, weight, profile, mask, scale = above or (None, None, None, None, 1)
     if adjoint is not None and weight is not None and len(weight) > NARROW:
         adjoint, weight = product(adjoint, weight), None
-    extras = None
-    if any(part is not None for part in (mask, layer.initial, *loss)):
-        spikes, membrane, final = (
-            array_or_absent(None if part is None else part.to(layer.beta.dtype), axes, number)
-            for part, axes in zip(loss, (3, 3, 2), strict=True)
-        )
-        extras = Extras(
-            memory.absent(3, np.uint64) if mask is None else mask,
-            number(scale),
-            spikes,
-            membrane,
-            final,
-            array_or_absent(layer.initial, 2, number),
-            memory.absent(2, number) if of_initial is None else of_initial,
-        )
+    spikes, membrane, final = (
+        array_or_absent(None if part is None else part.to(layer.beta.dtype), axes, number)
+        for part, axes in zip(loss, (3, 3, 2), strict=True)
+    )
     return Incoming(
         array_or_absent(adjoint, 3, number),
         array_of(weight),
         profile,
-        extras,
-        slope,
+        memory.absent(3, np.uint64) if mask is None else mask,
+        number(scale),
+        spikes,
+        membrane,
+        final,
+        (kind, number(first), number(second)),
     )
 
 

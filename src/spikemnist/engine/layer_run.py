@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikemnist.engine.forward import Ends, Events, Neurons, Trace, run_forward
+from spikemnist.engine.forward import Events, Neurons, Trace, run_forward
 from spikemnist.engine.membranes import RESETS
 from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import blocks_of
@@ -67,7 +67,6 @@ def forward(
     neurons, (events, current) = neurons_of(layer, signal), _input(signal, layer, steps)
     blocks, dtype = blocks_of(neurons.size), neurons.beta.dtype
     last = memory.empty((batch, neurons.size), dtype) if final else None
-    neurons = neurons._replace(ends=_ends(layer.initial, last, dtype))
     again = not record and signal.recomputes(steps)
     kept = record or (keep and not again)
     # As long as possible, since each thread copies the weights of its block first, but short enough
@@ -78,6 +77,7 @@ def forward(
         memory.empty((blocks, batch, steps), np.uint64),
         np.empty((blocks, batch), np.int64),
         memory.empty((batch if kept else chunks, blocks, steps, WIDTH), dtype),
+        memory.absent(2, dtype) if last is None else last,
     )
     work = batch * steps * blocks * 10
     if events is not None:
@@ -109,7 +109,7 @@ def layer_size(signal: Signal, layer: LayerParams) -> int:
 
 
 def neurons_of(layer: LayerParams, signal: Signal) -> Neurons:
-    """Return the parameters of neurons, without their ends, in the form that kernels take."""
+    """Return the parameters of neurons in the form that kernels take."""
     beta = layer.beta.detach().numpy().reshape(-1)
     bias = np.zeros(1, beta.dtype) if layer.bias is None else layer.bias.detach().numpy()
     return Neurons(
@@ -117,16 +117,9 @@ def neurons_of(layer: LayerParams, signal: Signal) -> Neurons:
         bias,
         beta,
         layer.threshold.detach().numpy().reshape(-1),
-        None,
+        array_or_absent(layer.initial, 2, beta.dtype),
         RESETS[layer.reset_mechanism],
     )
-
-
-def _ends(initial: Tensor | None, final: Array | None, dtype: Any) -> Ends | None:
-    if initial is None and final is None:
-        return None
-    last = memory.absent(2, dtype) if final is None else final
-    return Ends(array_or_absent(initial, 2, dtype), last)
 
 
 def _input(signal: Signal, layer: LayerParams, steps: int) -> tuple[Events | None, Array | None]:
@@ -163,8 +156,9 @@ def array_of(tensor: Tensor | None) -> Array | None:
 
 def array_or_absent(tensor: Tensor | None, dimensions: int, dtype: Any) -> Array:
     """Return the contiguous array of a tensor, or `memory.absent` for None."""
-    array = array_of(tensor)
-    return memory.absent(dimensions, dtype) if array is None else array
+    if tensor is None:
+        return memory.absent(dimensions, dtype)
+    return tensor.detach().contiguous().numpy()
 
 
 def tensor_of(array: Array | None) -> Tensor | None:
