@@ -24,7 +24,7 @@ from torch.nn import functional
 from spikemnist.engine.bounds import check_convolution
 from spikemnist.engine.layer_run import NUMPY, scaled
 from spikemnist.kernels import memory, spike_lists
-from spikemnist.kernels.blocks import add_part, aligned_rows, blocks_of, put_part
+from spikemnist.kernels.blocks import add_part, aligned_rows, blocks_of, put_part, weight_blocks
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
@@ -183,16 +183,8 @@ def _work(events: spike_lists.ByTimestep, reach: list[int], outputs: int) -> int
 
 def _lay_out(weight: Tensor) -> Array:
     """Return weights as rows, ``[P, K, L * C, WIDTH]``, zero for padded output channels."""
-    outputs, channels, *reach = weight.shape
-    count = blocks_of(outputs)
-    blocks = memory.empty((count, reach[0], reach[1] * channels, WIDTH), NUMPY[weight.dtype])
-    if count * WIDTH > outputs:
-        blocks.fill(0)
-    rows = torch.from_numpy(blocks).view(count, *reach, channels, WIDTH).permute(0, 4, 3, 1, 2)
-    for block in range(count):
-        part = weight.detach()[block * WIDTH : (block + 1) * WIDTH]
-        rows[block, : len(part)] = part
-    return blocks
+    blocks = weight_blocks(weight.movedim(1, 3).flatten(1))
+    return blocks.reshape(len(blocks), weight.shape[2], -1, WIDTH)
 
 
 @kernel
