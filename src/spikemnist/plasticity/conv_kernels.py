@@ -24,7 +24,7 @@ from spikemnist.kernels.blocks import aligned_rows, blocks_of, join_weight_block
 from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.elementwise import add
 from spikemnist.kernels.registers import WIDTH, at
-from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
+from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,7 +153,7 @@ def learn_features(queue: Array, features: Features, events: ByTimestep, seen: i
     arrived = np.empty(grid.channels * grid.height * grid.width, np.bool_)
     near = np.empty(grid.rows * grid.columns, np.bool_)
     silenced = np.empty(len(features.weights), np.uint64)
-    for _ in units_of(queue):
+    while next_unit(queue) < queue[2]:
         for b in range(len(events.starts)):
             rate = contest.rate
             for _ in range((seen + b) // contest.doubling):
@@ -192,7 +192,8 @@ def see_features(queue: Array, features: Features, events: ByTimestep, earliness
     across = -(-grid.columns // grid.cell)
     steps = events.starts.shape[1] - 1
     appeared = np.empty((earliness.shape[1], blocks), np.uint64)
-    for b in units_of(queue):
+    b = next_unit(queue)
+    while b < queue[2]:  # in a generator, the potentials would cost 15 % more time
         potentials[:], appeared[:] = 0, 0
         earliness[b] = 0
         for t in range(steps):
@@ -208,6 +209,7 @@ def see_features(queue: Array, features: Features, events: ByTimestep, earliness
                     while new != 0:
                         earliness[b, cell, m * WIDTH + lowest_bit(new)] = steps - t
                         new = drop_lowest_bit(new)
+        b = next_unit(queue)
 
 
 @inlined
