@@ -84,6 +84,16 @@ def test_latency_spikes_do_not_depend_on_the_path(encoder: LatencyEncoder, image
     assert torch.equal(spikes.float().argmax(0)[fired], encoder.spike_times(images)[fired].long())
 
 
+@pytest.mark.parametrize("value", [-0.1, 1.001, float("nan"), float("inf"), -float("inf")])
+def test_pixels_out_of_range_are_refused_on_either_path(value: float) -> None:
+    images = torch.full((3, 5), 0.5)
+    images[1, 4] = value
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        LATENCY(images)
+    with plain_torch(), pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        LATENCY(images)
+
+
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("encoder", [RATE, LATENCY], ids=repr)
 def test_number_of_threads(

@@ -21,7 +21,8 @@ from torchvision import transforms
 from spikemnist.data import EventBatch, RandomAffine, RandomErasing
 from spikemnist.data.augmentation import AUGMENTATIONS
 from spikemnist.encoding import EventEncoder
-from spikemnist.models import Classifier, LeakyMLP, Record, accelerate, summary
+from spikemnist.energy import summary
+from spikemnist.models import Classifier, LeakyMLP, Record, accelerate
 from spikemnist.training import (
     L1Spikes,
     Recipe,
