@@ -138,7 +138,7 @@ def see(picture: Any, *, prepared: bool, invert: bool | None) -> PreparedPicture
     return as_it_is(picture)
 
 
-def of_record(record: Record, seen: PreparedPicture, sure_from: float) -> Decision:
+def decision_of_record(record: Record, seen: PreparedPicture, sure_from: float) -> Decision:
     """Return the decision of a network in the record of one picture."""
     first, second, names = int(record.predictions), int(record.second), record.classes
     return Decision(
@@ -151,19 +151,19 @@ def of_record(record: Record, seen: PreparedPicture, sure_from: float) -> Decisi
         num_steps=len(record.spikes),
         spikes=dict(zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)),
         record=record,
-        **_of_picture(seen),
+        **_picture_fields(seen),
     )
 
 
-def of_votes(votes: Votes, classes: Array, seen: PreparedPicture) -> Decision:
+def decision_of_votes(votes: Votes, classes: Array, seen: PreparedPicture) -> Decision:
     """Return the decision of local learning in the votes on one picture."""
     order = (-votes.deciding[0]).argsort(kind="stable")
     best = classes[order[:2]].tolist()
     spikes = {name: int(counts[0]) for name, counts in votes.spikes.items()}
-    return Decision(prediction=best[0], second=best[-1], spikes=spikes, **_of_picture(seen))
+    return Decision(prediction=best[0], second=best[-1], spikes=spikes, **_picture_fields(seen))
 
 
-def _of_picture(seen: PreparedPicture) -> dict[str, Any]:
+def _picture_fields(seen: PreparedPicture) -> dict[str, Any]:
     strokes = {True: "dark on light", False: "light on dark", None: None}
     height, width = seen.size
     return {

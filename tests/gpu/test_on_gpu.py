@@ -20,7 +20,7 @@ def test_kernels_agree_with_the_reference(
     surrogate: str, reset_mechanism: str, dtype: torch.dtype
 ) -> None:
     device = torch.device("cuda", 0)
-    assert gpu.obstacle(device, dtype, reset_mechanism, ops.SURROGATES[surrogate]()) is None
+    assert gpu.unsupported(device, dtype, reset_mechanism, ops.SURROGATES[surrogate]()) is None
 
 
 def test_a_training_run() -> None:

@@ -144,9 +144,9 @@ def test_hidden_membranes_on_demand() -> None:
 def preferred(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Let `auto` take Triton on the CPU, and forget which kernels have been tested."""
     monkeypatch.setattr(backends, "_preference", lambda weight: "triton")
-    gpu.obstacle.cache_clear()
+    gpu.unsupported.cache_clear()
     yield monkeypatch
-    gpu.obstacle.cache_clear()
+    gpu.unsupported.cache_clear()
 
 
 @pytest.mark.usefixtures("preferred")
@@ -155,7 +155,7 @@ def test_kernels_that_agree_with_the_reference_run(dtype: torch.dtype) -> None:
     for reset_mechanism in ops.RESET_MECHANISMS:
         for kind in ops.SURROGATES.values():
             surrogate = kind()
-            assert gpu.obstacle(torch.device("cpu"), dtype, reset_mechanism, surrogate) is None
+            assert gpu.unsupported(torch.device("cpu"), dtype, reset_mechanism, surrogate) is None
     with torch.inference_mode():
         model = LeakyMLP(20, (30,), spike_grad=ops.ATan(3.0)).to(dtype)
         assert model(torch.rand(4, 2, 20)).backend == "triton"

@@ -243,6 +243,6 @@ def test_old_responses_fade() -> None:
 
 
 def test_without_numba_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "obstacle", lambda: "Numba, which is not installed")
+    monkeypatch.setattr(compiler, "missing", lambda: "Numba, which is not installed")
     with pytest.raises(ImportError, match="STDPClassifier needs Numba, which is not installed"):
         small().fit(IMAGES, LABELS, progress=False)

@@ -22,7 +22,7 @@ from spikemnist.energy import measure_energy, summary
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.ops import Sigmoid, Surrogate
 from spikemnist.training import TrainConfig, diagnose, evaluate, fit
-from spikemnist.training.doctor import of_images, of_layers
+from spikemnist.training.doctor import image_findings, layer_findings
 from tests.training.small_runs import FIELDS, digits, new_classifier, same, set_biases, weights
 
 HEALTHY = {"hidden": (64,), "threshold": 0.3}
@@ -249,7 +249,7 @@ def test_a_network_that_snntorch_steps_has_what_its_record_has():
 @pytest.mark.parametrize(("share", "findings"), [(0.5, 0), (0.51, 1)])
 def test_a_layer_of_which_half_is_saturated(share, findings):
     layer, _ = summary(new_classifier(), digits(16).images).layers
-    assert len([*of_layers([replace(layer, saturated=share)], {"hidden 1"})]) == findings
+    assert len([*layer_findings([replace(layer, saturated=share)], {"hidden 1"})]) == findings
 
 
 OUTPUTS = "the network has {} outputs, the data have {} classes, and outputs do not vote"
@@ -285,12 +285,12 @@ def test_images_are_dark_by_their_brightest_pixel(pixels):
         return ImageDataset(values, torch.zeros(len(pixels)).long())
 
     highest = max(pixels, default=0)
-    actual = [*of_images(images())]
+    actual = [*image_findings(images())]
     assert len(actual) == (0 < highest < 64)
     for text in actual:
         factor = int(re.search(rf"up to {highest} of 255: multiply them by (\d+)$", text)[1])
         assert highest * factor <= 255 < highest * (factor + 1)
-        assert not [*of_images(images(factor))]
+        assert not [*image_findings(images(factor))]
 
 
 def test_dark_images():
@@ -304,4 +304,4 @@ def test_dark_images():
         ImageDataset(dark.images * 0, dark.labels),
         [(dark.images, dark.labels)],
     ):
-        assert not [*of_images(make_feed(train, 16, torch.device("cpu"), "train").data)]
+        assert not [*image_findings(make_feed(train, 16, torch.device("cpu"), "train").data)]

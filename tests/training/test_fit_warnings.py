@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spikemnist.training import TrainConfig, TrainingWarning, fit
-from spikemnist.training.metrics import of_validation
+from spikemnist.training.metrics import validation_findings
 from tests.training.small_runs import DIRECT, digits, new_classifier, set_biases
 
 REMEDY = "diagnose(classifier, train), or train --diagnose, says why and what to try"
@@ -84,7 +84,7 @@ def test_images_that_are_learned_by_heart(seen, recwarn):
     [(0.08, 0, 10, False), (1.0, 9, 10, False), (1.0, 2, 10, True), (0.99, 890, 1000, True)],
 )
 def test_few_validation_samples_prove_little(training, right, samples, warns):
-    assert bool([*of_validation(training, right / samples, samples, 10)]) == warns
+    assert bool([*validation_findings(training, right / samples, samples, 10)]) == warns
 
 
 @pytest.mark.parametrize(
@@ -92,5 +92,5 @@ def test_few_validation_samples_prove_little(training, right, samples, warns):
     [(0.1, 10, "guesses"), (0.3, 10, "overfits"), (0.5, 2, "guesses"), (0.7, 2, "overfits")],
 )
 def test_a_guess_is_no_overfitting(validation, classes, state):
-    (message,) = of_validation(0.99, validation, 1000, classes)
+    (message,) = validation_findings(0.99, validation, 1000, classes)
     assert f": the network {state}. " in message

@@ -113,14 +113,14 @@ class RandomAffine:
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
-        return sample(images, self._places(images, generator))
+        return sample(images, self._grid(images, generator))
 
-    def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _grid(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """Draw the source position of each pixel, ``[B, H, W, 2]``: see `sample`."""
         batch, _ = _batch_and_size(images)
         numbers = _uniform((5, batch), generator) * 2 - 1
         low, high = self.scale
-        return affine_places(
+        return affine_grid(
             images,
             angle=(numbers[0] * self.degrees).deg2rad(),
             slant=(numbers[1] * self.shear).deg2rad(),
@@ -179,9 +179,9 @@ class ElasticDeformation:
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
-        return sample(images, self._places(images, generator))
+        return sample(images, self._grid(images, generator))
 
-    def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _grid(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """Draw the source position of each pixel, ``[B, H, W, 2]``: see `sample`."""
         batch, (height, width) = _batch_and_size(images)
         dtype = torch.get_default_dtype()
@@ -328,19 +328,19 @@ class Compose:
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
-        places: Tensor | None = None
+        grid: Tensor | None = None
         for augmentation in self.augmentations:
             if isinstance(augmentation, (RandomAffine, ElasticDeformation)):
-                change = augmentation._places(images, generator)
-                places = change if places is None else _compose(places, change)
+                change = augmentation._grid(images, generator)
+                grid = change if grid is None else _compose(grid, change)
                 continue
-            if places is not None:
-                images, places = sample(images, places), None
+            if grid is not None:
+                images, grid = sample(images, grid), None
             images = augmentation(images, generator=generator)
-        return images if places is None else sample(images, places)
+        return images if grid is None else sample(images, grid)
 
 
-def affine_places(
+def affine_grid(
     images: Tensor, *, angle: Tensor, slant: Tensor, scale: Tensor, shift: Tensor
 ) -> Tensor:
     """Return the source position of each pixel under rotation, shear, scaling and shift.
@@ -361,16 +361,16 @@ def affine_places(
     return functional.affine_grid(theta, [batch, 1, *size], align_corners=False)
 
 
-def sample(images: Tensor, places: Tensor) -> Tensor:
-    """Resample images ``[B, ..., H, W]`` at the positions ``places``.
+def sample(images: Tensor, grid: Tensor) -> Tensor:
+    """Resample images ``[B, ..., H, W]`` at the positions ``grid``.
 
     The positions ``[B, H, W, 2]`` run from -1 to 1 along x and y, from edge to edge.
     """
     device = images.device
     if device.type == "mps":  # MPS has no bicubic interpolation
-        images, places = images.cpu(), places.cpu()
-    channels = images.reshape(len(images), -1, *images.shape[-2:]).to(places.dtype)
-    samples = functional.grid_sample(channels, places, mode="bicubic", align_corners=False)
+        images, grid = images.cpu(), grid.cpu()
+    channels = images.reshape(len(images), -1, *images.shape[-2:]).to(grid.dtype)
+    samples = functional.grid_sample(channels, grid, mode="bicubic", align_corners=False)
     samples = samples.view(images.shape)
     if images.dtype == torch.uint8:
         return samples.round_().clamp_(0, 255).to(images.dtype).to(device)

@@ -1,7 +1,7 @@
 """The event-driven engine: compiled kernels for the CPU that do work only for spikes. Internal.
 
 Importing it loads Numba. `run` runs layers of leaky neurons, forward and backward; `convolve` and
-`drop_out` are the convolution and the dropout of images; `obstacle` names a surrogate that the
+`drop_out` are the convolution and the dropout of images; `unsupported` names a surrogate that the
 kernels lack. The other modules, in the order in which data passes:
 `bounds` validates shapes, dtypes and devices; `signal` is the input of a layer; `layer_run`
 and `gradients` call the kernels of one layer, `autograd` of all layers; `forward`, `backward`
@@ -11,6 +11,6 @@ with `weight_gradient`, and `separable` are the kernels, built from `membranes` 
 from spikemnist.engine.autograd import run
 from spikemnist.engine.convolution import convolve
 from spikemnist.engine.dropout import drop_out
-from spikemnist.engine.slopes import obstacle
+from spikemnist.engine.slopes import unsupported
 
-__all__ = ["convolve", "drop_out", "obstacle", "run"]
+__all__ = ["convolve", "drop_out", "run", "unsupported"]

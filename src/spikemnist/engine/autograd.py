@@ -155,13 +155,13 @@ class _Network(torch.autograd.Function):
             run = run._replace(signal=signal, membrane=membrane)
             # The counts, the last of the outputs, have no gradient.
             result = gradients.backward(params, run, of_outputs[:-1], above, layer_needs)
-            tensor_gradients[:0] = _of_tensors(result, params, layer_needs)
+            tensor_gradients[:0] = _tensor_gradients(result, params, layer_needs)
             above = result.below
-        of_input = None if above is None else _of_input(above)
-        return None, None, None, of_input, *tensor_gradients
+        input_gradient = None if above is None else _input_gradient(above)
+        return None, None, None, input_gradient, *tensor_gradients
 
 
-def _of_tensors(result: Gradients, params: LayerParams, needs: Needs) -> list[Tensor | None]:
+def _tensor_gradients(result: Gradients, params: LayerParams, needs: Needs) -> list[Tensor | None]:
     """Return the gradients of a layer's tensors, None where they are not needed."""
     return [
         result.weight if needs.weight else None,
@@ -172,7 +172,7 @@ def _of_tensors(result: Gradients, params: LayerParams, needs: Needs) -> list[Te
     ]
 
 
-def _of_input(above: FromAbove) -> Tensor:
+def _input_gradient(above: FromAbove) -> Tensor:
     gradient = above.adjoint if above.weight is None else above.adjoint @ above.weight
     if above.profile is None:
         return gradient

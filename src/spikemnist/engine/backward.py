@@ -131,17 +131,17 @@ def _step_back_to_zero(
 
 
 @elementwise
-def _of_beta(total: Any, delta: Any, before: Any) -> Any:
+def _beta_term(total: Any, delta: Any, before: Any) -> Any:
     return total + delta * before
 
 
 @elementwise
-def _of_beta_unless_fired(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
+def _beta_term_unless_fired(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
     return total + delta * where(before > threshold, 0, before)
 
 
 @elementwise
-def _of_subtracted(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
+def _subtracted_term(total: Any, delta: Any, before: Any, threshold: Any) -> Any:
     return total - where(before > threshold, delta, 0)
 
 
@@ -325,15 +325,15 @@ def _add_parameters(rows: Array, reset: int, delta: Array, through: Array, befor
 
     The gradient treats a reset as a constant, except for the threshold that it subtracts.
     """
-    of_beta, of_threshold = at(rows, SUMS + 1), at(rows, SUMS + 2)
+    beta_gradient, threshold_gradient = at(rows, SUMS + 1), at(rows, SUMS + 2)
     threshold = at(rows, THRESHOLD)
     if reset == ZERO:
-        _of_beta_unless_fired(of_beta, of_beta, delta, before, threshold)
+        _beta_term_unless_fired(beta_gradient, beta_gradient, delta, before, threshold)
     else:
-        _of_beta(of_beta, of_beta, delta, before)
+        _beta_term(beta_gradient, beta_gradient, delta, before)
     if reset == SUBTRACT:
-        _of_subtracted(of_threshold, of_threshold, delta, before, threshold)
-    _subtract(of_threshold, of_threshold, through)
+        _subtracted_term(threshold_gradient, threshold_gradient, delta, before, threshold)
+    _subtract(threshold_gradient, threshold_gradient, through)
 
 
 @routine

@@ -141,21 +141,21 @@ class _Convolution(torch.autograd.Function):
         spikes, weight = ctx.saved_tensors
         geometry, events, scale, biased = ctx.settings
         needs_spikes, needs_weight, needs_bias, *_ = ctx.needs_input_grad
-        of_spikes = None
+        spikes_gradient = None
         if needs_spikes:
             options = (list(geometry.stride), list(geometry.padding), [1, 1], False, [0, 0], 1)
-            of_spikes, _, _ = torch.ops.aten.convolution_backward(
+            spikes_gradient, _, _ = torch.ops.aten.convolution_backward(
                 gradient, spikes.to(weight.dtype), weight, None, *options, [True, False, False]
             )
-            of_spikes = of_spikes.to(spikes.dtype)
-        of_weight = None
+            spikes_gradient = spikes_gradient.to(spikes.dtype)
+        weight_gradient = None
         if needs_weight:
-            of_weight = scaled(_of_weight(gradient, weight, geometry, events), scale)
-        of_bias = gradient.sum((0, 2, 3)) if biased and needs_bias else None
-        return of_spikes, of_weight, of_bias, None, None, None
+            weight_gradient = scaled(_weight_gradient(gradient, weight, geometry, events), scale)
+        bias_gradient = gradient.sum((0, 2, 3)) if biased and needs_bias else None
+        return spikes_gradient, weight_gradient, bias_gradient, None, None, None
 
 
-def _of_weight(
+def _weight_gradient(
     gradient: Tensor, weight: Tensor, geometry: Geometry, events: spike_lists.ByTimestep
 ) -> Tensor:
     channels_last = gradient.movedim(1, 3).contiguous()
@@ -229,16 +229,16 @@ def run_convolution_backward(
     image, run = aligned_rows(rows * columns, parts), -(-images // len(parts))
     for part in units_of(queue):
         for block in range(parts.shape[1]):
-            of_weights = parts[part, block]
-            for k in range(len(of_weights)):
-                of_weights[k] = 0
+            weights_gradient = parts[part, block]
+            for k in range(len(weights_gradient)):
+                weights_gradient[k] = 0
             for n in range(part * run, min((part + 1) * run, images)):
                 for y in range(rows):
                     for x in range(columns):
                         row = at(image, y * columns + x)
                         clear(row)
                         add_part(row, gradient[n, y, x], block)
-                _meet(events, n, geometry, image, of_weights, (rows, columns), False)
+                _meet(events, n, geometry, image, weights_gradient, (rows, columns), False)
 
 
 @inlined

@@ -80,9 +80,9 @@ class _Dropout(torch.autograd.Function):
 
 def _keep(signal: Tensor, bits: Array, scale: float) -> Tensor:
     """Multiply the numbers whose bits are set by a factor, and set the others to 0."""
-    places = signal.detach().movedim(1, -1).contiguous()
-    out = memory.empty(places.shape, NUMPY[places.dtype])
-    rows = places.flatten(1).numpy()
+    pixels = signal.detach().movedim(1, -1).contiguous()
+    out = memory.empty(pixels.shape, NUMPY[pixels.dtype])
+    rows = pixels.flatten(1).numpy()
     factor = rows.dtype.type(scale)
     parallel(_keep_rows, len(rows), rows, bits, factor, out.reshape(rows.shape), work=rows.size)
     return torch.from_numpy(out).movedim(-1, 1)

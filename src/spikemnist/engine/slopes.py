@@ -25,13 +25,13 @@ from spikemnist.ops.surrogate import (
 
 def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
     """Return the code of a surrogate and its parameters, as `through_spikes` takes them."""
-    if reason := obstacle(surrogate):
+    if reason := unsupported(surrogate):
         raise ValueError(f"{reason}. Use backend='reference', which runs all")
     assert isinstance(surrogate, Surrogate)
     return (_CODES[type(surrogate)], *surrogate.constants)
 
 
-def obstacle(surrogate: Callable[..., Any]) -> str | None:
+def unsupported(surrogate: Callable[..., Any]) -> str | None:
     """Return why the kernels cannot run neurons with a surrogate, or None."""
     if type(surrogate) in _CODES:
         return None

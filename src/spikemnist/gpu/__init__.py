@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spikemnist.gpu.proof import obstacle
+from spikemnist.gpu.proof import unsupported
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from spikemnist.ops.layer import LayerParams
 
-__all__ = ["obstacle", "run"]
+__all__ = ["run", "unsupported"]
 
 
 def run(

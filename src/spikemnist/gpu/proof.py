@@ -23,7 +23,7 @@ RESULTS = (
 
 
 @functools.cache
-def obstacle(
+def unsupported(
     device: torch.device,
     dtype: torch.dtype,
     reset_mechanism: str,

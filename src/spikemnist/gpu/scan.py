@@ -69,24 +69,24 @@ class _Scan(torch.autograd.Function):
         if grad_spikes is None and grad_membrane is None:
             return (None,) * 5
         membrane, beta, threshold, initial = ctx.saved_tensors
-        of_beta, of_threshold, of_initial = (
+        beta_gradient, threshold_gradient, initial_gradient = (
             torch.empty_like(membrane[0]) if needed else None for needed in ctx.needs_input_grad[2:]
         )
-        of_current = torch.empty(membrane.shape, dtype=ctx.dtype, device=membrane.device)
+        current_gradient = torch.empty(membrane.shape, dtype=ctx.dtype, device=membrane.device)
         backward(
             None if grad_spikes is None else grad_spikes.contiguous(),
             None if grad_membrane is None else grad_membrane.contiguous(),
             membrane,
             replace(ctx.layer, beta=beta, threshold=threshold, initial=initial),
-            (of_current, of_initial, of_beta, of_threshold),
+            (current_gradient, initial_gradient, beta_gradient, threshold_gradient),
         )
-        if of_beta is not None:
-            of_beta = through_clamp(of_beta, beta).to(beta.dtype)
-        if of_threshold is not None:
-            of_threshold = of_threshold.sum_to_size(threshold.shape).to(threshold.dtype)
-        if of_initial is not None:
-            of_initial = of_initial.to(initial.dtype)
-        return None, of_current, of_beta, of_threshold, of_initial
+        if beta_gradient is not None:
+            beta_gradient = through_clamp(beta_gradient, beta).to(beta.dtype)
+        if threshold_gradient is not None:
+            threshold_gradient = threshold_gradient.sum_to_size(threshold.shape).to(threshold.dtype)
+        if initial_gradient is not None:
+            initial_gradient = initial_gradient.to(initial.dtype)
+        return None, current_gradient, beta_gradient, threshold_gradient, initial_gradient
 
 
 def forward(
@@ -137,7 +137,7 @@ def backward(
     size = membrane[0].numel()
     if not size:
         return
-    assert isinstance(layer.spike_grad, Surrogate)  # ensured by `execution.obstacle`
+    assert isinstance(layer.spike_grad, Surrogate)  # ensured by `execution.unsupported`
     first, second = layer.spike_grad.constants
     with torch.cuda.device_of(membrane):  # type: ignore[no-untyped-call]
         triton_kernels.backward_kernel[(triton.cdiv(size, BLOCK),)](

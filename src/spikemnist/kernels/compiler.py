@@ -26,11 +26,11 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrap
 PIECE: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True}
 
 
-_obstacle_memo: list[str | None] = []
-"""Result of `obstacle`, once known; no functools.cache, since torch.compile warns of it."""
+_memo: list[str | None] = []
+"""Result of `missing`, once known; no functools.cache, since torch.compile warns of it."""
 
 
-def obstacle() -> str | None:
+def missing() -> str | None:
     """Return the requirement that is missing to compile kernels here, or None.
 
     Warns
@@ -39,9 +39,9 @@ def obstacle() -> str | None:
         The first time, if Numba is installed but cannot be imported: it may not support this NumPy
         yet.
     """
-    if not _obstacle_memo:
-        _obstacle_memo.append(_look_for_numba())
-    return _obstacle_memo[0]
+    if not _memo:
+        _memo.append(_look_for_numba())
+    return _memo[0]
 
 
 def _look_for_numba() -> str | None:
@@ -63,7 +63,7 @@ def _look_for_numba() -> str | None:
 
 def is_available() -> bool:
     """Return whether kernels can be compiled here."""
-    return obstacle() is None
+    return missing() is None
 
 
 def inlined(function: Function) -> Function:

@@ -225,8 +225,8 @@ def _worker_number(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
 def _take(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
     queue = numbers_of(context, builder, kinds[0], values[0])
     rows = builder.sub(values[1], queue.load(ir.Constant(_LONG, 0)))
-    place = builder.add(builder.mul(rows, ir.Constant(_LONG, ROW)), ir.Constant(_LONG, TAKEN))
-    return builder.atomic_rmw("add", queue.behind(place).first, ir.Constant(_LONG, 1), "monotonic")
+    slot = builder.add(builder.mul(rows, ir.Constant(_LONG, ROW)), ir.Constant(_LONG, TAKEN))
+    return builder.atomic_rmw("add", queue.behind(slot).first, ir.Constant(_LONG, 1), "monotonic")
 
 
 @lowered(by_team, types.boolean)
@@ -253,39 +253,39 @@ def _by_team(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
 def _call_of(builder: Any) -> tuple[Any, Any]:
     """Return a C function that calls the kernel being built, and the packed arguments.
 
-    The threads share the place of the kernel's return value, which is always empty.
+    The threads share the slot of the kernel's return value, which is always empty.
     """
     kernel = builder.function
     with builder.goto_entry_block():
         packed = builder.alloca(ir.ArrayType(_LONG, len(kernel.args)))
-    for argument, place in _places(builder, packed, kernel.args):
-        builder.store(argument, place)
+    for argument, slot in _slots(builder, packed, kernel.args):
+        builder.store(argument, slot)
     body = ir.Function(builder.module, _BODY, f"{kernel.name}.by_team")
     body.linkage = "internal"
     inside = ir.IRBuilder(body.append_basic_block("entry"))
-    places = _places(inside, body.args[0], kernel.args)
+    slots = _slots(inside, body.args[0], kernel.args)
     # Kernels raise nothing: an exception could not be caught here.
-    inside.call(kernel, [inside.load(place, typ=argument.type) for argument, place in places])
+    inside.call(kernel, [inside.load(slot, typ=argument.type) for argument, slot in slots])
     inside.ret_void()
     return body, packed
 
 
-def _places(builder: Any, packed: Any, arguments: Any) -> list[tuple[Any, Any]]:
+def _slots(builder: Any, packed: Any, arguments: Any) -> list[tuple[Any, Any]]:
     """Return each argument of a kernel, at most a word long, and the address of its word."""
     words = builder.bitcast(packed, _LONG.as_pointer())
     numbers = [ir.Constant(_LONG, i) for i in range(len(arguments))]
-    places = [builder.gep(words, [i], inbounds=True, source_etype=_LONG) for i in numbers]
+    slots = [builder.gep(words, [i], inbounds=True, source_etype=_LONG) for i in numbers]
     return [
-        (argument, builder.bitcast(place, argument.type.as_pointer()))
-        for argument, place in zip(arguments, places, strict=True)
+        (argument, builder.bitcast(slot, argument.type.as_pointer()))
+        for argument, slot in zip(arguments, slots, strict=True)
     ]
 
 
 @lowered(borrowed, lambda arguments: arguments(arguments))
 def _borrowed(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
     value = values[0]
-    for place in _owners(context, kinds[0]):
-        value = builder.insert_value(value, ir.Constant(_BYTES, None), place)
+    for slot in _owners(context, kinds[0]):
+        value = builder.insert_value(value, ir.Constant(_BYTES, None), slot)
     return value
 
 
@@ -295,4 +295,4 @@ def _owners(context: Any, kind: Any) -> Iterator[list[int]]:
         yield [context.data_model_manager[kind].get_field_position("meminfo")]
     elif isinstance(kind, types.BaseTuple):
         for index, part in enumerate(kind):
-            yield from ([index, *place] for place in _owners(context, part))
+            yield from ([index, *slot] for slot in _owners(context, part))

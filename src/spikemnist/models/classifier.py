@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from spikemnist._decision import SURE_FROM, Decision, of_record, see
+from spikemnist._decision import SURE_FROM, Decision, decision_of_record, see
 from spikemnist._interrupt import between
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
@@ -266,7 +266,9 @@ class Classifier(nn.Module):
         record: Any = "all" if isinstance(self.network, SpikingNetwork) else "output"
         with evaluating(self, seed, device) as generator:
             image = seen.image.unsqueeze(0).to(device)
-            return of_record(self(image, generator=generator, record=record), seen, sure_from)
+            return decision_of_record(
+                self(image, generator=generator, record=record), seen, sure_from
+            )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write network, encoder and classes to one safetensors file, atomically.

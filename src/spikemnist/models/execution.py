@@ -21,7 +21,7 @@ State = list["Tensor | None"]
 """Initial membrane ``[B, ...]`` of each layer; None for rest."""
 
 
-def obstacle(layers: Sequence[SpikingLayer], backend: str, like: Tensor) -> str | None:
+def unsupported(layers: Sequence[SpikingLayer], backend: str, like: Tensor) -> str | None:
     """Return the reason why compiled kernels cannot run the neurons of layers, or None.
 
     ``like`` is a tensor that has the dtype and the device of the parameters.
@@ -34,11 +34,11 @@ def obstacle(layers: Sequence[SpikingLayer], backend: str, like: Tensor) -> str 
         if backend == "triton":
             from spikemnist import gpu
 
-            reason = gpu.obstacle(device, dtype, layer.leaky.reset_mechanism, surrogate)
+            reason = gpu.unsupported(device, dtype, layer.leaky.reset_mechanism, surrogate)
         else:  # imported here because it loads Numba, which importing the package must not do
             from spikemnist import engine
 
-            reason = engine.obstacle(surrogate)
+            reason = engine.unsupported(surrogate)
         if reason:
             return f"{reason}, in {layer.path}"
     return None

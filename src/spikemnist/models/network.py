@@ -53,8 +53,8 @@ class _Reading:
         try:
             self.layers = read_layers(network)
             self.hooked = check_hooks(network)
-        except UnsupportedError as obstacle:
-            self.obstacle = str(obstacle)
+        except UnsupportedError as reason:
+            self.obstacle = str(reason)
 
     def values_now(self) -> list[object]:
         """Return the options as they are now, and which modules have hooks."""
@@ -373,7 +373,7 @@ class SpikingNetwork(Tabular, nn.Module):
         """Return the reason why compiled kernels cannot run the network, or None."""
         for path, module in reading.hooked:
             return f"{path} ({type(module).__name__}) has hooks or a forward of its own"
-        return execution.obstacle(reading.layers, backend, like)
+        return execution.unsupported(reading.layers, backend, like)
 
     def _check_not_normalised(self, layers: Sequence[SpikingLayer]) -> None:
         """Raise a `ValueError` for batch normalisation, which stepping would train differently."""

@@ -93,7 +93,7 @@ def check_hooks(network: nn.Module) -> list[Module]:
     UnsupportedError
         If another module has hooks, or a ``forward`` of its own: snnTorch's loop alone calls it.
     """
-    hooked = [(path, module) for path, module in places(network) if is_hooked(module)]
+    hooked = [(path, module) for path, module in walk(network) if is_hooked(module)]
     for path, module in hooked:
         if not isinstance(module, MEMORYLESS) or isinstance(module, (nn.Flatten, nn.Dropout)):
             raise UnsupportedError(
@@ -103,11 +103,11 @@ def check_hooks(network: nn.Module) -> list[Module]:
     return hooked
 
 
-def places(network: nn.Module, path: str = "network") -> Iterator[Module]:
+def walk(network: nn.Module, path: str = "network") -> Iterator[Module]:
     """Yield a network and all modules in it with their places, such as ``network[1].lif``."""
     yield path, network
     for name, module in network.named_children():
-        yield from places(module, f"{path}{_step(name)}")
+        yield from walk(module, f"{path}{_step(name)}")
 
 
 def not_last(network: nn.Module) -> set[nn.Module]:

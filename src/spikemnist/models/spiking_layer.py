@@ -104,16 +104,16 @@ class SpikingLayer:
     @cached_property
     def _dense(self) -> _Dense | None:
         """The weights of a layer that may take packed spikes, or None."""
-        places: list[Any] = list(self.modules)
+        modules: list[Any] = list(self.modules)
         norm = None
-        if places and isinstance(places[-1][1], nn.BatchNorm1d):
-            _, norm = places.pop()
-        if not places or not isinstance(places[-1][1], nn.Linear):
+        if modules and isinstance(modules[-1][1], nn.BatchNorm1d):
+            _, norm = modules.pop()
+        if not modules or not isinstance(modules[-1][1], nn.Linear):
             return None
-        path, linear = places.pop()
-        if not all(isinstance(module, PASSED_BY) for _, module in places):
+        path, linear = modules.pop()
+        if not all(isinstance(module, PASSED_BY) for _, module in modules):
             return None
-        flattens = any(isinstance(module, nn.Flatten) for _, module in places)
+        flattens = any(isinstance(module, nn.Flatten) for _, module in modules)
         return _Dense(path, linear, norm, flattens)
 
     @property
@@ -168,8 +168,8 @@ class SpikingLayer:
             frames = frames.to(memory_format=torch.channels_last)
         if self.dropout:  # before the weights, with one mask
             count = len(self._entrance)
-            places = [place for place in modules[:count] if not isinstance(place[1], nn.Dropout)]
-            frames, modules = self._pass(frames, places), modules[count:]
+            others = [place for place in modules[:count] if not isinstance(place[1], nn.Dropout)]
+            frames, modules = self._pass(frames, others), modules[count:]
             frames = _drop(frames, self.dropout, engine)
         current = self._pass(frames, modules, engine)
         return current.reshape(*steps.shape[:2], *current.shape[1:])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist.models.neuron import own_states, state_names
-from spikemnist.models.sequential import not_last, places
+from spikemnist.models.sequential import not_last, walk
 from spikemnist.ops.layer import LayerOutput
 
 Step = dict["snntorch.SpikingNeuron | None", "tuple[Tensor, Tensor, Tensor]"]
@@ -90,7 +90,7 @@ def run(
 
 def check_kinds(network: nn.Module) -> None:
     """Raise a `ValueError` for a module of snnTorch that cannot be stepped, by its place."""
-    for path, module in places(network):
+    for path, module in walk(network):
         kinds = [k.__name__ for k in type(module).__mro__ if k.__module__.startswith("snntorch.")]
         if kinds and kinds[0] not in NEURONS | PARTS:
             raise ValueError(
@@ -101,7 +101,7 @@ def check_kinds(network: nn.Module) -> None:
 
 def neurons_of(network: nn.Module) -> dict[snntorch.SpikingNeuron, str]:
     """Return the neurons of a network and their places."""
-    return {m: path for path, m in places(network) if isinstance(m, snntorch.SpikingNeuron)}
+    return {m: path for path, m in walk(network) if isinstance(m, snntorch.SpikingNeuron)}
 
 
 @contextmanager

@@ -74,9 +74,9 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
         choice = _preference(weight)
         if choice == "event_driven" and _is_small(spikes, weight):
             return "reference"
-        return "reference" if _obstacle(choice, spikes, weight) else choice
-    if obstacle := _obstacle(backend, spikes, weight):
-        raise ValueError(f"backend={backend!r} cannot run here: {obstacle}. Use backend='auto'")
+        return "reference" if _reason(choice, spikes, weight) else choice
+    if reason := _reason(backend, spikes, weight):
+        raise ValueError(f"backend={backend!r} cannot run here: {reason}. Use backend='auto'")
     return backend
 
 
@@ -98,7 +98,7 @@ def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
     return steps < FEW_STEPS and updates < few
 
 
-def _obstacle(backend: str, spikes: Tensor | None, weight: Tensor | None) -> str | None:
+def _reason(backend: str, spikes: Tensor | None, weight: Tensor | None) -> str | None:
     """Return why a compiled backend cannot run with these spikes and weights, or None."""
     traced = spikes is not None and type(spikes.detach()) is not torch.Tensor
     if traced or torch.compiler.is_compiling():
@@ -155,7 +155,7 @@ class CompiledBackend(NamedTuple):
 
 FULL, HALF = (torch.float32, torch.float64), (torch.bfloat16, torch.float16)
 COMPILED = {
-    "event_driven": CompiledBackend("cpu", "the CPU", FULL, compiler.obstacle),
+    "event_driven": CompiledBackend("cpu", "the CPU", FULL, compiler.missing),
     "triton": CompiledBackend("cuda", "CUDA", (*FULL, *HALF), _missing_for_triton),
 }
 """Backends of compiled kernels."""

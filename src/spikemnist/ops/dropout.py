@@ -50,6 +50,6 @@ def drop_out(signal: Tensor, probability: float) -> Tensor:
         return signal
     if signal.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.dropout(signal, probability)
-    places = signal.movedim(1, -1)
-    kept = keep(splitmix.draw_seed(None), len(signal), places.shape[1:].numel(), probability)
-    return torch.where(kept.view(places.shape).movedim(-1, 1), signal * scale_of(probability), 0)
+    pixels = signal.movedim(1, -1)
+    kept = keep(splitmix.draw_seed(None), len(signal), pixels.shape[1:].numel(), probability)
+    return torch.where(kept.view(pixels.shape).movedim(-1, 1), signal * scale_of(probability), 0)

@@ -6,7 +6,7 @@ strongest neuron comes first. A winner silences its feature everywhere and every
 and its weights learn.
 
 Shapes: ``T`` timesteps, ``B`` images, ``N`` features, ``C`` channels, ``K`` side of a kernel, ``P``
-places of a kernel, ``Q`` pooling cells, ``M`` blocks of features.
+positions of a kernel, ``Q`` pooling cells, ``M`` blocks of features.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ZERO = np.float32(0)
 
 
 class Grid(NamedTuple):
-    """Sizes of the input, the kernel, the grid of its places, and a pooling cell."""
+    """Sizes of the input, the kernel, the grid of its positions, and a pooling cell."""
 
     channels: int
     height: int
@@ -166,13 +166,13 @@ def learn_features(queue: Array, features: Features, events: ByTimestep, seen: i
                 for event in range(begin, end):
                     arrived[events.neurons[event]] = True
                 while begin < end and won < contest.winners:
-                    place, feature = _strongest(potentials, features.threshold, near, silenced)
-                    if place < 0:
+                    position, feature = _strongest(potentials, features.threshold, near, silenced)
+                    if position < 0:
                         break
                     won += 1
                     features.wins[feature] += 1
-                    _silence(near, silenced, place, feature, grid.columns, contest.radius)
-                    _learn(features, arrived, rate, place, feature)
+                    _silence(near, silenced, position, feature, grid.columns, contest.radius)
+                    _learn(features, arrived, rate, position, feature)
                 if won == contest.winners:
                     break
 
@@ -188,7 +188,7 @@ def see_features(queue: Array, features: Features, events: ByTimestep, earliness
         return
     features, events, earliness = borrowed((features, events, earliness))
     grid, potentials = features.grid, _potentials(features)
-    blocks, places = len(features.weights), grid.rows * grid.columns
+    blocks, positions = len(features.weights), grid.rows * grid.columns
     across = -(-grid.columns // grid.cell)
     steps = events.starts.shape[1] - 1
     appeared = np.empty((earliness.shape[1], blocks), np.uint64)
@@ -199,11 +199,12 @@ def see_features(queue: Array, features: Features, events: ByTimestep, earliness
         for t in range(steps):
             begin, end = events.starts[b, t], events.starts[b, t + 1]
             _integrate(features, events.neurons, begin, end, potentials)
-            for place in range(places if begin < end else 0):
-                y, x = place // grid.columns, place % grid.columns
+            for position in range(positions if begin < end else 0):
+                y, x = position // grid.columns, position % grid.columns
                 cell = y // grid.cell * across + x // grid.cell
                 for m in range(blocks):
-                    passed = above(at(potentials, m * places + place), at(features.threshold, m))
+                    row = at(potentials, m * positions + position)
+                    passed = above(row, at(features.threshold, m))
                     new = passed & ~appeared[cell, m]
                     appeared[cell, m] |= new
                     while new != 0:
@@ -215,8 +216,8 @@ def see_features(queue: Array, features: Features, events: ByTimestep, earliness
 @inlined
 def _potentials(features: Features) -> Array:
     """Return scratch memory for the potentials ``[M * P, WIDTH]``."""
-    places = features.grid.rows * features.grid.columns
-    return aligned_rows(len(features.weights) * places, features.weights)
+    positions = features.grid.rows * features.grid.columns
+    return aligned_rows(len(features.weights) * positions, features.weights)
 
 
 @inlined
@@ -232,15 +233,15 @@ def _integrate(features: Features, spikes: Array, begin: int, end: int, potentia
             table = features.weights[m]
             for dy in range(max(0, y - rows + 1), min(side, y + 1)):
                 for dx in range(max(0, x - columns + 1), min(side, x + 1)):
-                    place = (y - dy) * columns + x - dx
-                    row = at(potentials, m * rows * columns + place)
+                    position = (y - dy) * columns + x - dx
+                    row = at(potentials, m * rows * columns + position)
                     add(row, row, at(table, (channel * side + dy) * side + dx))
 
 
 @inlined
 def _strongest(potentials: Array, threshold: Array, near: Array, silenced: Array) -> Any:
-    """Return place and feature of the strongest neuron above its threshold, or -1 and -1."""
-    best, place, feature = ZERO, -1, -1
+    """Return position and feature of the strongest neuron above its threshold, or -1 and -1."""
+    best, position, feature = ZERO, -1, -1
     for p in range(len(near)):
         if not near[p]:
             for m in range(len(threshold)):
@@ -250,26 +251,26 @@ def _strongest(potentials: Array, threshold: Array, near: Array, silenced: Array
                     j = lowest_bit(word)
                     word = drop_lowest_bit(word)
                     if potentials[row, j] > best:
-                        best, place, feature = potentials[row, j], p, m * WIDTH + j
-    return place, feature
+                        best, position, feature = potentials[row, j], p, m * WIDTH + j
+    return position, feature
 
 
 @inlined
 def _silence(
-    near: Array, silenced: Array, place: int, feature: int, columns: int, radius: int
+    near: Array, silenced: Array, position: int, feature: int, columns: int, radius: int
 ) -> None:
     silenced[feature // WIDTH] |= ONE << np.uint64(feature % WIDTH)
-    y, x = place // columns, place % columns
+    y, x = position // columns, position % columns
     for p in range(len(near)):
         if abs(p // columns - y) <= radius and abs(p % columns - x) <= radius:
             near[p] = True
 
 
 @inlined
-def _learn(features: Features, arrived: Array, rate: Any, place: int, feature: int) -> None:
+def _learn(features: Features, arrived: Array, rate: Any, position: int, feature: int) -> None:
     """Change the weights of a winner: stronger where a spike has arrived, else weaker."""
     grid = features.grid
-    y, x = place // grid.columns, place % grid.columns
+    y, x = position // grid.columns, position % grid.columns
     table, j = features.weights[feature // WIDTH], feature % WIDTH
     for channel in range(grid.channels):
         for dy in range(grid.side):

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from spikemnist import _tensor_files
-from spikemnist._decision import Decision, of_votes, see
+from spikemnist._decision import Decision, decision_of_votes, see
 from spikemnist._descriptions import fields_of, plain
 from spikemnist._evaluation import Evaluation
 from spikemnist.data import ImageDataset
@@ -165,7 +165,7 @@ class Estimator:
             As there, or if the classifier is not fitted.
         """
         seen = see(picture, prepared=prepare, invert=invert)
-        return of_votes(self.votes(seen.image.unsqueeze(0)), self.classes_, seen)
+        return decision_of_votes(self.votes(seen.image.unsqueeze(0)), self.classes_, seen)
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Return the accuracy: the share of images whose predicted class is the label.
@@ -358,7 +358,7 @@ class Estimator:
         )
 
     def _check_numba(self) -> None:
-        if missing := compiler.obstacle():
+        if missing := compiler.missing():
             raise ImportError(
                 f"{type(self).__name__} needs {missing}. The rules, such as pair_stdp, do not "
                 "need it"

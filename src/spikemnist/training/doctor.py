@@ -16,7 +16,7 @@ from spikemnist._seeds import seeded
 from spikemnist.data import ImageDataset
 from spikemnist.energy.summarising import check_network, norm, summarise
 from spikemnist.training.config import TrainConfig
-from spikemnist.training.evaluation import of_outputs
+from spikemnist.training.evaluation import output_findings
 from spikemnist.training.loop import train_step
 from spikemnist.training.losses import Loss, compute_loss
 from spikemnist.training.metrics import RunningMetrics
@@ -140,11 +140,11 @@ def diagnose(
                 steps.append(train_step(training, spikes, labels, metrics))
                 right = int(metrics.sums["correct"] - before)
                 asleep += bool(metrics.silent)
-        texts = [*of_training(metrics, steps, config, network, initial, table.layers)]
+        texts = [*training_findings(metrics, steps, config, network, initial, table.layers)]
     if right < 0.9 * len(labels) or asleep > PATIENCE:
-        texts = texts or [*of_layers(table.layers, metrics.needed)]
-    texts += of_images(feed.data)
-    texts += of_outputs(classifier.classes, metrics.classes, feed.classes, len(labels))
+        texts = texts or [*layer_findings(table.layers, metrics.needed)]
+    texts += image_findings(feed.data)
+    texts += output_findings(classifier.classes, metrics.classes, feed.classes, len(labels))
     return replace(table, findings=tuple(texts), learned=right / len(labels))
 
 
@@ -162,7 +162,7 @@ def examine(
         return summarise(network.eval(), record, backward=True)
 
 
-def of_images(data: object) -> Iterator[str]:
+def image_findings(data: object) -> Iterator[str]:
     """Yield a finding if all uint8 images of a dataset are dark: their spikes are late or rare."""
     if isinstance(data, ImageDataset) and data.images.dtype == torch.uint8 and data.images.numel():
         highest = int(data.images.max())
@@ -170,7 +170,7 @@ def of_images(data: object) -> Iterator[str]:
             yield f"the images are dark, up to {highest} of 255: multiply them by {255 // highest}"
 
 
-def of_layers(layers: Sequence[LayerSummary], needed: Container[str]) -> Iterator[str]:
+def layer_findings(layers: Sequence[LayerSummary], needed: Container[str]) -> Iterator[str]:
     """Yield a finding for each layer that is saturated in a batch, or is ``needed`` but silent.
 
     A layer behind a silent one gets no input, and has no finding of its own.
@@ -202,7 +202,7 @@ def of_layers(layers: Sequence[LayerSummary], needed: Container[str]) -> Iterato
         )
 
 
-def of_training(
+def training_findings(
     metrics: RunningMetrics,
     steps: Sequence[tuple[float, float]],
     config: TrainConfig,

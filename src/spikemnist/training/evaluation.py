@@ -120,12 +120,12 @@ def evaluate(
         check_interrupt()
     labels = evaluation.confusion.sum(1)
     counts = len(labels), feed.classes or int(labels.nonzero().max()) + 1, evaluation.samples
-    for text in of_outputs(classifier.classes, *counts):
+    for text in output_findings(classifier.classes, *counts):
         warnings.warn(text, stacklevel=2)
     return evaluation
 
 
-def of_outputs(named: Sized, outputs: int, classes: int, samples: int) -> Iterator[str]:
+def output_findings(named: Sized, outputs: int, classes: int, samples: int) -> Iterator[str]:
     """Yield a finding if a network has twice as many outputs as classes, without names."""
     if classes and outputs >= 2 * classes and samples >= ENOUGH and not named:
         yield (

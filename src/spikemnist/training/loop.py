@@ -40,7 +40,7 @@ from spikemnist.training.metrics import (
     check_finite,
     check_weights,
     epoch_line,
-    of_validation,
+    validation_findings,
 )
 from spikemnist.training.processes import (
     entered_first,
@@ -302,7 +302,7 @@ def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float) -> N
     findings = [*metrics.findings()]
     if evaluation is not None and training.finished:
         shares = row.accuracy, evaluation.accuracy
-        findings += of_validation(*shares, evaluation.samples, metrics.classes)
+        findings += validation_findings(*shares, evaluation.samples, metrics.classes)
     for finding in findings if is_first() else ():
         warnings.warn(finding, TrainingWarning, stacklevel=4)  # the caller of `fit`
 

@@ -280,7 +280,9 @@ def epoch_line(history: History, epochs: int) -> str:
     )
 
 
-def of_validation(accuracy: float, validation: float, samples: int, classes: int) -> Iterator[str]:
+def validation_findings(
+    accuracy: float, validation: float, samples: int, classes: int
+) -> Iterator[str]:
     """Yield a finding if the training accuracy is far above that of some validation samples."""
     # Agresti and Coull add two right and two wrong answers. Else 0 right of 10 would have no error.
     share = (validation * samples + 2) / (samples + 4)

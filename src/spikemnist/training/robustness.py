@@ -15,7 +15,7 @@ from torch import Tensor
 
 from spikemnist._progress import progress_bar
 from spikemnist._tables import Table, Tabular
-from spikemnist.data.augmentation import affine_places, sample
+from spikemnist.data.augmentation import affine_grid, sample
 from spikemnist.models import Classifier
 from spikemnist.models.classifier import check_classifier
 from spikemnist.training.evaluation import evaluate
@@ -212,8 +212,8 @@ def rotate(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
 def _move(images: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
     """Rotate images by angles ``[B]``, and shift them by fractions of their size ``[2, B]``."""
     still = torch.zeros(len(images))
-    places = affine_places(images, angle=angle, slant=still, scale=still + 1, shift=shift)
-    return sample(images, places)
+    grid = affine_grid(images, angle=angle, slant=still, scale=still + 1, shift=shift)
+    return sample(images, grid)
 
 
 def drop(spikes: Tensor, level: float, generator: torch.Generator) -> Tensor:

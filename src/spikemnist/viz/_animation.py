@@ -116,14 +116,14 @@ class _Scene:
         _, self.leader = running_decision(record, sample)
         self.score = score_name(record)
         self.figure: Figure = _style.new_figure(_style.WIDTH, 4.2)
-        places = self.figure.add_gridspec(2, 2, width_ratios=(1.0, 1.4), height_ratios=(1.4, 1.0))
-        window = self.figure.add_subplot(places[0, 0])
+        cells = self.figure.add_gridspec(2, 2, width_ratios=(1.0, 1.4), height_ratios=(1.4, 1.0))
+        window = self.figure.add_subplot(cells[0, 0])
         title = "input (earlier spikes grey)" if are_spikes(values) else "input, a current"
         self.picture = _style.pixels(window, values[0], title, **_style.grey_levels(values))
-        self.curves = self.figure.add_subplot(places[:, 1])
+        self.curves = self.figure.add_subplot(cells[:, 1])
         labels = [f"{n} (true)" if i == label else n for i, n in enumerate(self.classes)]
         self.lines = _draw_membranes(self.curves, self.membrane, labels)
-        below = self.figure.add_subplot(places[1, 0])
+        below = self.figure.add_subplot(cells[1, 0])
         self.bars = count_bars(below, self.counts[-1], label, edgecolor=_style.BLUE)
         limit_counts(below, record, "spikes so far")
         self.title = self.figure.suptitle("\n", fontsize=10)

@@ -110,8 +110,8 @@ def grey_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
 
 def evenly_chosen(count: int, most: int) -> list[int]:
     """Return at most ``most`` evenly spaced indices below ``count``, with first and last."""
-    places: list[int] = np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
-    return places
+    ticks: list[int] = np.unique(np.linspace(0, count - 1, most).round().astype(int)).tolist()
+    return ticks
 
 
 def integer_ticks(axis: Axis, count: int = 10) -> None:
