@@ -551,7 +551,7 @@ def test_sheet_4_measures_what_the_doctor_does() -> None:
         record = classifier(few.images, record="all").detach().layers[0]
         share = right["surrogate_share"](record.membrane, threshold, 15.0)
         assert layer.silent == pytest.approx(float(right["silent_share"](record.spikes)))
-        assert layer.surrogate == pytest.approx(float(share))
+        assert layer.surrogate_share == pytest.approx(float(share))
     currents = network.layers[0].linear(classifier.encoder(few.images).flatten(2)).detach()
     scale = right["start_scale"](currents, 0.95, threshold, 0.1)
     assert layer.reach == pytest.approx(1 / float(scale))
