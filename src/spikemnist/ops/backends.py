@@ -112,7 +112,9 @@ def _reason(backend: str, spikes: Tensor | None, weight: Tensor | None) -> str |
 def _unfit(backend: str, weight: Tensor) -> str | None:
     """Return why a compiled backend does not support these weights, or None."""
     kernels = COMPILED[backend]
-    if weight.device.type != kernels.device and not (backend == "triton" and _is_interpreted()):
+    # For tests, Triton interprets its kernels in NumPy.
+    interpreted = backend == "triton" and os.environ.get("TRITON_INTERPRET") == "1"
+    if weight.device.type != kernels.device and not interpreted:
         return f"it runs on {kernels.title}, and the model is on {weight.device.type}"
     if weight.dtype not in kernels.dtypes:
         names = [str(dtype).removeprefix("torch.") for dtype in kernels.dtypes]
@@ -121,11 +123,6 @@ def _unfit(backend: str, weight: Tensor) -> str | None:
     if backend == "event_driven" and torch.is_autocast_enabled("cpu"):
         return f"it computes in {weight.dtype}, and autocast asks for another precision"
     return None
-
-
-def _is_interpreted() -> bool:
-    """Return whether Triton interprets its kernels in NumPy, for tests."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def _missing_for_triton() -> str | None:

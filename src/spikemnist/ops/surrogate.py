@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, ClassVar, TypeGuard
 
@@ -113,17 +113,12 @@ class _Step(torch.autograd.Function):
         if not torch.is_grad_enabled():
             return ctx.surrogate.derivative_(x.clone()) * grad, None
         # For a second derivative, autograd keeps copies of what the formula changes in place.
-        with torch.autograd.graph.saved_tensors_hooks(_copy, _same):
+        copied = torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: tensor.detach().clone(), lambda copy: copy
+        )
+        with copied:
             slope = ctx.surrogate.derivative_(x.clone())
         return slope * grad, None
-
-
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone()
-
-
-def _same(tensor: Tensor) -> Tensor:
-    return tensor
 
 
 @dataclass(frozen=True)
@@ -434,18 +429,9 @@ SURROGATES: dict[str, type[Surrogate]] = {
 
 SNNTORCH = "snntorch.surrogate"
 
-# snnTorch's factories, by the first part of the qualified name of the closure that they return ->
-# the class here, and its parameter names by snnTorch's names.
-_SNNTORCH: dict[str, tuple[type[Surrogate], dict[str, str]]] = {
-    "atan": (ATan, {"alpha": "alpha"}),
-    "fast_sigmoid": (FastSigmoid, {"slope": "slope"}),
-    "SFS": (SparseFastSigmoid, {"slope": "slope", "B": "cutoff"}),
-    "sigmoid": (Sigmoid, {"slope": "slope"}),
-    "straight_through_estimator": (StraightThrough, {}),
-    "triangular": (Triangular, {"threshold": "threshold"}),
-    "heaviside": (Heaviside, {}),
-    "spike_rate_escape": (SpikeRateEscape, {"beta": "beta", "slope": "slope"}),
-}
+# Names of snnTorch's factories and of their parameters, where they differ from those here.
+_SNNTORCH = {"SFS": "sparse_fast_sigmoid", "straight_through_estimator": "straight_through"}
+_PARAMETERS = {"cutoff": "B"}
 
 
 def is_named(spike_grad: Callable[[Tensor], Tensor]) -> TypeGuard[Surrogate]:
@@ -520,8 +506,9 @@ def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Ten
     if not callable(spike_grad):
         raise TypeError(f"spike_grad must be a name or a callable; got {type(spike_grad).__name__}")
     factory = name.partition(".")[0]
-    if module != SNNTORCH or factory not in _SNNTORCH or not inspect.isfunction(spike_grad):
+    kind = SURROGATES.get(_SNNTORCH.get(factory, factory))
+    if module != SNNTORCH or kind is None or not inspect.isfunction(spike_grad):
         return spike_grad
-    kind, names = _SNNTORCH[factory]
-    arguments = inspect.getclosurevars(spike_grad).nonlocals
-    return kind(**{ours: float(arguments[theirs]) for theirs, ours in names.items()})
+    given = inspect.getclosurevars(spike_grad).nonlocals
+    names = [field.name for field in fields(kind)]
+    return kind(**{name: float(given[_PARAMETERS.get(name, name)]) for name in names})
