@@ -138,16 +138,6 @@ class SpikingLayer:
         """Whether a dropout of the layer is active now."""
         return any(isinstance(m, nn.Dropout) and m.p and m.training for _, m in self.modules)
 
-    @property
-    def _entrance(self) -> list[nn.Module]:
-        """The modules before the first one that changes values other than by dropout."""
-        modules = (module for _, module in self.modules)
-        return list(itertools.takewhile(lambda m: isinstance(m, PASSED_BY), modules))
-
-    def __call__(self, signal: Tensor) -> Tensor:
-        """Return the input current ``[B, ...]`` of the neurons for a signal ``[B, ...]``."""
-        return self._pass(signal, self.modules)
-
     def current(
         self,
         signal: Tensor,
@@ -167,9 +157,9 @@ class SpikingLayer:
         if engine is not None and frames.dim() == 4:  # the fastest layout on the CPU
             frames = frames.to(memory_format=torch.channels_last)
         if self.dropout:  # before the weights, with one mask
-            count = len(self._entrance)
-            others = [place for place in modules[:count] if not isinstance(place[1], nn.Dropout)]
-            frames, modules = self._pass(frames, others), modules[count:]
+            before = list(itertools.takewhile(lambda one: isinstance(one[1], PASSED_BY), modules))
+            others = [one for one in before if not isinstance(one[1], nn.Dropout)]
+            frames, modules = self._pass(frames, others), modules[len(before) :]
             frames = _drop(frames, self.dropout, engine)
         current = self._pass(frames, modules, engine)
         return current.reshape(*steps.shape[:2], *current.shape[1:])
@@ -308,7 +298,7 @@ def neuron_shapes(
             module.training = False
         try:
             for layer in layers:
-                signal = layer(signal)
+                signal = layer._pass(signal, layer.modules)
                 shapes.append(tuple(signal.shape[1:]))
         finally:
             for module in training:
