@@ -27,7 +27,7 @@ from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.network_options import ConvNetOptions, MLPOptions, NetworkOptions
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
-from spikemnist.models.parameters import betas_of, check_choices, thresholds_of
+from spikemnist.models.parameters import check_choices, per_layer
 from spikemnist.models.readout import Readout, named_or_own
 from spikemnist.models.stepped import neurons_of
 
@@ -189,7 +189,8 @@ class LeakyNetwork(SpikingNetwork):
         check_choices(options.reset_mechanism, options.dropout, options.input_dropout)
         surrogate: Any = ops.get_surrogate(options.spike_grad)
         widths = [_width(stage) for stage in stages]
-        betas, thresholds = betas_of(options.beta, widths), thresholds_of(options.threshold, widths)
+        betas = per_layer("beta", options.beta, widths)
+        thresholds = per_layer("threshold", options.threshold, widths)
         layers: list[nn.Sequential] = []
         for stage, beta, threshold in zip(stages, betas, thresholds, strict=True):
             probability = options.dropout if layers else options.input_dropout

@@ -21,24 +21,18 @@ def check_choices(reset_mechanism: str, dropout: float, input_dropout: float) ->
             raise ValueError(f"{name} must lie in [0, 1); got {probability}")
 
 
-def betas_of(beta: PerLayer, widths: Sequence[int]) -> list[Tensor]:
-    """Return the decay of each layer: a scalar or one number for each neuron or channel."""
-    return _per_layer("beta", beta, widths, lambda x: (x >= 0) & (x <= 1), "[0, 1]")
+_RANGES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "beta": (lambda x: (x >= 0) & (x <= 1), "[0, 1]"),
+    "threshold": (lambda x: (x > 0) & x.isfinite(), "(0, inf)"),
+}
 
 
-def thresholds_of(threshold: PerLayer, widths: Sequence[int]) -> list[Tensor]:
-    """Return the firing threshold of each layer, in the same form."""
-    return _per_layer("threshold", threshold, widths, lambda x: (x > 0) & x.isfinite(), "(0, inf)")
+def per_layer(name: str, value: PerLayer, widths: Sequence[int]) -> list[Tensor]:
+    """Return ``"beta"`` or ``"threshold"`` of each layer: a scalar, or one number for each neuron.
 
-
-def _per_layer(
-    name: str,
-    value: PerLayer,
-    widths: Sequence[int],
-    valid: Callable[[Tensor], Tensor],
-    interval: str,
-) -> list[Tensor]:
-    """Return one tensor for each layer, a scalar or one number for each neuron."""
+    Neurons of a convolution have one number for each channel.
+    """
+    valid, interval = _RANGES[name]
     single = isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
     entries = [value] * len(widths) if single else list(value)  # type: ignore[arg-type]
     if len(entries) != len(widths):
