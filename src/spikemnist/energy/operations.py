@@ -130,13 +130,14 @@ class Tally:
             means: dict[str, Any] = {name: x / self.samples for name, x in sums.items()}
             opportunities = row.neurons * self.steps
             macs = means["macs"] + opportunities  # each membrane decays at each timestep
+            weights: list[Any] = [m.weight for _, m in layer.modules if is_weighted(m)]
             energy = technology.mac * macs + technology.ac * means["acs"]
             summaries.append(
                 replace(
                     row,
                     opportunities=opportunities,
-                    weights=count_weights(layer),
-                    zero_weights=count_weights(layer, zeros=True),
+                    weights=sum(weight.numel() for weight in weights),
+                    zero_weights=sum(int((weight == 0).sum()) for weight in weights),
                     energy=energy / NANOJOULE,
                     **means,
                 )
@@ -171,12 +172,6 @@ def _synapses(
         if i < last:
             signal = module(signal)
     return macs, acs, dense, seen
-
-
-def count_weights(layer: SpikingLayer, *, zeros: bool = False) -> int:
-    """Return the number of weights of a layer, or of its zero weights."""
-    weights: list[Tensor] = [m.weight for _, m in layer.modules if is_weighted(m)]  # type: ignore
-    return sum(int((weight == 0).sum()) if zeros else weight.numel() for weight in weights)
 
 
 def is_weighted(module: nn.Module) -> bool:
