@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
-from spikemnist.models import LeakyMLP, Record
+from spikemnist.models import LeakyMLP, Record, accelerate
 
 if TYPE_CHECKING:
     Trace = list[tuple[Tensor, Tensor]]
@@ -164,3 +165,34 @@ def assert_close(
         largest = expected[name].detach().abs().max() if gradient.numel() else torch.ones(())
         scale = max(float(largest), 1e-3)
         torch.testing.assert_close(gradient, expected[name], rtol=0, atol=tolerance * scale)
+
+
+def loss(fired: Tensor, membrane: Tensor) -> Tensor:
+    """Use every output, with weights that differ from entry to entry."""
+    ramp = torch.linspace(-1, 1, membrane.numel(), dtype=membrane.dtype).reshape(membrane.shape)
+    return (fired * ramp).sum() + (membrane * ramp.flip(0)).sum() + membrane.square().mean()
+
+
+def assert_equals_the_loop(network: nn.Sequential, spikes: Tensor, backend: str) -> Record:
+    """Compare every layer, and every gradient, that of the input included, in float64."""
+    network = network.double()
+    twin = copy.deepcopy(network)
+    with torch.no_grad():
+        layers = stepped(twin, spikes)
+        record = accelerate(network, backend=backend)(spikes, record="all")
+    assert record.backend == ("reference" if backend == "auto" else backend)
+    for layer, (fired, membrane) in zip(record.layers, layers, strict=True):
+        assert torch.equal(layer.spikes, fired)
+        torch.testing.assert_close(layer.membrane, membrane, rtol=1e-12, atol=1e-12)
+    assert record.spike_counts.tolist() == [
+        fired.flatten(2).sum((0, 2)).tolist() for fired, _ in layers
+    ]
+    inputs = [spikes.double().requires_grad_() for _ in range(2)]
+
+    def ours() -> Tensor:
+        record = accelerate(network, backend=backend)(inputs[0])
+        return loss(record.spikes, record.membrane)
+
+    result = gradients(network, ours, inputs[0])
+    assert_close(result, gradients(twin, lambda: loss(*stepped(twin, inputs[1])[-1]), inputs[1]))
+    return record

@@ -17,15 +17,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
-from spikemnist import (
-    Classifier,
-    TrainConfig,
-    accelerate,
-    evaluate,
-    fit,
-    load_digits,
-    ops,
-)
+from spikemnist import Classifier, TrainConfig, accelerate, fit, ops
 from tests.models.stepped_network import (
     BACKENDS,
     assert_close,
@@ -108,6 +100,7 @@ def test_calls_leave_the_network_unchanged(case: Case) -> None:
             assert after[name] == value, name
     for leaky, (membrane, reset) in zip(neurons_of(network), held, strict=True):
         assert leaky.mem is membrane
+        assert not membrane.is_inference()
         assert leaky.reset is reset
     again = stepped(network, images(), torch.float32)
     for one, other in zip(again, expected, strict=True):
@@ -122,9 +115,6 @@ def test_changes_of_the_network_between_calls() -> None:
     network.append(neuron(beta=0.5))
     assert model.sizes == {"hidden 1": 9, "hidden 2": 4, "output": 2}
     assert same(model(images()), accelerate(network)(images()))
-    network[2].inhibition = True
-    with pytest.warns(UserWarning, match=r"network\[2\] is an snntorch.Leaky with inhibition"):
-        assert model(images()).backend == "snntorch"
 
 
 def test_sizes_without_a_random_draw() -> None:
@@ -180,16 +170,3 @@ def test_own_convolution() -> None:
         record = network(spikes)
         assert record.backend != "event_driven"
         torch.testing.assert_close(record.membrane, expected.membrane)
-
-
-def test_learning_digits() -> None:
-    train, test = load_digits()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = nn.Sequential(nn.Flatten(), nn.Linear(784, 50), neuron(), nn.Dropout(0.1))
-        network.extend([nn.Linear(50, 10), neuron()])
-    classifier = Classifier(accelerate(network), "latency")
-    fit(classifier, train[:600], TrainConfig(epochs=2, lr=0.02), progress=False)
-    evaluation = evaluate(classifier, test)
-    assert evaluation.accuracy > 0.7
-    assert list(evaluation.spikes_per_sample) == ["input", "hidden 1", "output"]

@@ -34,6 +34,7 @@ def test_input_follows_the_weights(model: str, encoder: Encoder) -> None:
     network = MODELS[model]()
     record = network.to("meta")(encoder(IMAGES), record="all", state=None)
     assert record.input is not None
+    assert record.scores.shape == (5, 3)
     tensors = (record.scores, record.input, record.spikes, record.predictions, *record.state)
     assert {tensor.device.type for tensor in tensors} == {"meta"}
 

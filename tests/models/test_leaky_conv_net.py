@@ -6,7 +6,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` channels, ``H`` and ``W`` pixels.
 from __future__ import annotations
 
 from typing import Any
-from unittest import mock
 
 import pytest
 import snntorch
@@ -24,8 +23,8 @@ from spikemnist import (
     load_digits,
     ops,
 )
-from spikemnist.encoding import DirectEncoder, LatencyEncoder
-from tests.models.stepped_network import BACKENDS, assert_close, gradients, lively, stepped
+from spikemnist.encoding import LatencyEncoder
+from tests.models.stepped_network import BACKENDS, assert_equals_the_loop, lively
 
 SMALL = "3C3-P2-5C3-P2-4"
 IN_SHAPE = (2, 14, 14)
@@ -95,45 +94,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def loss(fired: Tensor, membrane: Tensor) -> Tensor:
-    ramp = torch.linspace(-1, 1, membrane.numel(), dtype=membrane.dtype).reshape(membrane.shape)
-    return (fired * ramp).sum() + membrane.square().mean()
-
-
 @pytest.mark.parametrize("backend", TOGETHER)
 @pytest.mark.parametrize("name", OPTIONS)
 def test_all_timesteps_at_once_equal_the_loop(name: str, backend: str) -> None:
-    """Every layer, and every gradient, that of the input included, in float64."""
-    model, images = make(**OPTIONS[name], backend=backend).double(), spikes().double()
-    record, layers = model(images, record="all"), stepped(model.network, images)
-    assert record.backend == backend
-    for layer, (fired, membrane) in zip(record.layers, layers, strict=True):
-        assert torch.equal(layer.spikes, fired)
-        torch.testing.assert_close(layer.membrane, membrane, rtol=1e-12, atol=1e-12)
-    images.requires_grad_()
-
-    def ours() -> Tensor:
-        record = model(images)
-        return loss(record.spikes, record.membrane)
-
-    expected = gradients(model, lambda: loss(*stepped(model.network, images)[-1]), images)
-    assert_close(gradients(model, ours, images), expected)
-
-
-@pytest.mark.parametrize("backend", TOGETHER)
-def test_first_convolution_of_a_constant_input(backend: str) -> None:
-    model, images = make(backend=backend), torch.rand(3, *IN_SHAPE)
-    real, batches = functional.conv2d, []
-
-    def counted(signal: Tensor, *arguments: Any) -> Tensor:
-        batches.append(len(signal))
-        return real(signal, *arguments)
-
-    with mock.patch.object(functional, "conv2d", counted):
-        record = model(DirectEncoder(num_steps=5)(images))
-    assert batches == [3, 15]
-    repeated = images.repeat(5, 1, 1, 1, 1)
-    torch.testing.assert_close(record.membrane, model(repeated).membrane, rtol=1e-5, atol=1e-5)
+    assert_equals_the_loop(make(**OPTIONS[name]).network, spikes(), backend)
 
 
 @pytest.mark.parametrize("backend", TOGETHER)
@@ -180,8 +144,7 @@ def test_places_of_dropout() -> None:
 
 def test_learning_digits() -> None:
     train, test = load_digits()
-    torch.manual_seed(0)
-    network = LeakyConvNet("6C5-P2-12C5-P2-10", batch_norm=True)
+    network = LeakyConvNet("6C5-P2-12C5-P2-10", batch_norm=True, seed=0)
     classifier = Classifier(network, LatencyEncoder(num_steps=4))
     config = TrainConfig(epochs=3, lr=0.02, batch_size=16, schedule="one_cycle")
     fit(classifier, train[:500], config, device="cpu", progress=False)

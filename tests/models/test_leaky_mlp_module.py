@@ -11,42 +11,11 @@ from typing import Any
 import pytest
 import snntorch
 import torch
-from snntorch import surrogate
 from torch import nn
 from torch.nn import functional
 
-from spikemnist import accelerate, ops
-from spikemnist.models import LeakyMLP
+from spikemnist import accelerate
 from tests.models.stepped_network import BACKENDS, perceptron, same, spikes
-
-
-def test_state_dict_holds_all_that_was_learned() -> None:
-    model = perceptron(learn_beta=True, beta=[0.3, 0.4, [0.5] * 4])
-    other = perceptron(seed=7, learn_beta=True, beta=[0.9, 0.9, [0.9] * 4])
-    assert not torch.equal(model(spikes()).scores, other(spikes()).scores)
-    keys = other.load_state_dict(model.state_dict())
-    assert not keys.missing_keys
-    assert not keys.unexpected_keys
-    assert same(model(spikes()), other(spikes()))
-
-
-def test_configuration() -> None:
-    model = perceptron(
-        beta=[0.3, 0.4, [0.5] * 4],
-        threshold=0.25,
-        reset_mechanism="zero",
-        spike_grad=surrogate.fast_sigmoid(slope=7),
-        learn_threshold=True,
-        batch_norm=True,
-        dropout=0.125,
-        readout="first_spike",
-        backend="snntorch",
-    )
-    config = model.config
-    assert config["spike_grad"] == ops.FastSigmoid(7.0)
-    twin = LeakyMLP(**config)
-    assert twin.config == config
-    assert twin.state_dict().keys() == model.state_dict().keys()
 
 
 def test_autocast_to_half_precision() -> None:

@@ -214,22 +214,6 @@ def test_other_precisions(kind: str, backend: str, dtype: torch.dtype) -> None:
     assert all(p.grad.dtype == dtype and p.grad.isfinite().all() for p in model.parameters())
 
 
-@KINDS
-def test_shapes_on_the_meta_device(kind: str) -> None:
-    record = build(kind).to("meta")(images().to("meta"), record="all")
-    assert record.scores.shape == (3, 4)
-    assert record.scores.device.type == "meta"
-
-
-@KINDS
-@ALL_BACKENDS
-def test_inference_mode_leaves_no_inference_tensor_behind(kind: str, backend: str) -> None:
-    model = build(kind, backend)
-    with torch.inference_mode():
-        model(images())
-    assert not any(buffer.is_inference() for buffer in model.buffers())
-
-
 @pytest.mark.parametrize("backend", [backend for backend in BACKENDS if backend != "snntorch"])
 def test_a_second_derivative_is_refused(backend: str) -> None:
     """Of every parameter and of the input; the first one alone is right."""
