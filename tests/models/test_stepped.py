@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,31 +199,31 @@ def test_last_linear_by_the_kernels() -> None:
     assert torch.equal(fast(current()).predictions, stepped(current()).predictions)
 
 
-class Pair(nn.Module):
-    """A forward that returns spikes and membranes."""
+class Net(nn.Module):
+    """One or two layers, a head, and a forward that is given."""
 
-    def __init__(self, pick: Any) -> None:
+    def __init__(self, own_forward: Callable[[Any, torch.Tensor], Any], hidden: int = C) -> None:
         super().__init__()
-        self.fc, self.lif, self.pick = nn.Linear(F, C), neuron(), pick
+        self.fc, self.lif = nn.Linear(F, hidden), neuron()
+        self.head, self.last = nn.Linear(hidden, C), neuron()
+        self.own_forward = own_forward
 
     def forward(self, x: torch.Tensor) -> Any:
-        return self.pick(*self.lif(self.fc(x)))
+        return self.own_forward(self, x)
 
 
-class Head(nn.Module):
-    """A forward that returns a neuron's spikes, and a layer of its membrane."""
+def with_head(net: Net, x: torch.Tensor) -> Any:
+    """Return a neuron's spikes, and a layer of its membrane."""
+    spikes, membrane = net.lif(net.fc(x))
+    return spikes, net.head(membrane)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc, self.lif, self.head = nn.Linear(F, C), neuron(), nn.Linear(C, C)
 
-    def forward(self, x: torch.Tensor) -> Any:
-        spikes, membrane = self.lif(self.fc(x))
-        return spikes, self.head(membrane)
+def spikes_and_membrane(net: Net, x: torch.Tensor) -> Any:
+    return net.lif(net.fc(x))
 
 
 def test_membrane_that_forward_returns() -> None:
-    network, alone = lively(Head()), lively(Pair(lambda *both: both))
+    network, alone = lively(Net(with_head)), lively(Net(spikes_and_membrane))
     record, before = accelerate(network)(current()), accelerate(alone)(current())
     assert list(record.sizes) == ["output"]
     assert torch.equal(record.spikes, before.spikes)
@@ -231,22 +232,15 @@ def test_membrane_that_forward_returns() -> None:
     assert bool(network.head.weight.grad.any())
 
 
-class Doubled(nn.Module):
-    """A forward that changes the spikes of its hidden and its output neurons in place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1, self.lif1 = nn.Linear(F, H), neuron()
-        self.fc2, self.lif2 = nn.Linear(H, C), neuron()
-
-    def forward(self, x: torch.Tensor) -> Any:
-        hidden, _ = self.lif1(self.fc1(x))
-        spikes, membrane = self.lif2(self.fc2(hidden.mul_(2)))
-        return spikes.mul_(0.5), membrane
+def in_place(net: Net, x: torch.Tensor) -> Any:
+    """Change the spikes of hidden and output neurons in place."""
+    hidden, _ = net.lif(net.fc(x))
+    spikes, membrane = net.last(net.head(hidden.mul_(2)))
+    return spikes.mul_(0.5), membrane
 
 
 def test_record_of_spikes_changed_in_place() -> None:
-    record = accelerate(lively(Doubled()))(current(), record="all")
+    record = accelerate(lively(Net(in_place, H)))(current(), record="all")
     hidden, output = record.layers
     assert set(hidden.spikes.unique().tolist()) == {0, 1}
     assert set(output.spikes.unique().tolist()) == {0, 0.5}  # what forward returns
@@ -311,33 +305,28 @@ def test_neurons_that_cannot_be_stepped(kind: str, backend: Any) -> None:
         accelerate(network, backend=backend)
 
 
-class Skipping(nn.Module):
-    """A forward that calls one of its neurons at some timesteps only."""
-
-    def __init__(self, first: int) -> None:
-        super().__init__()
-        self.fc, self.lif1, self.lif2 = nn.Linear(F, C), neuron(), neuron()
-        self.calls, self.first = 0, first
-
-    def forward(self, x: torch.Tensor) -> Any:
-        self.calls += 1
-        x = self.fc(x)
-        return self.lif2(self.lif1(x)[0] if self.calls % 3 == self.first else x)
-
-
 @pytest.mark.parametrize("first", [1, 2])
 def test_skipped_neuron(first: int) -> None:
-    with pytest.raises(ValueError, match=r"^network.lif1 must be called at each timestep, or at n"):
-        accelerate(Skipping(first))(current())
+    timesteps = itertools.count(1)
+
+    def skipping(net: Net, x: torch.Tensor) -> Any:
+        x = net.fc(x)
+        return net.last(net.lif(x)[0] if next(timesteps) % 3 == first else x)
+
+    with pytest.raises(ValueError, match=r"^network.lif must be called at each timestep, or at no"):
+        accelerate(Net(skipping))(current())
+
+
+def doubled(net: Net, x: torch.Tensor) -> Any:
+    spikes, membrane = net.lif(net.fc(x))
+    return 2 * spikes, membrane
 
 
 def test_spikes_with_and_without_membrane() -> None:
-    records = []
-    for pick in (lambda spikes, membrane: spikes, lambda *both: both):
-        records.append(accelerate(lively(Pair(pick)))(current()))
+    forwards = (spikes_and_membrane, lambda net, x: net.lif(net.fc(x))[0], doubled)
+    *records, double = (accelerate(lively(Net(one)))(current()) for one in forwards)
     assert same(*records)
     assert list(records[0].sizes) == ["output"]
-    double = accelerate(lively(Pair(lambda spikes, membrane: (2 * spikes, membrane))))(current())
     assert list(double.sizes) == ["hidden 1", "output"]
     assert torch.equal(double.spikes, 2 * records[0].spikes)
     assert torch.equal(double.membrane, records[0].membrane)
@@ -417,67 +406,34 @@ def test_no_warning_when_stepping_is_asked_for() -> None:
     assert "network.lif1  RLeaky" in repr(model)
 
 
-class Looping(nn.Module):
-    """A forward as in snnTorch's tutorials: it has the loop over time inside."""
-
-    def __init__(self, *, membranes: bool) -> None:
-        super().__init__()
-        self.fc, self.lif, self.membranes = nn.Linear(F, C), neuron(), membranes
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        membrane, spikes = self.lif.reset_mem(), []
-        for _ in range(5):
-            fired, membrane = self.lif(self.fc(x), *([membrane] if self.membranes else []))
-            spikes.append(fired)
-        return torch.stack(spikes)
+def looping(net: Net, x: torch.Tensor) -> torch.Tensor:
+    """Run the loop over time inside, as in snnTorch's tutorials."""
+    membrane = net.lif.reset_mem()
+    for _ in range(5):
+        spikes, membrane = net.lif(net.fc(x), membrane)
+    return spikes
 
 
-class Twice(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc, self.lif = nn.Linear(F, F), neuron()
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.lif(self.lif(self.fc(x))[0])
-
-
-class Listed(nn.Module):
-    def __init__(self, result: Any) -> None:
-        super().__init__()
-        self.lif, self.result = neuron(), result
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.result(self.lif(x)[0])
+TWICE = "network.lif is called with a membrane, or twice in a timestep: call each neuron once, with"
+SHAPE = r"must return \[B, C\] for one timestep, here B = 3; got"
 
 
 @pytest.mark.parametrize(
-    ("network", "message"),
+    ("forward", "message"),
     [
+        (looping, f"{TWICE} the current alone, and leave the loop over time out of forward"),
+        (lambda net, x: net.lif(x)[0] + net.lif(x)[0], TWICE),
+        (lambda net, x: [net.lif(x)[0]], rf"{SHAPE} list. It is called once for each"),
+        (lambda net, x: net.lif(x)[0].sum(0, keepdim=True), rf"{SHAPE} torch.Size\(\[1, 9\]\)"),
         (
-            lambda: Looping(membranes=True),
-            r"network.lif is called with a membrane, or twice in a timestep: call each neuron "
-            "once, with the current alone, and leave the loop over time out of forward",
-        ),
-        (lambda: Looping(membranes=False), "network.lif is called .* twice in a timestep"),
-        (Twice, "network.lif is called .* twice in a timestep"),
-        (
-            lambda: Listed(lambda spikes: [spikes]),
-            r"must return \[B, C\] for one timestep, here B = 3; got list. It is called once for "
-            "each",
-        ),
-        (
-            lambda: Listed(lambda spikes: spikes.sum(0, keepdim=True)),
-            r"must return \[B, C\] for one timestep, here B = 3; got torch.Size\(\[1, 9\]\)",
-        ),
-        (
-            lambda: Listed(lambda spikes: spikes.unflatten(1, (3, 3))),
+            lambda net, x: net.lif(x)[0].unflatten(1, (3, 3)),
             r"the last neurons, network, have the shape \(3, 3\)",
         ),
     ],
-    ids=["membranes", "loop inside", "two places", "list", "summed over the batch", "pixels"],
+    ids=["loop inside", "two places", "list", "summed over the batch", "pixels"],
 )
-def test_network_that_cannot_be_stepped(network: Callable[[], nn.Module], message: str) -> None:
-    model = accelerate(network())
+def test_network_that_cannot_be_stepped(forward: Any, message: str) -> None:
+    model = accelerate(Net(forward))
     with pytest.raises(ValueError, match=message):
         model(current())
 
