@@ -14,7 +14,7 @@ from torch import Tensor
 from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist.data.feed import Data, make_feed
 from spikemnist.energy.costs import CHIPS, MEMORIES, TECHNOLOGIES, Chip, Technology
-from spikemnist.energy.operations import Tally
+from spikemnist.energy.operations import Counts, Tally
 from spikemnist.energy.results import Energy
 from spikemnist.energy.summarising import check_network
 from spikemnist.models.classifier import responses
@@ -24,7 +24,6 @@ from spikemnist.models.record import check_output
 
 if TYPE_CHECKING:
     from spikemnist.models import Classifier, Record
-    from spikemnist.models.spiking_layer import SpikingLayer
 
 
 def measure_energy(
@@ -113,7 +112,7 @@ def measure_energy(
     network = check_network(classifier, "measure_energy")
     target = select_device(device, dtype=parameter_dtype(network))
     classifier.to(target)
-    samples = _Samples(network.layers)
+    tally, parts = Tally(network.layers), []
     with (
         interruptible(),
         responses(
@@ -126,11 +125,11 @@ def measure_energy(
     ):
         for _, record, labels in batches:
             check_output(record, labels)
-            samples.add(record, labels)
+            parts.append(_values(tally.add(record), record, labels))
             if limits is not None:
-                samples.check_fit(limits, record.sizes)
+                _check_fit(limits, tally, record.sizes)
         check_interrupt()
-    tally = samples.tally
+    values = {name: torch.cat([batch[name] for batch in parts], 1) for name in parts[0]}
     return Energy(
         layers=tuple(tally.summaries(costs)),
         samples=tally.samples,
@@ -144,7 +143,7 @@ def measure_energy(
         memory=memory,
         chip=limits,
         ann_density=ann_density,
-        **{name: torch.cat(values, 1) for name, values in samples.values.items()},
+        **values,
     )
 
 
@@ -164,34 +163,29 @@ def _check_estimate(memory: str | None, ann_density: float) -> None:
         raise ValueError(f"ann_density must lie in [0, 1]; got {ann_density}")
 
 
-class _Samples:
-    """Operations of the layers, and of each sample at each timestep."""
+def _values(counts: Sequence[Counts], record: Record, labels: Tensor) -> dict[str, Tensor]:
+    """Return what `Energy` holds of each sample at each timestep, ``[T, B]``."""
+    return {
+        "correct": (record.running_predictions == labels).cpu(),
+        "margins": _margins(record).cpu(),
+        "macs": torch.stack([one.macs for one in counts]).sum(0),
+        "acs": torch.stack([one.acs for one in counts]).sum(0),
+        "spikes": torch.stack([one.spikes for one in counts]).sum(0),
+    }
 
-    def __init__(self, layers: Sequence[SpikingLayer]) -> None:
-        self.tally = Tally(layers)
-        self.values: dict[str, list[Tensor]] = {
-            name: [] for name in ("correct", "margins", "macs", "acs", "spikes")
-        }
 
-    def add(self, record: Record, labels: Tensor) -> None:
-        counts = self.tally.add(record)
-        for name in ("macs", "acs", "spikes"):
-            self.values[name].append(torch.stack([getattr(one, name) for one in counts]).sum(0))
-        self.values["correct"].append((record.running_predictions == labels).cpu())
-        self.values["margins"].append(_margins(record).cpu())
-
-    def check_fit(self, chip: Chip, sizes: Mapping[str, int]) -> None:
-        """Raise a `ValueError` that names each limit of the chip that the network exceeds."""
-        reasons = []
-        numbers = {"neurons": sum(sizes.values()), "synapses": self.tally.synapses}
-        for name, number in numbers.items():
-            if number > getattr(chip, name):
-                reasons.append(f"{number:,} {name}, but the chip has {getattr(chip, name):,}")
-        for name, sums in zip(sizes, self.tally.sums, strict=True):
-            if sums["macs"]:
-                reasons.append(f"{name} receives values other than spikes; the chip adds spikes")
-        if reasons:
-            raise ValueError(f"the network does not fit the chip {chip.name}: {'; '.join(reasons)}")
+def _check_fit(chip: Chip, tally: Tally, sizes: Mapping[str, int]) -> None:
+    """Raise a `ValueError` that names each limit of the chip that the network exceeds."""
+    reasons = []
+    numbers = {"neurons": sum(sizes.values()), "synapses": tally.synapses}
+    for name, number in numbers.items():
+        if number > getattr(chip, name):
+            reasons.append(f"{number:,} {name}, but the chip has {getattr(chip, name):,}")
+    for name, sums in zip(sizes, tally.sums, strict=True):
+        if sums["macs"]:
+            reasons.append(f"{name} receives values other than spikes; the chip adds spikes")
+    if reasons:
+        raise ValueError(f"the network does not fit the chip {chip.name}: {'; '.join(reasons)}")
 
 
 def _margins(record: Record) -> Tensor:
