@@ -97,10 +97,10 @@ def own_forward(network: SpikingNetwork) -> None:
     last.forward = lambda signal: nn.functional.linear(signal, last.weight, last.bias) + 1
 
 
-def no_dropout(network: SpikingNetwork) -> None:
+def set_dropout(network: SpikingNetwork, probability: float) -> None:
     for module in network.modules():
         if isinstance(module, nn.Dropout):
-            module.p = 0.0
+            module.p = probability
 
 
 def new_readout(network: SpikingNetwork) -> None:
@@ -109,10 +109,6 @@ def new_readout(network: SpikingNetwork) -> None:
 
 def new_threshold(network: SpikingNetwork) -> None:
     network.layers[-1].leaky.threshold = torch.tensor(0.01)
-
-
-def in_training(network: SpikingNetwork) -> None:
-    network.train()
 
 
 EFFECTIVE = (more_weight, hook, own_forward, new_readout, new_threshold)
@@ -136,11 +132,11 @@ def test_changes_take_effect(
 def test_mode_dropout_and_surrogate(build: Callable[[], Any]) -> None:
     network, spikes = build().eval(), torch.ones(4, 8, 1, 4, 3)
     calm = network(spikes).scores
-    in_training(network)
+    network.train()
     torch.manual_seed(0)
     dropped = network(spikes).scores
     assert not torch.equal(dropped, calm)
-    no_dropout(network)
+    set_dropout(network, 0.0)
     actual = network(spikes).scores
     torch.testing.assert_close(actual, calm)
     actual.sum().backward()
@@ -158,12 +154,6 @@ def other_padding(network: SpikingNetwork) -> None:
     set_weights(network, nn.Conv2d, nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"))
 
 
-def more_dropout(network: SpikingNetwork) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.75
-
-
 def surrogate_of_one_layer(network: SpikingNetwork) -> None:
     leaky(network).spike_grad = ops.SURROGATES["sigmoid"]()
 
@@ -179,7 +169,7 @@ def wider(network: SpikingNetwork) -> None:
 UNSAVED = {
     r"inhibition was False, is True": STEPPED["inhibition=True"],
     r"reset_delay was True, is False": STEPPED["reset_delay=False"],
-    r"options was .*p=0.5.*, is .*p=0.75": more_dropout,
+    r"options was .*p=0.5.*, is .*p=0.75": lambda network: set_dropout(network, 0.75),
     r"spike_grad.name was 'atan', is 'sigmoid'": surrogate_of_one_layer,
     r"weight_orig was None, is \[3, ": prune_weights,
     r"leaky.beta was \[\], is \[3\]": wider,
