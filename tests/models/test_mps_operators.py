@@ -195,8 +195,7 @@ def test_convolutions(batch_norm: bool) -> None:
         dropout=0.25,
         backend="reference",
     )
-    pixels = small_digits(3).images[:, None]
-    train(model, RateEncoder(num_steps=4), pixels)
+    train(model, RateEncoder(num_steps=4), small_digits(3).images[:, None])
 
 
 @pytest.mark.parametrize(
@@ -215,17 +214,11 @@ def test_fit_and_evaluate(loss: Loss, readout: ReadoutName) -> None:
     classifier = Classifier(network, RateEncoder(num_steps=4))
     settings: dict[str, Any] = {"loss": loss, "batch_size": 20}
     config = TrainConfig(epochs=2, clip_norm=1.0, schedule="cosine", optimizer=ADAM, **settings)
+    truncated = TrainConfig(epochs=1, truncate=2, optimizer=ADAM)
     with as_on_mps():
         fit(classifier, small_digits(40), config, validation=small_digits(10), progress=False)
+        fit(classifier, small_digits(20), truncated, progress=False)
         evaluate(classifier, small_digits(40), **settings)
-
-
-def test_truncated_backpropagation() -> None:
-    network = LeakyMLP(196, (8,), 10, threshold=0.1, backend="reference")
-    classifier = Classifier(network, LatencyEncoder(num_steps=4))
-    config = TrainConfig(epochs=1, truncate=2, optimizer=ADAM)
-    with as_on_mps():
-        fit(classifier, small_digits(20), config, progress=False)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
