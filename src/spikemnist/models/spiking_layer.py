@@ -317,7 +317,6 @@ def check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
         _check_linear(path, module, shape)
     if not isinstance(module, nn.Conv2d):
         return
-    _check_bias(path, module.weight, module.bias)
     if len(shape) != 3:
         raise ValueError(
             f"{path} takes spikes [T, B, C, H, W]; a timestep of a sample has the shape "
@@ -332,18 +331,10 @@ def check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
 
 def _check_linear(path: str, linear: nn.Linear, shape: Sequence[int]) -> None:
     weight = linear.weight
-    _check_bias(path, weight, linear.bias)
     if tuple(shape) != weight.shape[1:]:
         raise ValueError(
             f"{path} takes {weight.shape[1]} features of each sample at each timestep; got "
             f"shape {tuple(shape)}" + (": put nn.Flatten() before it" if len(shape) > 1 else "")
-        )
-
-
-def _check_bias(path: str, weight: Tensor, bias: Tensor | None) -> None:
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(
-            f"bias of {path} must have the shape {tuple(weight.shape[:1])}; got {tuple(bias.shape)}"
         )
 
 
