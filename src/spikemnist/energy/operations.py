@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from spikemnist.energy.costs import NANOJOULE, Technology
 from spikemnist.models.layer_table import LayerSummary, structure
@@ -29,13 +28,6 @@ if TYPE_CHECKING:
 
 Synapses = tuple[str, torch.Size]
 """The place of a module and the shape of its input."""
-
-
-CONVOLUTION = (
-    "in_channels", "out_channels", "kernel_size",
-    "stride", "padding", "dilation", "groups", "padding_mode",
-)  # fmt: skip
-"""Attributes of a convolution that say which inputs a weight meets."""
 
 EXACT = 1 << 24
 """Whole numbers below this add up exactly in single precision."""
@@ -199,9 +191,7 @@ def fan_out(module: nn.Module, shape: Sequence[int], *, zeros: bool = False) -> 
             return weight.sum(0)
         # A convolution is linear: the gradient of the sum of its outputs is a sum of weights.
         inputs = weight.new_zeros((1, *shape), requires_grad=True)
-        options: dict[str, Any] = {name: getattr(module, name) for name in CONVOLUTION}
-        plain = nn.Conv2d(**options, bias=False, device="meta")
-        total = functional_call(plain, {"weight": weight}, (inputs,)).sum()
+        total = nn.Conv2d._conv_forward(module, inputs, weight, None).sum()
         return torch.autograd.grad(total, inputs)[0][0]
 
 
