@@ -64,7 +64,8 @@ def test_options_that_kernels_cannot_run(build: Callable[[], Any], message: str)
     neurons = leaky(network)
     before, options = network(spikes), vars(neurons).copy()
     STEPPED[message](network)
-    with pytest.warns(UserWarning, match=f"snnTorch steps .* with {message}") as warned:
+    text = f"snnTorch steps .* with {message}, which the kernels do not support"
+    with pytest.warns(UserWarning, match=text) as warned:
         backends = {network(spikes).backend for _ in range(2)}
     assert len(warned) == 1
     assert backends == {"snntorch"} != {before.backend}

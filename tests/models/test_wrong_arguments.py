@@ -44,13 +44,6 @@ def network(*modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Linear(6, 4), *modules, neuron())
 
 
-def altered(name: str, value: object) -> nn.Sequential:
-    """Return a network whose neurons were changed after they were made."""
-    made = network()
-    setattr(made[1], name, value)
-    return made
-
-
 class Learned(nn.Module):
     """An encoder with a parameter."""
 
@@ -104,9 +97,6 @@ VALUES: dict[str, Callable[[], Any]] = {
     ),
     "backend must be one of auto, .*, reference, snntorch; got 'fast'": lambda: accelerate(
         network(), backend="fast"
-    ),
-    r"network\[1\] has reset_mechanism='zero', but was made": lambda: accelerate(
-        altered("reset_mechanism", "zero")
     ),
     SIZES_BY_INPUT.format(0, "Conv2d"): lambda: accelerate(conv()).sizes,
     SIZES_BY_INPUT.format(1, "Leaky"): lambda: (
@@ -214,19 +204,11 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     r"network\.act is Tanh": lambda: nn.Sequential(
         OrderedDict(fc=nn.Linear(6, 4), act=nn.Tanh(), lif=neuron())
     ),
-    rf"network\[1\] is an snntorch.Leaky with state_quant, {NEURON}": lambda: leaky(
-        state_quant=lambda x: x
-    ),
     rf"network\[1\].*with graded_spikes_factor other than 1, {NEURON}": lambda: leaky(
         graded_spikes_factor=2.0
     ),
     rf"network\[1\].*with learn_graded_spikes_factor=True, {NEURON}": lambda: leaky(
         learn_graded_spikes_factor=True
-    ),
-    rf"network\[1\].*with reset_delay=False, {NEURON}": lambda: leaky(reset_delay=False),
-    rf"network\[1\].*with inhibition=True, {NEURON}": lambda: leaky(inhibition=True),
-    rf"with a custom state_function, {NEURON}": lambda: altered(
-        "state_function", lambda current: current
     ),
     r"network\[3\] and network\[1\] are the same snntorch.Leaky, whose membrane": lambda: (
         nn.Sequential(nn.Linear(6, 6), SHARED, nn.Linear(6, 6), SHARED)
@@ -246,7 +228,6 @@ NETWORKS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
 @pytest.mark.parametrize("message", NETWORKS)
 def test_network_that_kernels_cannot_run(message: str) -> None:
     """The message names the place in the network."""
