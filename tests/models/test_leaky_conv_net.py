@@ -17,7 +17,6 @@ from spikemnist import (
     Classifier,
     LeakyConvNet,
     TrainConfig,
-    accelerate,
     evaluate,
     fit,
     load_digits,
@@ -128,11 +127,6 @@ def test_stepping_a_normalised_network() -> None:
     torch.testing.assert_close(model(images).membrane, expected.membrane)
     with pytest.raises(ValueError, match="would normalise each timestep by itself"):
         model.train()(images)
-    accelerated = accelerate(model.network)
-    assert torch.equal(accelerated.eval()(images).membrane, expected.membrane)
-    accelerated.backend = "snntorch"
-    with pytest.raises(ValueError, match="would normalise each timestep by itself"):
-        accelerated.train()(images)
 
 
 def test_places_of_dropout() -> None:
