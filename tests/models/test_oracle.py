@@ -250,41 +250,21 @@ def test_a_module_that_comes_twice(backend: str) -> None:
     assert record.sizes == {"hidden 1": 9, "output": 9}
 
 
-TUTORIAL_SURROGATES = {
-    "5": None,
-    "6": surrogate.fast_sigmoid(slope=25),
-    "other": surrogate.sigmoid(3),
-}
-
-
 def user_network(tutorial: str) -> nn.Sequential:
     """Return a network that snnTorch runs by itself, one call for each timestep."""
-    options = {"init_hidden": True, "spike_grad": TUTORIAL_SURROGATES[tutorial]}
-    if tutorial == "6":
-        return lively(
-            nn.Sequential(
-                nn.Conv2d(1, 12, 5),
-                nn.MaxPool2d(2),
-                neuron(beta=0.5, **options),
-                nn.Conv2d(12, 64, 5),
-                nn.MaxPool2d(2),
-                neuron(beta=0.5, **options),
-                nn.Flatten(),
-                nn.Linear(64 * 4 * 4, 10),
-                neuron(beta=0.5, **options, output=True),
-            )
-        )
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(784, 1000),
-        neuron(beta=0.95, **options),
-        nn.Linear(1000, 10),
-        neuron(beta=0.95, **options, output=True),
-    )
+    if tutorial == "5":
+        options = {"beta": 0.95, "init_hidden": True}
+        hidden = nn.Flatten(), nn.Linear(784, 1000), neuron(**options)
+        return nn.Sequential(*hidden, nn.Linear(1000, 10), neuron(**options, output=True))
+    options = {"beta": 0.5, "init_hidden": True, "spike_grad": surrogate.fast_sigmoid(slope=25)}
+    first = nn.Conv2d(1, 12, 5), nn.MaxPool2d(2), neuron(**options)
+    second = nn.Conv2d(12, 64, 5), nn.MaxPool2d(2), neuron(**options)
+    last = nn.Flatten(), nn.Linear(64 * 4 * 4, 10), neuron(**options, output=True)
+    return lively(nn.Sequential(*first, *second, *last))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("tutorial", TUTORIAL_SURROGATES)
+@pytest.mark.parametrize("tutorial", ["5", "6"])
 def test_networks_of_the_tutorials_in_full_size(tutorial: str, backend: str) -> None:
     """In single precision, and run by snnTorch alone, without a helper of ours."""
     with torch.random.fork_rng(devices=[]):
