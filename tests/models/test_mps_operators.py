@@ -239,18 +239,6 @@ def test_state_between_chunks() -> None:
             state = tuple(membrane.detach() for membrane in record.state)
 
 
-def test_operators_that_mps_lacks_are_refused() -> None:
-    with MPSRules(), pytest.raises(TypeError, match="float64, which MPS does not have"):
-        torch.zeros(3).double()
-    with MPSRules(), pytest.raises(TypeError, match="float64, which MPS does not have"):
-        torch.tensor(0.5, dtype=torch.float64)
-    with MPSRules(), pytest.raises(NotImplementedError, match=r"linalg_eig.* is not listed"):
-        torch.linalg.eig(torch.ones(3, 3))
-    model = LeakyMLP(16, (8,), 3, backend="reference").double()
-    with pytest.raises(TypeError, match="float64"):
-        train(model, ENCODERS[0], images(torch.uint8))
-
-
 def test_list_of_operators() -> None:
     """Each line names an operator of the installed PyTorch, so that a slip of the pen shows."""
     lines = [line for line in FILE.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]

@@ -151,17 +151,6 @@ def test_samples_are_independent(
 
 @KINDS
 @ALL_BACKENDS
-@pytest.mark.parametrize("record", ["output", "all"])
-def test_an_empty_batch(kind: str, backend: str, record: Any) -> None:
-    result = build(kind, backend)(images(batch=0), record=record)
-    assert result.spikes.shape == (7, 0, 4)
-    assert result.spike_counts.shape == (3, 0)
-    assert result.predictions.shape == (0,)
-    result.scores.sum().backward()
-
-
-@KINDS
-@ALL_BACKENDS
 def test_copies_are_equal_and_independent(kind: str, backend: str) -> None:
     model = build(kind, backend, learn_beta=True)
     loss(model(images())).backward()
