@@ -18,13 +18,8 @@ if TYPE_CHECKING:
     from spikemnist.models.spiking_layer import SpikingLayer
 
 COLUMNS = {
-    "modules": ("modules", ""),
     "shape": ("neurons", ""),
     "parameters": ("parameters", ","),
-    "beta": ("beta", ""),
-    "threshold": ("threshold", ""),
-    "reset": ("reset", ""),
-    "surrogate": ("surrogate", ""),
     "spikes": ("spikes", ",.1f"),
     "silent": ("silent", ".0%"),
     "saturated": ("saturated", ".0%"),
@@ -40,7 +35,7 @@ COLUMNS = {
     "gradient_norm": ("gradient", ".2g"),
     "weight_norm": ("weights", ".2g"),
 }
-"""Fields of a layer with their titles and formats."""
+"""Titles and formats of the fields of a layer; any other is text, and its name the title."""
 
 STRUCTURE = ("modules", "shape", "parameters", "beta", "threshold", "reset", "surrogate")
 """Fields that a network has before it runs."""
@@ -182,9 +177,10 @@ def with_shape(layer: LayerSummary, shape: Sequence[int]) -> LayerSummary:
 def layer_table(
     title: str, layers: Sequence[LayerSummary], columns: Sequence[str], note: str = ""
 ) -> Table:
-    """Return a table of some `COLUMNS` with a row for each layer."""
+    """Return a table of some fields with a row for each layer."""
+    shown = {name: COLUMNS.get(name, (name, "")) for name in columns}
     rows = [
-        (layer.name, *(format(getattr(layer, name), COLUMNS[name][1]) for name in columns))
+        (layer.name, *(format(getattr(layer, name), form) for name, (_, form) in shown.items()))
         for layer in layers
     ]
-    return Table(title, ("layer", *(COLUMNS[name][0] for name in columns)), rows, note)
+    return Table(title, ("layer", *(heading for heading, _ in shown.values())), rows, note)
