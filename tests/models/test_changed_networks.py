@@ -89,10 +89,6 @@ def more_weight(network: SpikingNetwork) -> None:
     set_weights(network, nn.Linear, new)
 
 
-def hook(network: SpikingNetwork) -> None:
-    network.layers[-1].linear.register_forward_hook(lambda module, inputs, output: output + 1)
-
-
 def own_forward(network: SpikingNetwork) -> None:
     last: Any = network.layers[-1].linear
     last.forward = lambda signal: nn.functional.linear(signal, last.weight, last.bias) + 1
@@ -104,26 +100,24 @@ def set_dropout(network: SpikingNetwork, probability: float) -> None:
             module.p = probability
 
 
-def new_readout(network: SpikingNetwork) -> None:
-    network.readout = "spike_count"
-
-
-def new_threshold(network: SpikingNetwork) -> None:
-    network.layers[-1].leaky.threshold = torch.tensor(0.01)
-
-
-EFFECTIVE = (more_weight, hook, own_forward, new_readout, new_threshold)
+EFFECTIVE: dict[str, Callable[[SpikingNetwork], Any]] = {
+    "weights": more_weight,
+    "hook": lambda network: network.layers[-1].linear.register_forward_hook(
+        lambda module, inputs, output: output + 1
+    ),
+    "forward": own_forward,
+    "readout": lambda network: setattr(network, "readout", "spike_count"),
+    "threshold": set_option("threshold", torch.tensor(0.01)),
+}
 
 
 @pytest.mark.parametrize("build", NETWORKS)
 @pytest.mark.parametrize("change", EFFECTIVE)
-def test_changes_take_effect(
-    build: Callable[[], Any], change: Callable[[SpikingNetwork], None]
-) -> None:
+def test_changes_take_effect(build: Callable[[], Any], change: str) -> None:
     """As in the loop of snnTorch, whose modules the network shares."""
     network, spikes = build().eval(), torch.ones(4, 2, 1, 4, 3)
     before = network(spikes).scores
-    change(network)
+    EFFECTIVE[change](network)
     actual, network.backend = network(spikes).scores, "snntorch"
     assert not torch.equal(actual, before)
     torch.testing.assert_close(actual, network(spikes).scores, rtol=1e-5, atol=1e-6)
@@ -144,37 +138,25 @@ def test_mode_dropout_and_surrogate(build: Callable[[], Any]) -> None:
     weight = next(network.parameters())
     former, weight.grad = weight.grad, None
     for layer in network.layers:
-        layer.leaky.spike_grad = ops.SURROGATES["triangular"](threshold=0.4)
+        layer.leaky.spike_grad = ops.Triangular(threshold=0.4)
     network(spikes).scores.sum().backward()
     assert former is not None
     assert weight.grad is not None
     assert not torch.equal(weight.grad, former)
 
 
-def other_padding(network: SpikingNetwork) -> None:
-    set_weights(network, nn.Conv2d, nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"))
-
-
-def surrogate_of_one_layer(network: SpikingNetwork) -> None:
-    leaky(network).spike_grad = ops.SURROGATES["sigmoid"]()
-
-
-def prune_weights(network: SpikingNetwork) -> None:
-    prune.l1_unstructured(network.layers[-1].linear, "weight", amount=0.5)
-
-
-def wider(network: SpikingNetwork) -> None:
-    network.layers[-1].leaky.beta = torch.full((3,), 0.5)
-
-
 UNSAVED = {
     r"inhibition was False, is True": STEPPED["inhibition=True"],
     r"reset_delay was True, is False": STEPPED["reset_delay=False"],
     r"options was .*p=0.5.*, is .*p=0.75": lambda network: set_dropout(network, 0.75),
-    r"spike_grad.name was 'atan', is 'sigmoid'": surrogate_of_one_layer,
-    r"weight_orig was None, is \[3, ": prune_weights,
-    r"leaky.beta was \[\], is \[3\]": wider,
-    r"options was .*, is .*padding_mode=circular": other_padding,
+    r"spike_grad.name was 'atan', is 'sigmoid'": set_option("spike_grad", ops.Sigmoid()),
+    r"weight_orig was None, is \[3, ": lambda network: prune.l1_unstructured(
+        network.layers[-1].linear, "weight", amount=0.5
+    ),
+    r"leaky.beta was \[\], is \[3\]": set_option("beta", torch.full((3,), 0.5)),
+    r"options was .*, is .*padding_mode=circular": lambda network: set_weights(
+        network, nn.Conv2d, nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")
+    ),
 }
 
 
@@ -191,9 +173,9 @@ def test_changes_that_a_file_keeps(tmp_path: Path) -> None:
     network = conv().eval()
     spikes = torch.ones(8, 2, 1, 4, 3)
     for neurons in (layer.leaky for layer in network.layers):
-        neurons.spike_grad = ops.SURROGATES["sigmoid"](slope=3.0)
-    new_threshold(network)
-    new_readout(network)
+        neurons.spike_grad = ops.Sigmoid(slope=3.0)
+    EFFECTIVE["threshold"](network)
+    EFFECTIVE["readout"](network)
     again = load(Classifier(network, "latency").save(tmp_path / "model.safetensors")).network
     assert torch.equal(again(spikes).scores, network(spikes).scores)
-    assert again.layers[0].leaky.spike_grad == ops.SURROGATES["sigmoid"](slope=3.0)
+    assert again.layers[0].leaky.spike_grad == ops.Sigmoid(slope=3.0)
