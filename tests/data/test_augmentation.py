@@ -69,7 +69,7 @@ def test_affine_transform_of_torchvision(
     """Torchvision's shear has the other sign."""
     images = torch.rand(2, *shape, generator=seeded(seed))
     augment = RandomAffine(degrees=degrees, translate=translate, scale=scale, shear=shear)
-    places = augment._places(images, seeded(seed))
+    places = augment._grid(images, seeded(seed))
     sampled = functional.grid_sample(images, places, align_corners=False)
     angles, slants, factors, right, down = torch.rand(5, 2, generator=seeded(seed)).double() * 2 - 1
     low, high = scale
@@ -150,8 +150,8 @@ def test_changes_of_equal_images(digits: Tensor) -> None:
 def test_size_of_elastic_shifts(displacement: float, sigma: float, height: int, width: int) -> None:
     augment = ElasticDeformation(displacement=displacement, sigma=sigma)
     images = torch.zeros(200, height, width)
-    still = ElasticDeformation(displacement=0)._places(images[:1], seeded())
-    shifts = (augment._places(images, seeded()) - still) * torch.tensor([width / 2, height / 2])
+    still = ElasticDeformation(displacement=0)._grid(images[:1], seeded())
+    shifts = (augment._grid(images, seeded()) - still) * torch.tensor([width / 2, height / 2])
     # 200 images with one free number for an axis at the least: a standard error of some 5 %.
     rms = shifts.square().mean((0, 1, 2)).sqrt()
     assert rms.tolist() == pytest.approx([displacement, displacement], rel=0.2)
