@@ -32,11 +32,20 @@ LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _word = inlined(splitmix.word)
 
 
-def bernoulli(
-    bounds: CodedPixels, *, seed: int, num_steps: int, first_spike_time: int, dtype: torch.dtype
+def write(
+    code: Callable[..., None],
+    pixels: CodedPixels,
+    num_steps: int,
+    dtype: torch.dtype,
+    *arguments: Any,
 ) -> Tensor:
-    """Compute `spikemnist.encoding.spikes.bernoulli` on the CPU."""
-    return _write(_bernoulli, bounds, num_steps, dtype, np.uint64(seed), first_spike_time)
+    """Return the spikes ``[T, B, F]`` that a kernel writes, `bernoulli` or `once`, by arguments."""
+    spikes = memory.empty((num_steps, *pixels.levels.shape), np.uint8)
+    table = None if pixels.table is None else pixels.table.numpy()
+    work = spikes.size // 8
+    parallel(code, spikes.shape[1], pixels.levels.numpy(), table, spikes, *arguments, work=work)
+    result = torch.from_numpy(spikes)
+    return result.view(dtype) if dtype == torch.bool else result.to(dtype)
 
 
 def bernoulli_words(bounds: CodedPixels, seeds: Tensor, num_steps: int) -> Array:
@@ -64,11 +73,6 @@ def bernoulli_words(bounds: CodedPixels, seeds: Tensor, num_steps: int) -> Array
     return words
 
 
-def once(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
-    """Compute `spikemnist.encoding.spikes.once` on the CPU."""
-    return _write(_once, times, num_steps, dtype)
-
-
 def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -> Tensor | None:
     """Return spikes ``[T, B, F]``, one for each pixel at its timestep.
 
@@ -90,30 +94,15 @@ def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -
         raise ValueError(
             f"spikes must lie in timesteps 0..{num_steps - 1}; got timesteps {first:g}..{last:g}"
         )
-    spikes = _write(_once_on, CodedPixels(pixels), num_steps, dtype, numbers, outside)
+    spikes = write(_once_on, CodedPixels(pixels), num_steps, dtype, numbers, outside)
     return None if outside[0] else spikes
 
 
-def _write(
-    code: Callable[..., None],
-    pixels: CodedPixels,
-    num_steps: int,
-    dtype: torch.dtype,
-    *arguments: Any,
-) -> Tensor:
-    shape = (num_steps, *pixels.levels.shape)
-    spikes = memory.empty(shape, np.uint8)
-    table = None if pixels.table is None else pixels.table.numpy()
-    work = spikes.size // 8
-    parallel(code, shape[1], pixels.levels.numpy(), table, spikes, *arguments, work=work)
-    result = torch.from_numpy(spikes)
-    return result.view(dtype) if dtype == torch.bool else result.to(dtype)
-
-
 @kernel
-def _bernoulli(
+def bernoulli(
     queue: Array, levels: Array, table: Any, spikes: Array, seed: Any, first: int
 ) -> None:
+    """Compute `spikemnist.encoding.spikes.bernoulli`."""
     if by_team(queue):
         return
     levels, table, spikes = borrowed((levels, table, spikes))
@@ -173,7 +162,8 @@ def _bernoulli_words(queue: Array, levels: Array, table: Any, seeds: Array, word
 
 
 @kernel
-def _once(queue: Array, levels: Array, table: Any, spikes: Array) -> None:
+def once(queue: Array, levels: Array, table: Any, spikes: Array) -> None:
+    """Compute `spikemnist.encoding.spikes.once`."""
     if by_team(queue):
         return
     levels, table, spikes = borrowed((levels, table, spikes))

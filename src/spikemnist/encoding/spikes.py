@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,9 +42,8 @@ def bernoulli(
     if has_kernels(bounds.levels):
         from spikemnist.encoding import kernels
 
-        return kernels.bernoulli(
-            bounds, seed=seed, num_steps=num_steps, first_spike_time=first_spike_time, dtype=dtype
-        )
+        arguments = np.uint64(seed), first_spike_time
+        return kernels.write(kernels.bernoulli, bounds, num_steps, dtype, *arguments)
     device = bounds.levels.device
     of_pixel = bounds.numbers().flatten().to(splitmix.exact_device(device))
     lit = of_pixel.nonzero().squeeze(1)
@@ -89,7 +89,7 @@ def once(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     if has_kernels(times.levels):
         from spikemnist.encoding import kernels
 
-        return kernels.once(times, num_steps=num_steps, dtype=dtype)
+        return kernels.write(kernels.once, times, num_steps, dtype)
     of_pixel = times.numbers().to(torch.int32)
     steps = torch.arange(num_steps, dtype=torch.int32, device=of_pixel.device)
     return (of_pixel == steps[:, None, None]).to(dtype)
