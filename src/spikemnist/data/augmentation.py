@@ -118,7 +118,7 @@ class RandomAffine:
     def _grid(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """Draw the source position of each pixel, ``[B, H, W, 2]``: see `sample`."""
         batch, _ = _batch_and_size(images)
-        numbers = _uniform((5, batch), generator) * 2 - 1
+        numbers = uniform((5, batch), generator) * 2 - 1
         low, high = self.scale
         return affine_grid(
             images,
@@ -186,7 +186,7 @@ class ElasticDeformation:
         batch, (height, width) = _batch_and_size(images)
         dtype = torch.get_default_dtype()
         rows, columns = (_knot_weights(size, self.sigma, dtype) for size in (height, width))
-        knots = _uniform((2, batch, rows.shape[1], columns.shape[1]), generator) * 2 - 1
+        knots = uniform((2, batch, rows.shape[1], columns.shape[1]), generator) * 2 - 1
         # In grid units, in which an image is 2 wide; the field of x comes first.
         factors = torch.tensor([2 / width, 2 / height]) * (self.displacement * math.sqrt(3))
         field = (rows @ (knots * factors.view(2, 1, 1, 1)) @ columns.T).to(images.device)
@@ -237,7 +237,7 @@ class RandomErasing:
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
         batch, shape = _batch_and_size(images)
-        numbers = _uniform((5, batch), generator)
+        numbers = uniform((5, batch), generator)
         selection = numbers[0] < self.probability
         low, high = self.size
         inside = []
@@ -285,7 +285,7 @@ class RandomFlip:
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
         batch, _ = _batch_and_size(images)
-        selection = (_uniform((batch,), generator) < self.probability).to(images.device)
+        selection = (uniform((batch,), generator) < self.probability).to(images.device)
         return torch.where(selection.view(-1, *[1] * (images.dim() - 1)), images.flip(-1), images)
 
 
@@ -419,7 +419,7 @@ def _batch_and_size(images: Tensor) -> tuple[int, tuple[int, int]]:
     return len(images), (images.shape[-2], images.shape[-1])
 
 
-def _uniform(shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
+def uniform(shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
     """Draw numbers in [0, 1) on the device of the generator and return them on the CPU."""
     device = "cpu" if generator is None else generator.device
     return torch.rand(shape, generator=generator, device=device).cpu()

@@ -8,22 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikemnist._progress import progress_bar
 from spikemnist._tables import Table, Tabular
-from spikemnist.data.augmentation import affine_grid, sample
+from spikemnist.data.augmentation import affine_grid, sample, uniform
+from spikemnist.data.feed import Data
 from spikemnist.models import Classifier
 from spikemnist.models.classifier import check_classifier
 from spikemnist.training.evaluation import evaluate
 
-if TYPE_CHECKING:
-    from spikemnist.data.feed import Data
-
-    Change = Callable[[Tensor, float, torch.Generator], Tensor]
+Change = Callable[[Tensor, float, torch.Generator], Tensor]
 
 LEVELS: dict[str, tuple[float, ...]] = {
     "noise": (0.1, 0.2, 0.3, 0.4, 0.5),
@@ -197,7 +195,7 @@ def add_noise(images: Tensor, level: float, generator: torch.Generator) -> Tenso
 
 def shift(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """Shift each image by ``level`` pixels in a random direction."""
-    towards = _uniform(len(images), generator) * (2 * math.pi)
+    towards = uniform((len(images),), generator) * (2 * math.pi)
     height, width = images.shape[-2:]
     share = torch.stack((towards.cos() / width, towards.sin() / height)) * level
     return _move(images, torch.zeros(len(images)), share)
@@ -205,7 +203,7 @@ def shift(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
 
 def rotate(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """Rotate each image by ``level`` degrees, to the left or to the right."""
-    side = (_uniform(len(images), generator) < 0.5) * 2.0 - 1
+    side = (uniform((len(images),), generator) < 0.5) * 2.0 - 1
     return _move(images, side * math.radians(level), torch.zeros(2, len(images)))
 
 
@@ -224,7 +222,3 @@ def drop(spikes: Tensor, level: float, generator: torch.Generator) -> Tensor:
 
 OF_IMAGES: dict[str, Change] = {"noise": add_noise, "shift": shift, "rotation": rotate}
 """Disturbances of images. The remaining one disturbs spikes."""
-
-
-def _uniform(count: int, generator: torch.Generator) -> Tensor:
-    return torch.rand(count, generator=generator, device=generator.device).cpu()
