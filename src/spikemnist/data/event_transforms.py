@@ -7,14 +7,12 @@ and sensor.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from spikemnist.data.events import Events
+from spikemnist.data.events import Events
 
-    Sensor = tuple[int, int]
+Sensor = tuple[int, int]
 
 SACCADE = 105_000
 """Microseconds from the start of one saccade of N-MNIST to the start of the next."""

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Subset
 
 from spikemnist.data.dataset import LabelledDataset
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-Events: TypeAlias = "NDArray[np.void]"
+Events: TypeAlias = NDArray[np.void]
 
 EVENT = np.dtype([("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", np.bool_)])
 """Dtype of an event: microseconds, column, row, and whether the pixel became brighter."""

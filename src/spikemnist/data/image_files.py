@@ -9,20 +9,18 @@ import os
 import re
 import string
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from spikemnist.data.images import ImageDataset
 from spikemnist.data.mnist import read_idx
 from spikemnist.data.picture import PreparedPicture, open_picture
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Arrays = dict[str, NDArray[Any]]
-    Splits = dict[str, tuple[NDArray[Any], NDArray[Any]]]
+Arrays = dict[str, NDArray[Any]]
+Splits = dict[str, tuple[NDArray[Any], NDArray[Any]]]
 
 HELD_OUT = 0.2
 """Fraction of the images that is the test set, where there is none."""

@@ -9,10 +9,11 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spikemnist.encoding.pixels import CodedPixels, Ramp
@@ -22,10 +23,7 @@ from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+Array = NDArray[Any]
 
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 

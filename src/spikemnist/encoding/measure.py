@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spikemnist.encoding.protocol import Encoder, intensities
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 GREY_NOISE = 1 / (12 * 255**2)
 """Mean square error of a pixel rounded to one of 256 grey values."""

@@ -7,16 +7,12 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist.encoding.pixels import CodedPixels
 from spikemnist.kernels import compiler, splitmix
-
-if TYPE_CHECKING:
-    from spikemnist.encoding.pixels import CodedPixels
 
 RANGE = 1 << 32
 """Exclusive upper bound of the random numbers, which are whole numbers from 0."""

@@ -8,15 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from spikemnist.models import LayerRecord, Record
 from spikemnist.training.losses import Loss, compute_loss, model_options
-
-if TYPE_CHECKING:
-    from spikemnist.models import LayerRecord, Record
 
 
 def backpropagate(

@@ -11,7 +11,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,10 +22,7 @@ from spikemnist._tensor_files import check_tensors
 from spikemnist.training.metrics import EpochMetrics, History
 from spikemnist.training.optim import load_state
 from spikemnist.training.processes import first
-
-if TYPE_CHECKING:
-    from spikemnist.training.state import Training
-
+from spikemnist.training.state import Training
 
 FORMAT = "spikemnist-checkpoint-2"
 

@@ -7,14 +7,16 @@ import math
 import statistics
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from spikemnist._seeds import seeded
 from spikemnist.data import ImageDataset
+from spikemnist.data.feed import Data
+from spikemnist.energy import Summary
 from spikemnist.energy.summarising import check_network, norm, summarise
+from spikemnist.models import Classifier, LayerSummary, SpikingNetwork
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.evaluation import output_findings
 from spikemnist.training.loop import train_step
@@ -22,11 +24,6 @@ from spikemnist.training.losses import Loss, compute_loss
 from spikemnist.training.metrics import RunningMetrics
 from spikemnist.training.optim import loaded
 from spikemnist.training.state import prepare
-
-if TYPE_CHECKING:
-    from spikemnist.data.feed import Data
-    from spikemnist.energy import Summary
-    from spikemnist.models import Classifier, LayerSummary, SpikingNetwork
 
 SAMPLES = 64
 """Images to look at, and to learn by heart."""

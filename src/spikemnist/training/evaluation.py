@@ -8,27 +8,23 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Sequence, Sized
-from typing import TYPE_CHECKING
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from spikemnist._evaluation import Evaluable, Evaluation
 from spikemnist._interrupt import check_interrupt, interruptible
+from spikemnist._names import LossName
 from spikemnist._tensors import not_finite
 from spikemnist.data.feed import Data, Feed, make_feed
+from spikemnist.models import Record
 from spikemnist.models.classifier import Classifier, check_classifier, responses
 from spikemnist.models.devices import parameter_dtype, select_device
 from spikemnist.training.losses import Loss, compute_loss, make_loss, model_options
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from spikemnist._names import LossName
-    from spikemnist.models import Record
-
-    Batch = tuple[Tensor, int, str, dict[str, Tensor]]
-    """Loss, number of samples, backend, and sums of a batch."""
+Batch = tuple[Tensor, int, str, dict[str, Tensor]]
+"""Loss, number of samples, backend, and sums of a batch."""
 
 ENOUGH = 32
 """Samples that show the number of classes: labels are all in the lower half once in 2**32."""

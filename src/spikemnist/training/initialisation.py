@@ -8,19 +8,15 @@ from __future__ import annotations
 import copy
 import itertools
 import warnings
-from typing import TYPE_CHECKING
 
 import torch
 
 from spikemnist._seeds import seeded
-from spikemnist.data.feed import Samples
+from spikemnist.data.feed import Feed, Samples
 from spikemnist.models import Classifier, Record, SpikingNetwork
 from spikemnist.models.classifier import check_classifier, evaluating
+from spikemnist.training.config import TrainConfig
 from spikemnist.training.metrics import TrainingWarning
-
-if TYPE_CHECKING:
-    from spikemnist.data.feed import Feed
-    from spikemnist.training.config import TrainConfig
 
 NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
 

@@ -11,7 +11,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +19,7 @@ from spikemnist._atomic import write_atomically
 from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import not_finite
 from spikemnist.energy.summarising import SATURATED
-
-if TYPE_CHECKING:
-    from spikemnist.models import Record
+from spikemnist.models import Record
 
 GAP = 0.05
 """Largest lead of the training accuracy over the validation accuracy without a warning."""

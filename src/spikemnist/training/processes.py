@@ -16,7 +16,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -25,9 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 from spikemnist._descriptions import differences
 from spikemnist._seeds import derive_seed, seeded
 
-if TYPE_CHECKING:
-    Arguments = ParamSpec("Arguments")
-    Answer = TypeVar("Answer")
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 """Numbers in the environment that ``torchrun`` sets, beside the address of the first process."""

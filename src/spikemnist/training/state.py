@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from spikemnist._signatures import takes
 from spikemnist.data import Augmentation, EventDataset
 from spikemnist.data.augmentation import get_augmentation
 from spikemnist.data.feed import Data, Feed, describe_data, hold_out, make_feed, sample_shape
+from spikemnist.models import Classifier
 from spikemnist.models.classifier import check_classifier
 from spikemnist.models.devices import parameter_dtype, select_device
 from spikemnist.training.config import TrainConfig
@@ -20,12 +24,6 @@ from spikemnist.training.metrics import History
 from spikemnist.training.optim import MovingAverage, get_schedule, loaded, make_optimizer
 from spikemnist.training.processes import joint, same
 from spikemnist.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from spikemnist.models import Classifier
 
 
 @dataclass
