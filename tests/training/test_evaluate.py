@@ -6,8 +6,6 @@ Shapes: ``T`` timesteps, ``C`` classes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import ClassVar
 
 import pytest
 import torch
@@ -16,15 +14,7 @@ from torch import nn
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.models import Classifier, Record
 from spikemnist.models.readout import mean_membrane
-from spikemnist.training import (
-    Regularized,
-    SpikeTimeMSE,
-    TargetRate,
-    TrainConfig,
-    cross_entropy,
-    evaluate,
-    fit,
-)
+from spikemnist.training import SpikeTimeMSE, evaluate
 from tests.training.small_runs import Watched, digits, new_classifier, new_network
 
 READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
@@ -215,37 +205,10 @@ def test_the_network_can_be_trained_afterwards():
         evaluate(classifier, digits(10))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plugin:
-    """An encoder that records the dtypes of its spikes."""
-
-    num_steps: int = 4
-    used: list[torch.dtype] = field(default_factory=list)
-    binary: ClassVar[bool] = True
-
-    def __call__(self, images, *, generator=None, dtype=torch.float32):
-        self.used.append(dtype)
-        return (images > 99).expand(self.num_steps, *images.shape).to(dtype)
-
-
-def dtypes(network, **options):
-    """Return the dtypes of spikes in `fit` with a validation set and in `evaluate`."""
-    classifier = Classifier(network, Plugin())
-    fit(classifier, digits(20), TrainConfig(epochs=1, **options), validation=0.5)
-    evaluate(classifier, digits(20), **options)
-    assert len(classifier.encoder.used) == 3
-    return set(classifier.encoder.used)
-
-
-def test_dtype_of_spikes_that_travel():
-    everything = Regularized(cross_entropy, [TargetRate(0.1)])
-    assert dtypes(network()) == {torch.uint8}
-    assert dtypes(network(), loss=everything) == {torch.uint8}
-    assert dtypes(nn.Sequential(network())) == {torch.float32}
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-@pytest.mark.parametrize("name", ["linear.weight", "linear.bias", "leaky.beta", "leaky.threshold"])
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [("linear.weight", math.nan), ("linear.bias", math.inf), ("leaky.beta", math.nan)],
+)
 def test_parameters_that_are_not_finite(name, bad):
     classifier = latency()
     classifier.network.state_dict()[f"network.0.{name}"].fill_(bad)
