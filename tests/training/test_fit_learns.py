@@ -115,33 +115,14 @@ def test_a_generator_that_can_be_read_once():
         fit(new_classifier(), (batch for batch in data.batches(16)), TrainConfig(epochs=2))
 
 
-IMAGES, LABELS = digits(20).images, digits(20).labels
-
-
-class Rows:
-    """What a Dataset of Hugging Face makes of images and labels, in the format of torch."""
-
-    def __init__(self, data):
-        self.data = data
-
-    def __len__(self):
-        return len(self.data)
-
-    def __getitem__(self, index):
-        images, labels = self.data.images[index], self.data.labels[index]
-        return {"image": images.unsqueeze(-3), "label": labels}
-
-    def __iter__(self):
-        return map(self.__getitem__, range(len(self)))
-
-
 def test_datasets_of_hugging_face():
     """In batches, as the how-to shows; the message for their rows names this way and the other."""
 
     def pairs(rows):
         return default_collate([(row["image"], row["label"]) for row in rows])
 
-    data, dataset, config = digits(40), Rows(digits(40)), TrainConfig(epochs=1, batch_size=10)
+    data, config = digits(40), TrainConfig(epochs=1, batch_size=10)
+    dataset = [{"image": image.unsqueeze(0), "label": label} for image, label in data]
     classifier, loader = new_classifier(DIRECT), DataLoader(dataset, 10, collate_fn=pairs)
     assert fit(classifier, loader, config).epochs[0].spikes_per_sample > 0
     assert evaluate(classifier, loader).confusion.equal(evaluate(classifier, data).confusion)
