@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from spikemnist.data import EventBatch, RandomAffine
-from spikemnist.encoding import EventEncoder
+from spikemnist.data import RandomAffine
 from spikemnist.models import LeakyConvNet
-from spikemnist.training import SmoothedCrossEntropy, TrainConfig, cross_entropy, evaluate, fit
+from spikemnist.training import SmoothedCrossEntropy, cross_entropy, evaluate
 from spikemnist.training.checkpoint import load_checkpoint
 from spikemnist.training.optim import OPTIMIZERS, MovingAverage, loaded, make_optimizer
 from tests.training.small_runs import (
@@ -69,22 +68,6 @@ def test_an_augmentation_that_changes_nothing_changes_nothing():
     assert same(weights(plain), weights(augmented))
     changed, _ = trained(augment=RandomAffine())
     assert not same(weights(plain), weights(changed))
-
-
-def test_recordings_are_not_augmented():
-    class Recordings:
-        def __iter__(self):
-            nothing = torch.zeros(0, dtype=torch.int64)
-            starts = torch.zeros(3, dtype=torch.int64)
-            batch = EventBatch(nothing, nothing, nothing, nothing.bool(), starts, (34, 34))
-            return iter([(batch, torch.zeros(2, dtype=torch.int64))])
-
-    with pytest.raises((TypeError, ValueError), match="images"):
-        fit(
-            new_classifier(EventEncoder(num_steps=8)),
-            Recordings(),
-            TrainConfig(augment=RandomAffine()),
-        )
 
 
 @given(decay=st.floats(0, 0.9999), numbers=st.lists(st.floats(-9, 9), min_size=1, max_size=30))

@@ -45,10 +45,10 @@ from tests.event_recordings import MovingBars, random_events
 from tests.training.small_runs import DIRECT, digits, fit_with, new_classifier, same, weights
 
 IMAGES, LABELS = digits(20).images, digits(20).labels
+BARS = MovingBars(4).dataset()
+EVENTS, DIRECTIONS = next(BARS.batches(4))
 PARAMETERS = [torch.zeros(1, requires_grad=True)]
 ROTATION = transforms.RandomRotation(20)
-
-
 REFUSED = TypeError, ValueError
 
 
@@ -84,6 +84,8 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"augment": "affine"}, f"{NAMES}'affine'"),
     ({"augment": ("affine", "blur")}, f"{NAMES}.*'blur'"),
     ({"augment": True}, f"{NAMES}True"),
+    ({"augment": ("flip",), "train": BARS}, "augment needs images, but train has recordings of"),
+    ({"augment": ("flip",), "train": [(EVENTS, DIRECTIONS)]}, "images must be .*got a EventBatch"),
     (
         {"augment": lambda images, generator: images[:3]},
         r"labels must be int64 of shape \[3\], .* shape \[20\]",
@@ -137,7 +139,6 @@ def test_settings(settings: dict[str, Any], message: str, tmp_path: Path) -> Non
 
 
 DATASET, PAIR = "(train|data) must be a dataset .*; got ", "a pair of tensors.*"
-EVENTS, DIRECTIONS = next(MovingBars(4).dataset().batches(4))
 DATA: dict[str, tuple[Any, str]] = {
     "a name": ("digits", f"{DATASET}str"),
     "one tensor": (IMAGES, f"{DATASET}Tensor"),
