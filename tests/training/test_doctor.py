@@ -16,7 +16,6 @@ from torch import nn
 from torch.nn.utils import prune
 
 from spikemnist.data import ImageDataset
-from spikemnist.data.feed import make_feed
 from spikemnist.encoding import get_encoder
 from spikemnist.energy import measure_energy, summary
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate
@@ -54,7 +53,6 @@ def test_a_healthy_network_has_no_findings():
         ({}, {"weight_decay": 10.0}, "weight_decay 10 has shrunk the weights", False),
         ({}, {"spike_penalty": 10.0}, "with spike_penalty 10 spikes cost more than right", False),
         ({"threshold": 50.0}, {}, "hidden 1 is silent: its membranes reach 0.0", False),
-        ({"threshold": 20.0}, {}, "hidden 1 is silent: its membranes reach 0.0", None),
         ({"threshold": 9.0, "beta": 0.1}, {}, "hidden 1 is silent: its membranes reach 0.", None),
         ({"threshold": 2.0, "spike_grad": "heaviside"}, {}, "hidden 1 is silent, and its", False),
     ],
@@ -298,10 +296,5 @@ def test_dark_images():
     dark = ImageDataset(data.images // 16, data.labels)
     text = "the images are dark, up to 15 of 255: multiply them by 17"
     assert text in diagnose(new_classifier(), dark).findings
-    for train in (
-        ImageDataset(torch.cat((dark.images, data.images[:1])), torch.zeros(161).long()),
-        ImageDataset(dark.images / 255, dark.labels),
-        ImageDataset(dark.images * 0, dark.labels),
-        [(dark.images, dark.labels)],
-    ):
-        assert not [*image_findings(make_feed(train, 16, torch.device("cpu"), "train").data)]
+    for train in (ImageDataset(dark.images / 255, dark.labels), [(dark.images, dark.labels)]):
+        assert not [*image_findings(train)]
