@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
 import struct
@@ -19,14 +18,9 @@ from torchvision.datasets import EMNIST as TORCHVISION_EMNIST
 
 from spikemnist.data import load_images
 from spikemnist.data.mnist import FILES
+from tests.data.idx_files import idx, idx_set, packed, some, write
 
 IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = FILES
-
-
-def idx(values):
-    """Two zeros, 8 for unsigned bytes, the number of dimensions, each size, the values."""
-    sizes = struct.pack(f">{values.ndim}I", *values.shape)
-    return bytes([0, 0, 8, values.ndim]) + sizes + values.astype(np.uint8).tobytes()
 
 
 def png(pixels, bits=8):
@@ -60,24 +54,6 @@ def npz(shape=None, **arrays):
     return out.getvalue()
 
 
-def some(n, *shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, *(shape or (28, 28))), np.uint8)
-
-
-def write(folder, files):
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return folder
-
-
-def idx_set(prefix="", train=8, test=4, classes=4, first=0):
-    labels = [np.arange(n) % classes + first for n in (train, test)]
-    contents = idx(some(train)), idx(labels[0]), idx(some(test, seed=1)), idx(labels[1])
-    return dict(zip((f"{prefix}{name}" for name in FILES), contents, strict=True))
-
-
 def pictures(**files):
     return {f"{name.replace('__', '/')}.png": png(pixels) for name, pixels in files.items()}
 
@@ -88,20 +64,19 @@ def pictures(**files):
 @given(
     shape=st.lists(st.integers(1, 5), min_size=2, max_size=3),
     labels=st.lists(st.integers(0, 255), min_size=2, max_size=6),
-    packed=st.booleans(),
+    is_packed=st.booleans(),
     names=st.sampled_from([("train-", "t10k-"), ("", "test-"), ("my-train-", "my-validation-")]),
     dot=st.sampled_from("-."),
 )
-def test_any_pair_of_idx_files(tmp_path_factory, shape, labels, packed, names, dot):
+def test_any_pair_of_idx_files(tmp_path_factory, shape, labels, is_packed, names, dot):
     images = some(len(labels), *shape, seed=1)
-    pack = (lambda data: gzip.compress(data, mtime=0)) if packed else bytes
     folder = tmp_path_factory.mktemp("idx")
     for name, n in zip(names, (len(labels), 1), strict=True):
         contents = {
             f"{name}images{dot}idx{images.ndim}-ubyte": idx(images[:n]),
             f"{name}labels{dot}idx1-ubyte": idx(np.array(labels[:n])),
         }
-        write(folder, {f"{file}{'.gz' * packed}": pack(data) for file, data in contents.items()})
+        write(folder, packed(contents) if is_packed else contents)
     write(folder, {"notes-ubyte": b"x", "images-idx3-ubyte.txt": b"x"})
     if images.ndim == 4 and not {1, 3} & {images.shape[1], images.shape[3]}:
         with pytest.raises(ValueError, match="must have 1 or 3 channels"):
@@ -127,8 +102,7 @@ def test_content_of_official_sets(real_data, request):
 
 
 def test_raw_file_beside_its_packed_one(tmp_path):
-    packed = {f"{name}.gz": gzip.compress(data) for name, data in idx_set(train=4).items()}
-    write(tmp_path, idx_set() | packed)
+    write(tmp_path, idx_set() | packed(idx_set(train=4)))
     assert len(load_images(tmp_path)[0]) == 8
 
 
@@ -139,9 +113,9 @@ def test_orientation_and_characters_of_emnist(tmp_path, split):
     assert len(classes) == {"byclass": 62, "letters": 26}.get(split, len(names))
     first = int(split == "letters")
     files = idx_set(f"emnist-{split}-", 62, 62, len(classes), first)
-    files = {name.replace("t10k", "test"): gzip.compress(data) for name, data in files.items()}
+    files = {name.replace("t10k", "test"): data for name, data in files.items()}
     for train, test in (
-        load_images(write(tmp_path, {f"{name}.gz": data for name, data in files.items()})),
+        load_images(write(tmp_path, packed(files))),
         load_images(tmp_path / f"emnist-{split}-test-{LABELS[6:]}.gz"),
     ):
         assert torch.equal(train.images.mT, torch.from_numpy(some(62)))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import re
-import struct
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -16,37 +16,19 @@ from hypothesis import strategies as st
 
 from spikemnist.data import load_fashion_mnist, load_mnist
 from spikemnist.data.mnist import FILES, read_idx
+from tests.data.idx_files import idx, idx_set, packed, write
 
 IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = FILES
 LOADERS = {"MNIST": load_mnist, "FashionMNIST": load_fashion_mnist}
 
 
-def encode(values):
-    header = struct.pack(f">I{values.ndim}I", 0x0800 | values.ndim, *values.shape)
-    return header + values.numpy().tobytes()
-
-
-def small_set(seed=0, train=20, test=10):
-    """Return the contents of four files, by their names."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(high, *shape):
-        return encode(torch.randint(high, shape, generator=generator, dtype=torch.uint8))
-
-    contents = draw(256, train, 28, 28), draw(10, train), draw(256, test, 28, 28), draw(10, test)
-    return dict(zip(FILES, contents, strict=True))
-
-
-def write_set(folder, contents, *, packed=False):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in contents.items():
-        path = folder / (f"{name}.gz" if packed else name)
-        path.write_bytes(gzip.compress(data, mtime=0) if packed else data)
+def small_set(seed=0, train=20):
+    return idx_set(train=train, test=10, classes=10, seed=seed)
 
 
 def seed_of(datasets):
     """Return the seed of the small set that was loaded."""
-    return next(s for s in range(4) if encode(datasets[0].images) == small_set(s)[IMAGES])
+    return next(s for s in range(4) if idx(datasets[0].images) == small_set(s)[IMAGES])
 
 
 # --- the real data sets
@@ -89,18 +71,18 @@ class Bytes:
         return "file"
 
 
-@given(byte_tensors(), st.booleans())
-def test_idx_raw_and_packed(values, packed):
-    data = gzip.compress(encode(values), mtime=0) if packed else encode(values)
-    read = read_idx(Bytes(data), values.ndim)
-    assert read.dtype == torch.uint8
-    assert torch.equal(read, values)
+@given(byte_tensors())
+def test_idx_raw_and_packed(values):
+    for data in (idx(values), gzip.compress(idx(values), mtime=0)):
+        read = read_idx(Bytes(data), values.ndim)
+        assert read.dtype == torch.uint8
+        assert torch.equal(read, values)
 
 
 @given(byte_tensors(), st.integers(1, 10_000), st.booleans(), st.binary(min_size=1, max_size=9))
-def test_idx_of_another_length(values, cut, packed, extra):
-    data = encode(values)
-    pack = partial(gzip.compress, mtime=0) if packed else bytes
+def test_idx_of_another_length(values, cut, is_packed, extra):
+    data = idx(values)
+    pack = partial(gzip.compress, mtime=0) if is_packed else bytes
     for wrong in (pack(data[: max(0, len(data) - cut)]), pack(data + extra), pack(data)[:-cut]):
         if wrong != data:
             with pytest.raises(ValueError, match=r"^file is damaged or not an IDX file of"):
@@ -112,13 +94,13 @@ def test_idx_of_another_length(values, cut, packed, extra):
     [
         (IMAGES, b"", "it begins with b''"),
         (IMAGES, b"<!DOCTYPE html><title>Not found</title>", "it begins with b'<!DO'"),
-        (LABELS, encode(torch.zeros(20, 28, 28, dtype=torch.uint8)), "begins with .*, expected"),
+        (LABELS, idx(np.zeros((20, 28, 28))), "begins with .*, expected"),
         (TEST_IMAGES, b"\0\0\x08\x03" + b"\xff" * 12, "cannot reshape|too big|Maximum|product"),
         (TEST_LABELS, gzip.compress(bytes(999), mtime=0)[:-9], "end-of-stream marker"),
     ],
 )
 def test_damaged_files(tmp_path, name, data, reason):
-    write_set(tmp_path, {**small_set(), name: data})
+    write(tmp_path, {**small_set(), name: data})
     path = re.escape(str(tmp_path / name))
     with pytest.raises(ValueError, match=rf"^{path} is damaged .*({reason}).*Put a good copy"):
         load_mnist(tmp_path, download=False)
@@ -128,11 +110,11 @@ def test_damaged_files(tmp_path, name, data, reason):
     ("changed", "reason"),
     [
         ({LABELS: small_set(train=19)[LABELS]}, "20 images but 19 labels"),
-        ({LABELS: encode(torch.full((20,), 10, dtype=torch.uint8))}, r"must lie in 0\.\.9"),
+        ({LABELS: idx(np.full(20, 10))}, r"must lie in 0\.\.9"),
     ],
 )
 def test_files_that_do_not_belong_together(tmp_path, changed, reason):
-    write_set(tmp_path, small_set() | changed)
+    write(tmp_path, small_set() | changed)
     with pytest.raises(ValueError, match=rf"{re.escape(str(tmp_path))} do not belong .*{reason}"):
         load_mnist(tmp_path, download=False)
 
@@ -146,12 +128,13 @@ def test_files_that_do_not_belong_together(tmp_path, changed, reason):
 )
 def test_every_place_and_layout(tmp_path, monkeypatch, cache, name, layout, way):
     base = cache if way == "cache" else tmp_path / "data"
-    write_set(base / name / layout if layout else base, small_set(), packed=way == "variable")
+    files = packed(small_set()) if way == "variable" else small_set()
+    write(base / name / layout if layout else base, files)
     if way == "variable":
         monkeypatch.setenv("SPIKEMNIST_DATA", str(base))
     train, test = LOADERS[name](base if way == "root" else None, download=False)
-    assert encode(train.images) == small_set()[IMAGES]
-    assert encode(test.labels.to(torch.uint8)) == small_set()[TEST_LABELS]
+    assert idx(train.images) == small_set()[IMAGES]
+    assert idx(test.labels) == small_set()[TEST_LABELS]
     assert (train.labels.dtype, len(train.classes)) == (torch.int64, 10)
     assert LOADERS[name].__name__ == f"load_{train[:3].name}"  # by which it is loaded again
     assert test.root == (str(base) if way == "root" else "")
@@ -159,7 +142,7 @@ def test_every_place_and_layout(tmp_path, monkeypatch, cache, name, layout, way)
 
 @pytest.mark.parametrize("way", ["variable", "cache"])
 def test_files_that_only_a_root_names(tmp_path, monkeypatch, cache, way):
-    write_set(tmp_path if way == "variable" else cache, small_set())  # of MNIST, or of clothes
+    write(tmp_path if way == "variable" else cache, small_set())  # of MNIST, or of clothes
     monkeypatch.setenv("SPIKEMNIST_DATA", str(tmp_path))
     for load in LOADERS.values():
         with pytest.raises(FileNotFoundError, match="or name their folder by root="):
@@ -170,19 +153,19 @@ def test_home_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Path, "expanduser", lambda path: Path(str(path).replace("~", str(tmp_path)))
     )
-    write_set(tmp_path / "sets" / "MNIST" / "raw", small_set())
+    write(tmp_path / "sets" / "MNIST" / "raw", small_set())
     assert seed_of(load_mnist("~/sets")) == 0
     monkeypatch.setenv("SPIKEMNIST_DATA", "~/sets")
     assert seed_of(load_mnist()) == 0
 
 
 def test_order_of_the_search(tmp_path, monkeypatch, cache):
-    write_set(cache / "MNIST" / "raw", small_set(1))
+    write(cache / "MNIST" / "raw", small_set(1))
     monkeypatch.setenv("SPIKEMNIST_DATA", "")
     assert seed_of(load_mnist()) == 1
-    write_set(tmp_path, small_set(2))
+    write(tmp_path, small_set(2))
     assert seed_of(load_mnist(tmp_path)) == 2
-    write_set(tmp_path / "MNIST" / "raw", small_set(3))
+    write(tmp_path / "MNIST" / "raw", small_set(3))
     assert seed_of(load_mnist(tmp_path)) == 3
     monkeypatch.setenv("SPIKEMNIST_DATA", str(tmp_path))
     assert seed_of(load_mnist()) == 3
@@ -193,15 +176,14 @@ def test_order_of_the_search(tmp_path, monkeypatch, cache):
 
 def test_files_of_two_folders(tmp_path):
     contents = small_set()
-    write_set(tmp_path, {name: contents[name] for name in (IMAGES, LABELS)})
-    write_set(tmp_path / "MNIST/raw", {name: contents[name] for name in (TEST_IMAGES, TEST_LABELS)})
+    write(tmp_path, {name: contents[name] for name in (IMAGES, LABELS)})
+    write(tmp_path / "MNIST/raw", {name: contents[name] for name in (TEST_IMAGES, TEST_LABELS)})
     with pytest.raises(FileNotFoundError):
         load_mnist(tmp_path, download=False)
 
 
 def test_content_and_ending(tmp_path):
-    write_set(tmp_path, small_set(), packed=True)
-    (tmp_path / f"{IMAGES}.gz").write_bytes(small_set()[IMAGES])
+    write(tmp_path, packed(small_set()) | {f"{IMAGES}.gz": small_set()[IMAGES]})
     assert seed_of(load_mnist(tmp_path)) == 0
 
 
@@ -225,7 +207,7 @@ def downloads(monkeypatch):
     count = []
 
     def download(self):
-        write_set(Path(self.raw_folder), small_set())
+        write(Path(self.raw_folder), small_set())
         count.append(self.raw_folder)
 
     monkeypatch.setattr(torchvision.datasets.MNIST, "download", download)
