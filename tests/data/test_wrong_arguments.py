@@ -61,6 +61,8 @@ def prepare(value: float, *shape: int) -> None:
         (lambda: Compose([]), "Compose needs an augmentation"),
         (lambda: ImageDataset(torch.tensor(1.0), LABELS), "images must be .* without dimens"),
         (lambda: ImageDataset(LABELS, LABELS), "or floating .*torch.int64"),
+        (lambda: ImageDataset(LABELS.bool(), LABELS), "or floating .*torch.bool"),
+        (lambda: ImageDataset(LABELS * 1j, LABELS), "or floating .*torch.complex64"),
         (lambda: ImageDataset(torch.full((3, 2), 255.0), LABELS), r"in \[0, 1\]; .* 255\]"),
         (lambda: ImageDataset(ZEROS, LABELS[:2]), "3 images but 2 labels"),
         (lambda: ImageDataset(ZEROS, LABELS[None].mT), r"must be \[N\], .* shape \[3, 1\]"),
