@@ -75,7 +75,6 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"spike_penalty": -1.0}, "spike_penalty must be at least 0 and finite; got -1.0"),
     ({"callbacks": lambda history, classifier: None}, CALLBACKS),
     ({"callbacks": [Silent()]}, CALLBACKS),
-    ({"callbacks": [Silent]}, CALLBACKS),
     ({"callbacks": [lambda history: None]}, CALLBACKS),
     ({"augment": ROTATION}, rf"{AUGMENTATION}RandomRotation.* torchvision, pass lambda"),
     ({"augment": transforms.Compose([ROTATION])}, f"(?s){AUGMENTATION}.*RandomRotation"),
@@ -83,7 +82,6 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"augment": [RandomAffine(), RandomErasing()]}, r"Compose\(\[Rando.*\); got \[RandomAff"),
     ({"augment": "affine"}, f"{NAMES}'affine'"),
     ({"augment": ("affine", "blur")}, f"{NAMES}.*'blur'"),
-    ({"augment": True}, f"{NAMES}True"),
     ({"augment": ("flip",), "train": BARS}, "augment needs images, but train has recordings of"),
     ({"augment": ("flip",), "train": [(EVENTS, DIRECTIONS)]}, "images must be .*got a EventBatch"),
     (
@@ -92,12 +90,10 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd, or a factory .* got 'adm'"),
     ({"optimizer": torch.optim.SGD(PARAMETERS)}, r"factory such as .*RMSprop.*; got SGD$"),
-    ({"optimizer": None}, "optimizer must be one of adam, adamw, sgd"),
     ({"schedule": "cos"}, "one of constant, cosine, one_cycle, or a .* got 'cos'"),
     ({"schedule": StepLR}, f"{SCHEDULE}<class '.*StepLR'>"),
     ({"schedule": StepLR(torch.optim.SGD(PARAMETERS), 1)}, f"{SCHEDULE}<.*StepLR object"),
     ({"lr": "1e-3"}, "lr must be positive and finite; got '1e-3'"),  # as YAML reads it
-    ({"lr": None}, "lr must be positive and finite; got None"),
     ({"lr": 0.0}, "lr must be positive and finite; got 0.0"),
     ({"clip_norm": 0.0}, "clip_norm must be positive; got 0.0"),
     ({"weight_decay": -1.0}, r"weight_decay must be at least 0 and finite; got -1\.0"),
@@ -112,7 +108,6 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"patience": 1}, "patience needs validation data: pass validation=0.1"),
     ({"validation": 1.5}, "fraction must lie between 0 and 1; got 1.5"),
     ({"validation": "digits"}, VALIDATION),
-    ({"validation": 1}, VALIDATION),
     ({"validation": IMAGES}, VALIDATION),
     (
         {"validation": 0.1, "train": [(IMAGES, LABELS)]},
@@ -121,7 +116,7 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"device": "gpu"}, "device 'gpu' is not available"),
     *(
         ({"initial_rate": rate}, "initial_rate must be above 0 and below 1; got")
-        for rate in (0, 1, -0.1, math.nan, "0.1", True)
+        for rate in (0, 1, math.nan, True)
     ),
 ]
 
@@ -255,7 +250,6 @@ CONV = {"name": "conv", "layers": "4C5-11"}
 VALUES = Recipe().to_json()
 NOTHING = {}, [1], {**VALUES, "config": None}, {**VALUES, "config": {"speed": 1}}
 CALLS: list[tuple[Callable[..., object], str]] = [
-    (lambda: SpikeTimeCrossEntropy(0.0), "tau must be positive and finite; got 0.0"),
     (lambda: SpikeTimeCrossEntropy(math.nan), "tau must be positive"),
     (lambda: SpikeTimeMSE(on=-1), "on must be 0 or more, in timesteps; got -1"),
     (lambda: SpikeTimeMSE(tolerance=-1), "tolerance must be 0 or more"),
@@ -281,7 +275,7 @@ CALLS: list[tuple[Callable[..., object], str]] = [
     (partial(summary, WITHOUT_LAYERS, digits(4)), "summary needs a LeakyMLP"),
     *(
         (partial(initialize, CLASSIFIER, IMAGES, rate=rate), "rate must be above 0 and below 1; g")
-        for rate in (0.0, 1.0, -0.1, math.nan)
+        for rate in (0.0, 1.0, math.nan)
     ),
     (partial(initialize, CLASSIFIER.network, IMAGES), "initialize takes a Classifier"),
     (
