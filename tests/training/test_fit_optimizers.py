@@ -35,18 +35,6 @@ def test_the_cosine_only_falls(a, b):
     assert cosine(a) + cosine(1 - a) == pytest.approx(1)
 
 
-@given(a=PROGRESS, b=PROGRESS)
-def test_one_cycle_rises_to_its_peak_and_then_falls(a, b):
-    low, high = sorted((a, b))
-    one_cycle = get_schedule("one_cycle")
-    if high <= 0.3:
-        assert one_cycle(low) <= one_cycle(high)
-    elif low >= 0.3:
-        assert one_cycle(low) >= one_cycle(high)
-    assert one_cycle(0.3) == 1
-    assert one_cycle(math.nextafter(0.3, 0)) == pytest.approx(1)
-
-
 def test_one_cycle_is_that_of_torch():
     steps = 1001
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
