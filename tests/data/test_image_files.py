@@ -275,14 +275,6 @@ def test_sizes_beyond_memory(tmp_path, size):
         load_images(tmp_path)
 
 
-def test_archive_with_a_password(tmp_path):
-    data = bytearray(npz(images=some(3), labels=np.arange(3)))
-    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
-        data[data.index(header) + flags] |= 1
-    with pytest.raises(ValueError, match=r"a.npz is damaged.*encrypted"):
-        load_images(write(tmp_path, {"a.npz": bytes(data)}))
-
-
 # --- pictures
 
 
@@ -361,13 +353,3 @@ def test_message_on_what_is_expected(tmp_path):
         ValueError, match=r"notes\.txt is neither an IDX nor an npz file\. Expected"
     ):
         load_images(tmp_path / "notes.txt")
-
-
-def test_idx_files_of_other_numbers(tmp_path):
-    write(tmp_path, idx_set())
-    data = bytes([0, 0, 11, 1, 0, 0, 0, 8]) + np.arange(8, dtype=">i2").tobytes()
-    write(tmp_path, {LABELS: data})
-    with pytest.raises(
-        ValueError, match=rf"{LABELS} is .*not an IDX file of unsigned bytes with 1 d"
-    ):
-        load_images(tmp_path)
