@@ -139,37 +139,25 @@ def evaluate_feed(
     progress: bool = False,
 ) -> Evaluation:
     """Evaluate a classifier that is on the device of its data already: see `evaluate`."""
-    start = time.perf_counter()
-    with responses(
-        classifier,
-        feed,
-        seed=seed,
-        options=model_options(loss),
-        progress=progress,
-    ) as batches:
-        parts = [
-            (
-                compute_loss(loss, record, labels),
-                len(labels),
-                record.backend,
-                _measure(spikes, record, labels),
-            )
-            for spikes, record, labels in batches
-        ]
+    start, options = time.perf_counter(), model_options(loss)
+    with responses(classifier, feed, seed=seed, options=options, progress=progress) as batches:
+        parts = [_measure(loss, *batch) for batch in batches]
     return _join(parts, classifier.classes, start)
 
 
-def _measure(spikes: Tensor, record: Record, labels: Tensor) -> dict[str, Tensor]:
-    """Return sums over a batch by name, without waiting for the device.
+def _measure(loss: Loss, spikes: Tensor, record: Record, labels: Tensor) -> Batch:
+    """Return the loss and sums over a batch by name, without waiting for the device.
 
-    They are the confusion matrix ``[C, C]``, correct predictions at each timestep ``[T]``, silent
-    samples, ties, inputs at the first timestep other than spikes, and the spikes of each layer.
+    The sums are the confusion matrix ``[C, C]``, correct predictions at each timestep ``[T]``,
+    silent samples, ties, inputs at the first timestep other than spikes, and the spikes of each
+    layer.
     """
+    value = compute_loss(loss, record, labels)  # also checks record and labels
     leaders = record.scores == record.scores.amax(-1, keepdim=True)
     first = spikes[0].float()
     classes = torch.arange(record.scores.shape[1], device=labels.device).unsqueeze(1)
     hits = (record.predictions == classes).float()
-    return {
+    sums = {
         "confusion": torch.mm((labels == classes).float(), hits.transpose(0, 1)).long(),
         "correct": (record.running_predictions == labels).sum(1),
         "silent": (record.spikes == 0).all(0).all(-1).sum(),
@@ -178,6 +166,7 @@ def _measure(spikes: Tensor, record: Record, labels: Tensor) -> dict[str, Tensor
         "input": torch.count_nonzero(spikes),
         **dict(zip(record.sizes, record.spike_counts.sum(1), strict=True)),
     }
+    return value, len(labels), record.backend, sums
 
 
 def _join(batches: Sequence[Batch], names: tuple[str, ...], start: float) -> Evaluation:
