@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``E`` events, ``H`` height and ``W`` width
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -92,7 +92,11 @@ class EventEncoder(Timesteps):
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """Sort the events of B recordings into spikes ``[T, B, channels, H, W]``."""
-        _check_events(events)
+        if not hasattr(events, "starts"):
+            raise TypeError(
+                "EventEncoder needs an EventBatch, the events of a spikemnist.data.EventDataset; "
+                f"got {type(events).__name__}. Use another encoder for images"
+            )
         height, width = events.sensor
         channels = 2 if self.polarity == "channels" else 1
         shape = (self.num_steps, len(events), channels, height, width)
@@ -117,11 +121,3 @@ class EventEncoder(Timesteps):
             return since * self.num_steps // self.duration
         last = events.starts[1:][sample] - 1
         return since * self.num_steps // (since[last] + 1)
-
-
-def _check_events(events: Any) -> None:
-    if not all(hasattr(events, name) for name in ("t", "x", "y", "p", "starts", "sensor")):
-        raise TypeError(
-            "EventEncoder needs an EventBatch, the events of a spikemnist.data.EventDataset; got "
-            f"{type(events).__name__}. Use another encoder for images"
-        )
