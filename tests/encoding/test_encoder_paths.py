@@ -17,6 +17,7 @@ from torch import Tensor
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from tests.encoding.encoder_cases import (
     SPIKE_DTYPES,
+    encode,
     images,
     latency_encoders,
     plain_torch,
@@ -40,15 +41,6 @@ ACCELERATORS = [
 ]
 
 
-def encode(
-    encoder: RateEncoder | LatencyEncoder,
-    images: Tensor,
-    dtype: torch.dtype = torch.uint8,
-    seed: int = 0,
-) -> Tensor:
-    return encoder(images, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
 @given(rate_encoders(), images(), st.sampled_from(SPIKE_DTYPES), SEEDS)
 @example(RateEncoder(num_steps=1), torch.zeros(0, 3), torch.float32, 0)
 @example(
@@ -70,7 +62,7 @@ def test_rate_spikes_do_not_depend_on_the_path(
     for device in ACCELERATORS:
         if device == "mps" and torch.float64 in (images.dtype, dtype):
             continue  # which it does not have
-        actual = encode(encoder, images.to(device), dtype, seed)
+        actual = encode(encoder, images.to(device), seed, dtype=dtype)
         assert actual.device.type == device
         assert torch.equal(actual.cpu(), spikes)
 
@@ -113,17 +105,17 @@ def test_number_of_threads(
 @EACH
 def test_memory_of_spikes(encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype) -> None:
     """A buffer is zeroed before it is used again, and not used while something refers to it."""
-    before = encode(encoder, BATCH, dtype)
+    before = encode(encoder, BATCH, dtype=dtype)
     copy = before.clone()
-    scribbled = encode(encoder, BATCH, dtype)
+    scribbled = encode(encoder, BATCH, dtype=dtype)
     scribbled.fill_(1)
     view = scribbled[3]
     del scribbled
-    assert torch.equal(encode(encoder, BATCH, dtype), copy)
+    assert torch.equal(encode(encoder, BATCH, dtype=dtype), copy)
     assert view.bool().all()
     assert torch.equal(before, copy)
     del view
-    assert torch.equal(encode(encoder, BATCH, dtype), copy)
+    assert torch.equal(encode(encoder, BATCH, dtype=dtype), copy)
     assert type(before) is torch.Tensor
     assert before.is_contiguous()
     assert not before.requires_grad
@@ -132,14 +124,14 @@ def test_memory_of_spikes(encoder: RateEncoder | LatencyEncoder, dtype: torch.dt
 @EACH
 def test_kinds_of_images(encoder: RateEncoder | LatencyEncoder, dtype: torch.dtype) -> None:
     floating = BATCH / 255
-    expected = encode(encoder, floating, dtype)
-    assert torch.equal(encode(encoder, torch.nn.Parameter(floating), dtype), expected)
+    expected = encode(encoder, floating, dtype=dtype)
+    assert torch.equal(encode(encoder, torch.nn.Parameter(floating), dtype=dtype), expected)
     with torch.inference_mode():
-        assert torch.equal(encode(encoder, BATCH / 255, dtype), expected)
-    assert encode(encoder, floating[0], dtype).shape == (25, 300)
+        assert torch.equal(encode(encoder, BATCH / 255, dtype=dtype), expected)
+    assert encode(encoder, floating[0], dtype=dtype).shape == (25, 300)
     assert torch.equal(
-        encode(encoder, floating[0, 200], dtype)[:, None],
-        encode(encoder, floating[0, 200:201], dtype),
+        encode(encoder, floating[0, 200], dtype=dtype)[:, None],
+        encode(encoder, floating[0, 200:201], dtype=dtype),
     )
 
 
@@ -148,8 +140,8 @@ def test_devices_in_plain_torch(encoder: RateEncoder | LatencyEncoder, dtype: to
     """A tensor without a device would be on the default device, here meta."""
     odd = replace(encoder, num_steps=24)  # no other test has filled its table
     with plain_torch(), torch.device("meta"):
-        spikes = [encode(odd, images, dtype) for images in (BATCH, BATCH / 255)]
-    assert all(torch.equal(made, encode(odd, BATCH, dtype)) for made in spikes)
+        spikes = [encode(odd, images, dtype=dtype) for images in (BATCH, BATCH / 255)]
+    assert all(torch.equal(made, encode(odd, BATCH, dtype=dtype)) for made in spikes)
 
 
 @pytest.mark.parametrize("encoder", [RATE, LATENCY], ids=repr)
