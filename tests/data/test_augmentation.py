@@ -50,36 +50,33 @@ def digits() -> Tensor:
     return load_digits()[0].images[:40]
 
 
-@given(
+SIDES = st.integers(2, 11)
+AFFINE = st.builds(
+    RandomAffine,
     degrees=st.floats(0, 180),
     translate=st.floats(0, 1),
     scale=st.tuples(st.floats(0.3, 1), st.floats(1, 3)),
     shear=st.floats(0, 60),
-    shape=st.tuples(st.integers(1, 3), st.integers(2, 11), st.integers(2, 11)),
-    seed=st.integers(0, 99),
 )
+
+
+@given(AFFINE, st.tuples(st.integers(1, 3), SIDES, SIDES), st.integers(0, 99))
 def test_affine_transform_of_torchvision(
-    degrees: float,
-    translate: float,
-    scale: tuple[float, float],
-    shear: float,
-    shape: tuple[int, int, int],
-    seed: int,
+    augment: RandomAffine, shape: tuple[int, int, int], seed: int
 ) -> None:
     """Torchvision's shear has the other sign."""
     images = torch.rand(2, *shape, generator=seeded(seed))
-    augment = RandomAffine(degrees=degrees, translate=translate, scale=scale, shear=shear)
     places = augment._grid(images, seeded(seed))
     sampled = functional.grid_sample(images, places, align_corners=False)
     angles, slants, factors, right, down = torch.rand(5, 2, generator=seeded(seed)).double() * 2 - 1
-    low, high = scale
+    (low, high), translate = augment.scale, augment.translate
     for b in range(2):
         expected = affine(
             images[b].double(),
-            float(angles[b]) * degrees,
+            float(angles[b]) * augment.degrees,
             [translate * float(right[b]) * shape[2], translate * float(down[b]) * shape[1]],
             (low + high) / 2 + (high - low) / 2 * float(factors[b]),
-            [-shear * float(slants[b]), 0.0],
+            [-augment.shear * float(slants[b]), 0.0],
             InterpolationMode.BILINEAR,
         )
         # A pixel samples at a place that float32 rounds by some 1e-6 pixels at |place| < 100.
@@ -201,16 +198,16 @@ def test_clamped_pixels(digits: Tensor) -> None:
     assert (grey - 255 * floats).abs().max() <= 0.51
 
 
-@given(
+ERASING = st.builds(
+    RandomErasing,
     probability=st.floats(0, 1),
     size=st.tuples(st.floats(0.1, 0.5), st.floats(0.5, 1)),
-    height=st.integers(4, 20),
-    width=st.integers(4, 20),
 )
-def test_erased_rectangles(
-    probability: float, size: tuple[float, float], height: int, width: int
-) -> None:
-    augment = RandomErasing(probability=probability, size=size)
+
+
+@given(ERASING, st.integers(4, 20), st.integers(4, 20))
+def test_erased_rectangles(augment: RandomErasing, height: int, width: int) -> None:
+    size, probability = augment.size, augment.probability
     black = augment(torch.ones(200, height, width), generator=seeded()) == 0
     erased = black.flatten(1).any(1)
     # Five standard errors of a share.
