@@ -5,8 +5,10 @@ At the ``count``-th event it sends "here" through its pipe and goes no further.
 
 from __future__ import annotations
 
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,26 +49,16 @@ def stop_in_write(count: int, pipe: Connection) -> None:
     Path.write_bytes = half
 
 
-def stop_before_rename(count: int, pipe: Connection) -> None:
-    due, replace = Countdown(count), Path.replace
+def stop_before(owner: type, method: str, count: int, pipe: Connection) -> None:
+    """Stop before a method of a class is called, and a path has the name of a checkpoint."""
+    due, original = Countdown(count), getattr(owner, method)
 
-    def patched(self: Path, target: Path) -> Path:
-        if Path(target).name == "checkpoint.pt" and due():
+    def patched(self: Any, path: Path) -> Any:
+        if (owner is not Path or Path(path).name == "checkpoint.pt") and due():
             wait(pipe)
-        return replace(self, target)
+        return original(self, path)
 
-    Path.replace = patched
-
-
-def stop_before_callback(count: int, pipe: Connection) -> None:
-    due, save_csv = Countdown(count), History.save_csv
-
-    def patched(self: History, path: Path) -> None:
-        if due():
-            wait(pipe)
-        save_csv(self, path)
-
-    History.save_csv = patched
+    setattr(owner, method, patched)
 
 
 def main(folder: Path, threads: int, event: str, count: int, pipe: Connection) -> None:
@@ -74,7 +66,7 @@ def main(folder: Path, threads: int, event: str, count: int, pipe: Connection) -
     {
         "batch": stop_at_batch,
         "write": stop_in_write,
-        "rename": stop_before_rename,
-        "callback": stop_before_callback,
+        "rename": partial(stop_before, Path, "replace"),
+        "callback": partial(stop_before, History, "save_csv"),
     }[event](count, pipe)
     small_runs.run(folder, small_runs.new_classifier(dropout=0.1), schedule="constant")
