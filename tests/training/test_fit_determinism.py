@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -167,44 +168,34 @@ def test_evaluation_depends_on_its_seed_alone():
     assert evaluations[0].loss == evaluations[1].loss != evaluations[2].loss
 
 
-def weights_with(threads, make, encoder):
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    classifier = Classifier(make(), encoder)
-    fit(classifier, digits(64), TrainConfig(epochs=1, batch_size=32), progress=False)
-    return weights(classifier)
+MLP = partial(LeakyMLP, hidden=(200,), threshold=0.2, backend="event_driven")
+CONV = partial(LeakyConvNet, "4C5-P4-10", backend="event_driven")
+LEARNED = {"learn_beta": True, "learn_threshold": True, "dropout": 0.2}
+LATENCY = LatencyEncoder(num_steps=6)
 
-
-OF_TORCH = {
-    "mlp, direct": lambda: LeakyMLP(hidden=(100,), dropout=0.2, backend="event_driven"),
-    "two hidden layers": lambda: LeakyMLP(hidden=(130, 70), threshold=0.2, backend="event_driven"),
-    "conv": lambda: LeakyConvNet("4C5-P4-10", batch_norm=True, backend="event_driven"),
-    "reference": lambda: LeakyMLP(hidden=(100,), backend="reference"),
+# Where torch takes part, the number of threads has to be the same. It does not with one hidden
+# layer that is fed spikes.
+THREADS = {
+    "direct": (partial(MLP, dropout=0.2), DIRECT, (3, 3)),
+    "two hidden layers": (partial(MLP, hidden=(130, 70)), DIRECT, (3, 3)),
+    "convolutions": (partial(CONV, batch_norm=True), DIRECT, (3, 3)),
+    "reference": (partial(MLP, backend="reference"), DIRECT, (3, 3)),
+    "rate": (MLP, RANDOM, (1, 3)),
+    "rate, learned": (partial(MLP, **LEARNED), RANDOM, (1, 3)),
+    "latency": (MLP, LATENCY, (1, 3)),
+    "latency, learned": (partial(MLP, **LEARNED), LATENCY, (1, 3)),
 }
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("name", OF_TORCH)
-def test_the_same_number_of_threads_gives_the_same_weights(name):
-    """Also where torch takes part."""
-    states = (weights_with(3, OF_TORCH[name], DIRECT) for _ in range(2))
-    assert same(*states)
-
-
-OF_KERNELS = {
-    "plain": {},
-    "learned, dropout": {"learn_beta": True, "learn_threshold": True, "dropout": 0.2},
-}
-
-
-@pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("code", [RANDOM, LatencyEncoder(num_steps=6)])
-@pytest.mark.parametrize("name", OF_KERNELS)
-def test_kernels_give_the_same_weights_for_any_number_of_threads(name, code):
-    """One hidden layer, fed spikes: no product of torch's is in it."""
-
-    def make():
-        return LeakyMLP(hidden=(200,), threshold=0.2, backend="event_driven", **OF_KERNELS[name])
-
-    states = (weights_with(number, make, code) for number in (1, 3))
+@pytest.mark.parametrize("name", THREADS)
+def test_number_of_threads(name):
+    make, encoder, numbers = THREADS[name]
+    states = []
+    for number in numbers:
+        torch.set_num_threads(number)
+        torch.manual_seed(0)
+        classifier = Classifier(make(), encoder)
+        fit(classifier, digits(64), TrainConfig(epochs=1, batch_size=32), progress=False)
+        states.append(weights(classifier))
     assert same(*states)
