@@ -20,14 +20,7 @@ from spikemnist.training import TrainingWarning, initialize
 from spikemnist.training.initialisation import NORMS
 from tests.event_recordings import MovingBars
 from tests.strategies import SEEDS
-from tests.training.small_runs import (
-    digits,
-    fit_with,
-    new_classifier,
-    new_network,
-    same,
-    weights,
-)
+from tests.training.small_runs import digits, fit_with, new_classifier, new_network, same, weights
 
 IMAGES = digits(32).images
 LATENCY, DIRECT = LatencyEncoder(num_steps=8), DirectEncoder(num_steps=8)

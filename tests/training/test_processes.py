@@ -24,14 +24,7 @@ from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.training import processes
 from spikemnist.training.processes import joined
 from tests.cli.command import spikemnist
-from tests.training.small_runs import (
-    PROCESSES,
-    RANDOM,
-    new_classifier,
-    on_batch,
-    run,
-    weights,
-)
+from tests.training.small_runs import PROCESSES, RANDOM, new_classifier, on_batch, run, weights
 
 pytestmark = [
     pytest.mark.slow,

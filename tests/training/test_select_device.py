@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spikemnist.training import (
-    TrainConfig,
-    available_devices,
-    evaluate,
-    fit,
-    select_device,
-)
+from spikemnist.training import TrainConfig, available_devices, evaluate, fit, select_device
 from tests.training.small_runs import DIRECT, digits, new_classifier
 
 

@@ -42,14 +42,7 @@ from spikemnist.training.metrics import (
     epoch_line,
     validation_findings,
 )
-from spikemnist.training.processes import (
-    entered_first,
-    first,
-    is_first,
-    is_joint,
-    shared,
-    summed,
-)
+from spikemnist.training.processes import entered_first, first, is_first, is_joint, shared, summed
 from spikemnist.training.state import Training, check_request, describe_run, prepare
 
 if TYPE_CHECKING:
