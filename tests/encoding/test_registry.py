@@ -36,26 +36,17 @@ class EdgeEncoder:
 
 
 def test_names() -> None:
-    names = available_encoders()
-    assert names == tuple(sorted(names))
-    assert set(ENCODERS) <= set(names)
+    assert available_encoders() == tuple(sorted(available_encoders()))
+    assert set(ENCODERS) <= set(available_encoders())
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("latancy", "; did you mean latency?"),
-        ("morse", ""),
-    ],
-)
-def test_unknown_names(name: str, hint: str) -> None:
+def test_unknown_names() -> None:
     known = ", ".join(available_encoders())
-    with pytest.raises(ValueError, match="unknown encoder") as caught:
-        get_encoder(name, num_steps=3)
-    assert str(caught.value) == (
-        f"unknown encoder {name!r}; choose from {known}, or import the module that registers "
-        f"it{hint}"
-    )
+    for name, hint in {"latancy": "; did you mean latency?", "morse": ""}.items():
+        with pytest.raises(ValueError, match="unknown encoder") as caught:
+            get_encoder(name, num_steps=3)
+        expected = f"unknown encoder {name!r}; choose from {known}, or import the module that "
+        assert str(caught.value) == f"{expected}registers it{hint}"
 
 
 @pytest.mark.usefixtures("own_names")
@@ -63,11 +54,8 @@ def test_decorator() -> None:
     assert register_encoder("edge")(EdgeEncoder) is EdgeEncoder
     assert "edge" in available_encoders()
     assert get_encoder("edge", num_steps=4, strength=2.0) == EdgeEncoder(num_steps=4, strength=2.0)
-    assert describe_encoder(EdgeEncoder(num_steps=4)) == {
-        "name": "edge",
-        "num_steps": 4,
-        "strength": 1.0,
-    }
+    described = describe_encoder(EdgeEncoder(num_steps=4))
+    assert described == {"name": "edge", "num_steps": 4, "strength": 1.0}
 
 
 @pytest.mark.usefixtures("own_names")
