@@ -106,14 +106,12 @@ def test_every_metric_is_that_of_a_slow_computation(readout, case):
     if readout == "first_spike":
         assert 0 < expected["tied" if case == "ties" else "silent"] < 1
     evaluation = evaluate(classifier, data, batch_size=8)
-    assert evaluation.samples == 37
-    assert evaluation.backend == "reference"
+    assert (evaluation.samples, evaluation.backend) == (37, "reference")
     assert evaluation.seconds > 0
     assert evaluation.confusion.dtype == torch.int64
     assert evaluation.confusion.tolist() == expected["confusion"]
-    assert evaluation.accuracy == expected["accuracy"]
-    assert evaluation.silent == expected["silent"]
-    assert evaluation.tied == expected["tied"]
+    for name in ("accuracy", "silent", "tied"):
+        assert getattr(evaluation, name) == expected[name], name
     assert evaluation.spikes_per_sample == pytest.approx(expected["spikes_per_sample"], rel=1e-12)
     received = ["input"] if case == "ties" else []
     assert list(evaluation.spikes_per_sample) == [*received, "hidden 1", "hidden 2", "output"]
@@ -172,6 +170,10 @@ def test_the_loss_may_be_another():
 
     evaluation = evaluate(latency(), digits(50), batch_size=7, loss=wrong)
     assert evaluation.loss == pytest.approx(1 - evaluation.accuracy)
+    named, given = (
+        evaluate(latency(), digits(20), loss=loss) for loss in ("spike_time_mse", SpikeTimeMSE())
+    )
+    assert named.loss == given.loss
 
 
 def modes(model):
@@ -239,11 +241,3 @@ def test_its_text() -> None:
     table = evaluation._repr_html_()
     assert first in table
     assert f"<td>accuracy</td><td>{accuracy}</td>" in table
-
-
-def test_a_loss_by_its_name():
-    classifier = new_classifier()
-    named, given = (
-        evaluate(classifier, digits(20), loss=loss) for loss in ("spike_time_mse", SpikeTimeMSE())
-    )
-    assert named.loss == given.loss
