@@ -12,12 +12,7 @@ import numpy as np
 from matplotlib.animation import FuncAnimation
 
 from spikemnist.viz import _style
-from spikemnist.viz._decisions import (
-    count_bars,
-    limit_counts,
-    running_decision,
-    score_name,
-)
+from spikemnist.viz._decisions import count_bars, limit_counts, score_name
 from spikemnist.viz._samples import (
     Array,
     are_spikes,
@@ -113,7 +108,7 @@ class _Scene:
         self.truth = "" if label is None else f" (true class {self.classes[label]})"
         self.membrane = to_numpy(one_sample(record.membrane, sample))
         self.counts = to_numpy(one_sample(record.spikes, sample)).cumsum(0)
-        _, self.leader = running_decision(record, sample)
+        self.leader = record.running_predictions[:, sample].tolist()
         self.score = score_name(record)
         self.figure: Figure = _style.new_figure(_style.WIDTH, 4.2)
         cells = self.figure.add_gridspec(2, 2, width_ratios=(1.0, 1.4), height_ratios=(1.4, 1.0))
@@ -137,7 +132,7 @@ class _Scene:
 
     def show(self, step: int) -> Iterable[Artist]:
         """Set every artist to its state after timestep ``step``."""
-        leader = int(self.leader[step])
+        leader = self.leader[step]
         self.picture.set_data(self.values[step])
         for index, line in enumerate(self.lines):
             line.set_data(np.arange(step + 1), self.membrane[: step + 1, index])

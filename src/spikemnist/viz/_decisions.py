@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from spikemnist.models.readout import name_of, running_scores
 from spikemnist.viz import _style
 from spikemnist.viz._samples import Array, class_label, class_names, one_sample, to_numpy, which
 
@@ -31,31 +32,10 @@ _SCORES = {
 _NARROW = 0.02  # share of the strip that a letter needs
 
 
-def running_decision(record: Record, sample: int) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Return the scores ``[T, C]`` and the leading class ``[T]`` after each timestep.
-
-    The record's readout is applied to the timesteps so far of the sample.
-    """
-    # Imported here, because drawing a History must not load the models.
-    from spikemnist.models.readout import decide, running_mean, running_scores
-
-    spikes = one_sample(record.spikes, sample).detach().cpu().float().unsqueeze(1)
-    membrane = one_sample(record.membrane, sample).detach().cpu().float().unsqueeze(1)
-    scores = running_scores(record.readout, spikes, membrane)
-    leader = decide(scores, running_mean(membrane))
-    return to_numpy(scores.squeeze(1)), leader.squeeze(1).numpy()
-
-
-def readout_name(record: Record) -> str:
-    """Return the name of the readout of a record."""
-    from spikemnist.models.readout import name_of
-
-    return name_of(record.readout)
-
-
 def score_name(record: Record) -> str:
     """Return what the readout of a record compares, in words if it is one of the package."""
-    return _SCORES.get(readout_name(record), readout_name(record))
+    name = name_of(record.readout)
+    return _SCORES.get(name, name)
 
 
 def spike_counts(
@@ -116,9 +96,8 @@ def spike_counts(
     roles = [_roles(index, prediction, label, "\n") for index in range(len(counts))]
     ax.bar_label(bars, roles, padding=3, fontsize=_style.SMALL)
     limit_counts(ax, record, f"spikes in {len(record.spikes)} timesteps")
-    _style.set_title(
-        ax, f"output spikes{which(record.spikes, sample)} (readout {readout_name(record)})"
-    )
+    readout = name_of(record.readout)
+    _style.set_title(ax, f"output spikes{which(record.spikes, sample)} (readout {readout})")
     return ax
 
 
@@ -190,18 +169,19 @@ def decision(
     >>> ax.get_ylabel(), len(ax.lines)
     ('mean membrane potential so far', 10)
     """
-    scores, leader = running_decision(record, sample)
+    spikes, membrane = record.spikes[:, [sample]].float(), record.membrane[:, [sample]].float()
+    scores = to_numpy(running_scores(record.readout, spikes, membrane).squeeze(1))
     steps, classes = scores.shape
     label = class_label(label, classes)
     prediction = int(record.predictions[sample])
     ax = _style.axes_or_new(ax, _style.WIDTH, 3.8)
-    names = class_names(record)
-    _draw_scores(ax, scores, names, readout_name(record), prediction, label)
-    if not one_sample(record.spikes, sample).any() and "membrane" not in readout_name(record):
+    names, readout = class_names(record), name_of(record.readout)
+    _draw_scores(ax, scores, names, readout, prediction, label)
+    if not spikes.any() and "membrane" not in readout:
         _style.note(ax, "no output neuron fired:\nthe highest mean membrane leads", 0.85)
     _style.time_axis(ax, steps)
     _style.open_frame(ax, ylabel=score_name(record))
-    _draw_leaders(ax, leader, names)
+    _draw_leaders(ax, record.running_predictions[:, sample].cpu().numpy(), names)
     truth = "" if label is None else f", true class {names[label]}"
     predicted = f"predicted class {names[prediction]}"
     _style.set_title(ax, f"{predicted}{truth}{which(record.spikes, sample)}")
@@ -242,14 +222,7 @@ def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64], names: Sequence[str])
     starts = np.append(0, np.flatnonzero(np.diff(leader)) + 1)
     widths = np.diff(np.append(starts, len(leader)))
     colours = [_style.class_colour(int(index)) for index in leader[starts]]
-    strip.barh(
-        np.full(len(starts), 0.5),
-        widths,
-        left=starts - 0.5,
-        height=1.0,
-        color=colours,
-        edgecolor="white",
-    )
+    strip.barh(0.5, widths, height=1.0, left=starts - 0.5, color=colours, edgecolor="white")
     strip.set_ylim(0.0, 1.0)
     strip.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
     strip.set_ylabel("leads", rotation=0, ha="right", va="center", fontsize=_style.SMALL)
