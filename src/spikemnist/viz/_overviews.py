@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` of an image.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -78,19 +78,19 @@ def of_run(
     >>> [*figures]
     ['receptive_fields', 'confusion']
     """
-    drawings: dict[str, Draw] = {}
+    figures: dict[str, Figure] = {}
     if history is not None:
-        drawings["training"] = lambda: training_curves(history, test=evaluation)
+        figures["training"] = training_curves(history, test=evaluation)
     if classifier is not None:
         shape = _rows_and_columns(image_shape)
-        drawings["receptive_fields"] = lambda: receptive_fields(classifier, image_shape=shape)
+        figures["receptive_fields"] = receptive_fields(classifier, image_shape=shape)
     if evaluation is not None:
-        drawings["confusion"] = lambda: confusion(evaluation)
+        figures["confusion"] = _style.root_figure(confusion(evaluation))
     if hasattr(classifier, "assignments_"):
-        drawings["stdp"] = lambda: stdp(classifier)
+        figures["stdp"] = stdp(classifier)
     if energy is not None:
-        drawings["energy"] = lambda: draw_energy(energy)
-    return _drawn(drawings)
+        figures["energy"] = _style.root_figure(draw_energy(energy))
+    return figures
 
 
 def of_sample(
@@ -148,9 +148,13 @@ def of_sample(
     """
     recorded = hasattr(samples, "recording")
     image = None if samples is None or recorded else samples[sample]
-    shape = _input_shape(record, image, sample)
+    values = input_sample(record, sample)[0]
+    original = image if image is not None and image.numel() == values.numel() else None
+    shape = _rows_and_columns((values if original is None else original).shape)
     options: Any = {"sample": sample, "label": label}
-    stills: dict[str, Draw] = {"encoding": lambda: _encoding(record, image, sample, shape)}
+    stills: dict[str, Draw] = {
+        "encoding": lambda: encoding(record, sample=sample, image=original, image_shape=shape)
+    }
     moving: dict[str, Draw] = {}
     if not isinstance(record, Tensor):
         stills["decision"] = lambda: _decision(record, image, **options)
@@ -165,21 +169,7 @@ def of_sample(
     if unknown := [name for name in names if name not in stills]:
         raise ValueError(f"names must be among {', '.join(stills)}; got {', '.join(unknown)}")
     chosen = {name: stills[name] for name in names or stills}
-    return _drawn(chosen | moving if animations else chosen)
-
-
-def _encoding(
-    record: Tensor | Record, image: Tensor | None, sample: int, shape: tuple[int, int]
-) -> Figure:
-    """Draw the input, with the image if they match pixel by pixel."""
-    if image is not None and image.numel() != math.prod(shape):
-        image = None
-    return encoding(record, sample=sample, image=image, image_shape=shape)
-
-
-def _drawn(drawings: Mapping[str, Draw]) -> dict[str, Any]:
-    """Return the pictures by name: the figure of Axes, and any other drawing itself."""
-    pictures = {name: draw() for name, draw in drawings.items()}
+    pictures = {name: draw() for name, draw in (chosen | moving if animations else chosen).items()}
     return {name: getattr(picture, "figure", picture) for name, picture in pictures.items()}
 
 
@@ -194,14 +184,6 @@ def _decision(record: Record, image: Tensor | None, **options: Any) -> Figure:
     membrane(record, sample=options["sample"], ax=middle)
     decision(record, ax=below, **options)
     return figure
-
-
-def _input_shape(record: Tensor | Record, image: Tensor | None, sample: int) -> tuple[int, int]:
-    """Return the height and width of a picture of the input, that of an image of as many values."""
-    values = input_sample(record, sample)[0]
-    if image is not None and image.numel() == values.numel():
-        values = image
-    return _rows_and_columns(values.shape)
 
 
 def _rows_and_columns(shape: Sequence[int]) -> tuple[int, int]:
