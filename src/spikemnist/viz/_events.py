@@ -145,16 +145,6 @@ def animate_events(
 
 def _sums(events: Events, sensor: tuple[int, int], num_frames: int) -> tuple[Array, Array]:
     """Return brighter minus darker events ``[frames, H, W]``, and the frames' edges in ms."""
-    _check_sensor(events, sensor)
-    since = events["t"] - events["t"][0]
-    duration = int(since[-1]) + 1
-    sums = np.zeros((num_frames, *sensor), np.int64)
-    frame = since * num_frames // duration
-    np.add.at(sums, (frame, events["y"], events["x"]), np.where(events["p"], 1, -1))
-    return sums, np.linspace(0, duration / _MILLISECOND, num_frames + 1)
-
-
-def _check_sensor(events: Events, sensor: tuple[int, int]) -> None:
     if not len(events):
         raise ValueError("the recording has no event to draw")
     height, width = sensor
@@ -163,6 +153,12 @@ def _check_sensor(events: Events, sensor: tuple[int, int]) -> None:
             f"the recording has events up to column {events['x'].max()} and row "
             f"{events['y'].max()}, beyond a sensor of {width} columns and {height} rows"
         )
+    since = events["t"] - events["t"][0]
+    duration = int(since[-1]) + 1
+    sums = np.zeros((num_frames, *sensor), np.int64)
+    frame = since * num_frames // duration
+    np.add.at(sums, (frame, events["y"], events["x"]), np.where(events["p"], 1, -1))
+    return sums, np.linspace(0, duration / _MILLISECOND, num_frames + 1)
 
 
 def _colours(sums: Array) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axis import Axis, XAxis
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -46,24 +46,14 @@ def class_look(index: int) -> dict[str, Any]:
     return {"color": class_colour(index), "linestyle": _CLASS_DASHES[index % len(_CLASS_DASHES)]}
 
 
-def text_colour(rgba: Sequence[float]) -> str:
-    """Return black or white, whichever contrasts more with a background of colour ``rgba``.
+def write_on(ax: Axes, place: tuple[float, float], text: str, field: Any, size: float) -> None:
+    """Write text centred on a place, in black or white, whichever contrasts more with the field.
 
     By the contrast ratio of WCAG 2.1, black and white tie at a luminance of 0.179.
-
-    Examples
-    --------
-    >>> text_colour((1.0, 1.0, 1.0, 1.0)), text_colour((0.0, 0.0, 0.5, 1.0))
-    ('black', 'white')
     """
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "black" if luminance > 0.179 else "white"
-
-
-def write_on(ax: Axes, place: tuple[float, float], text: str, field: Any, size: float) -> None:
-    """Write text centred on a place, in black or white on a field of a colour."""
-    colour = text_colour(to_rgba(field))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(field)]
+    luminance = np.dot([0.2126, 0.7152, 0.0722], linear)
+    colour = "black" if luminance > 0.179 else "white"
     ax.text(*place, text, ha="center", va="center", fontsize=size, color=colour)
 
 
