@@ -90,8 +90,6 @@ def to_html(
     True
     """
     check_classifier(classifier, "to_html")
-    encoder = classifier.encoder
-    _check_code(encoder)
     network, _ = read_model(classifier)
     number = network.layers[-1].shape[0]
     if math.prod(network.in_shape) != PIXELS or number > 10 or len(network.layers) < 2:
@@ -189,24 +187,31 @@ def _write(
     return write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def _check_code(encoder: Encoder) -> None:
-    """Raise a `ValueError` for an encoder that the page does not know."""
+def _code(encoder: Encoder) -> tuple[str, list[Any] | None]:
+    """Return the name of a code, and its table of grey values unless it is random.
+
+    Raises
+    ------
+    ValueError
+        For an encoder that the page does not know.
+    """
     if type(encoder) not in CODES:
         raise ValueError(
             f"the page supports latency, rate and direct codes; got {type(encoder).__name__}"
         )
-    is_random = isinstance(encoder, RateEncoder) and not encoder.deterministic
-    if is_random and encoder != RateEncoder(num_steps=encoder.num_steps):
+    if not isinstance(encoder, RateEncoder) or encoder.deterministic:
+        return CODES[type(encoder)], codebook(encoder).tolist()
+    if encoder != RateEncoder(num_steps=encoder.num_steps):
         raise ValueError(
             f"the page supports the random rate code only without options; got {encoder}"
         )
+    return CODES[type(encoder)], None
 
 
 def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) -> dict[str, Any]:
     """Return the data of the page but the examples, ready for JSON: network and code."""
-    encoder: Any = classifier.encoder
-    code = CODES[type(encoder)]
-    is_random = isinstance(encoder, RateEncoder) and not encoder.deterministic
+    code, table = _code(classifier.encoder)
+    steps = classifier.encoder.num_steps
     shapes = (network.in_shape, *(layer.shape for layer in network.layers))
     sizes = "-".join(str(math.prod(shape)) for shape in shapes)
     model: Any = classifier.network
@@ -217,17 +222,17 @@ def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) 
     return {
         "about": (
             f"A spiking network of leaky neurons, {sizes}. Your drawing is turned into spikes in "
-            f"{encoder.num_steps} timesteps ({code} code); the network answers after every stroke."
+            f"{steps} timesteps ({code} code); the network answers after every stroke."
         ),
         "settings": {
             "code": code,
-            "steps": encoder.num_steps,
+            "steps": steps,
             "beta": None,
             "threshold": 1.0,
             "surrogate": getattr(surrogate, "name", None),  # the page shows atan for others
             "width": numbers[0] if numbers else 1.0,
         },
-        "table": None if is_random else codebook(encoder).tolist(),
+        "table": table,
         "readout": network.readout,
         "classes": names,
         "hidden": len(network.layers) - 1,
