@@ -257,7 +257,7 @@ def _check_group(nir: Any, h5py: Any, group: Any) -> None:
 
 
 def _model_of(nir: Any, graph: nir.NIRGraph, dt: float | None) -> LeakyMLP | LeakyConvNet:
-    metadata = _metadata(graph)
+    metadata: dict[str, Any] = json.loads(graph.metadata.get(KEY, "{}"))
     dt = metadata.get("dt", TIMESTEP) if dt is None else dt
     _check_timestep(dt)
     with np.errstate(over="ignore"):  # found below
@@ -270,12 +270,6 @@ def _model_of(nir: Any, graph: nir.NIRGraph, dt: float | None) -> LeakyMLP | Lea
     if bad := not_finite(model.state_dict()):
         raise ValueError(f"{bad} exceeds the range of single precision")
     return model
-
-
-def _metadata(graph: nir.NIRGraph) -> dict[str, Any]:
-    """Return the metadata that `to_nir` wrote, or an empty dict."""
-    metadata: dict[str, Any] = json.loads(graph.metadata.get(KEY, "{}"))
-    return metadata
 
 
 def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
