@@ -189,9 +189,6 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
             f"the exports have the readouts {', '.join(READOUTS)}, and not "
             f"{name_of(model.readout)}: train the network with one of them"
         )
-    for name, tensor in model.state_dict().items():
-        if tensor.is_complex() or tensor.is_meta:
-            raise ValueError(f"{name} is complex or on meta; real numbers in memory are exported")
     # In single precision, in which all formats are written.
     if bad := not_finite({name: x.float() for name, x in model.state_dict().items()}):
         raise ValueError(f"{bad} holds NaN or infinity, which cannot be exported")
@@ -264,8 +261,6 @@ def _fold(synapses: Synapses, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) 
         raise ValueError(
             f"{path} keeps no running statistics, so it cannot be merged into the weights"
         )
-    if bool((norm.running_var + norm.eps <= 0).any()):
-        raise ValueError(f"{path} has a negative variance, which cannot be exported")
     exact = copy.deepcopy(norm).cpu().double()
     arrays = (torch.from_numpy(synapses.weight).double(), torch.from_numpy(synapses.bias).double())
     with torch.no_grad():
