@@ -270,11 +270,6 @@ INVALID: dict[str, tuple[tuple[Tensor, ...], dict[str, Any], str]] = {
         r"weights must lie between w_min 0.0 and w_max 1.0; got 2.0 to 2.0",
     ),
     "an infinite bound": ((*SPIKES, WEIGHT), {"w_max": math.inf}, "must be finite; got inf"),
-    "spikes on another device": (
-        (SPIKES[0].to("meta"), SPIKES[1], WEIGHT),
-        {},
-        "must be on one device; got meta, cpu and cpu",
-    ),
     "NaN weights": ((*SPIKES, WEIGHT * math.nan), {}, "weights must lie between"),
     "traces": ((*SPIKES, WEIGHT), {"traces": "some"}, "traces must be 'all' or 'nearest'; got 'so"),
     "timestep": (

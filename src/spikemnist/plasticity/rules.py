@@ -364,11 +364,6 @@ def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
             f"weight must be floating, [J, I] = [{post.shape[2]}, {pre.shape[2]}]; "
             f"got {weight.dtype} of shape {tuple(weight.shape)}"
         )
-    if not pre.device == post.device == weight.device:
-        raise ValueError(
-            "pre, post and weight must be on one device; got "
-            f"{pre.device}, {post.device} and {weight.device}"
-        )
     for name in ("a_plus", "a_minus", "target", "weight_dependence", "w_min", "w_max"):
         if not math.isfinite(getattr(rule, name)):
             raise ValueError(f"the constants of a rule must be finite; got {getattr(rule, name)}")
