@@ -12,7 +12,7 @@ from matplotlib.colors import PowerNorm
 from torch import Tensor
 
 from spikemnist.viz import _style
-from spikemnist.viz._samples import Array, are_spikes, input_sample, layer_sample, to_numpy, which
+from spikemnist.viz._samples import Array, are_spikes, layer_sample, one_sample, to_numpy, which
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,14 @@ def raster(
     >>> ax.get_xlabel(), ax.get_title(loc="left")
     ('timestep', '5 spikes, 5 of 5 neurons fired')
     """
-    name, spikes = _spikes(record_or_spikes, sample, layer)
+    if not isinstance(record_or_spikes, Tensor):
+        view, batch = layer_sample(record_or_spikes, layer, sample), record_or_spikes.spikes
+        name, spikes = view.name, view.spikes
+    elif layer is None:
+        name, batch = "", record_or_spikes
+        spikes = to_numpy(one_sample(batch, sample).flatten(1))
+    else:
+        raise ValueError(f"layer={layer!r} needs a Record; a tensor of spikes has no layers")
     neurons = spikes.shape[1]
     ax = _style.axes_or_new(ax, _style.WIDTH, 3.6)
     label = f"{name} neuron".strip()
@@ -81,7 +88,6 @@ def raster(
     _style.integer_ticks(ax.yaxis, _FEW_NEURONS if neurons <= _FEW_NEURONS else 6)
     fired = spikes != 0
     total, active = _style.count_text(fired.sum()), int(fired.any(0).sum())
-    batch = record_or_spikes if isinstance(record_or_spikes, Tensor) else record_or_spikes.spikes
     what = (
         f"{total}, {active:,} of {neurons:,} neurons fired"
         if are_spikes(spikes)
@@ -89,15 +95,6 @@ def raster(
     )
     _style.set_title(ax, f"{name + ': ' if name else ''}{what}{which(batch, sample)}")
     return ax
-
-
-def _spikes(source: Record | Tensor, sample: int, layer: int | str | None) -> tuple[str, Array]:
-    if not isinstance(source, Tensor):
-        view = layer_sample(source, layer, sample)
-        return view.name, view.spikes
-    if layer is not None:
-        raise ValueError(f"layer={layer!r} needs a Record; a tensor of spikes has no layers")
-    return "", to_numpy(input_sample(source, sample).flatten(1))
 
 
 def draw_spikes(ax: Axes, spikes: Array) -> None:
