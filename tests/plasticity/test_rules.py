@@ -246,44 +246,28 @@ def zeros(*shape: int) -> Tensor:
 
 
 SPIKES, WEIGHT = (zeros(9, 1, 2), zeros(9, 1, 3)), zeros(3, 2)
-INVALID: dict[str, tuple[tuple[Tensor, ...], dict[str, Any], str]] = {
-    "two dimensions": ((zeros(9, 2), zeros(9, 1, 3), WEIGHT), {}, "pre must be"),
-    "other timesteps": (
-        (zeros(9, 1, 2), zeros(8, 1, 3), WEIGHT),
-        {},
-        r"same T and B; got \(9, 1, 2\) and \(8, 1, 3\)",
-    ),
-    "transposed weights": (
-        (*SPIKES, WEIGHT.T),
-        {},
-        r"weight must be floating, \[J, I\] = \[3, 2\]; got torch.float32 of shape \(2, 3\)",
-    ),
-    "integer weights": ((*SPIKES, WEIGHT.long()), {}, r"got torch.int64 of shape \(3, 2\)"),
-    "equal bounds": (
-        (*SPIKES, WEIGHT),
-        {"w_min": 0.0, "w_max": 0.0},
-        "w_min must be less than w_max; got 0.0 and 0.0",
-    ),
-    "large weights": (
-        (*SPIKES, WEIGHT + 2),
-        {},
-        r"weights must lie between w_min 0.0 and w_max 1.0; got 2.0 to 2.0",
-    ),
-    "an infinite bound": ((*SPIKES, WEIGHT), {"w_max": math.inf}, "must be finite; got inf"),
-    "NaN weights": ((*SPIKES, WEIGHT * math.nan), {}, "weights must lie between"),
-    "traces": ((*SPIKES, WEIGHT), {"traces": "some"}, "traces must be 'all' or 'nearest'; got 'so"),
-    "timestep": (
-        (*SPIKES, WEIGHT),
-        {"timestep": 0.0},
-        "time constants and the timestep must be positive; got .* and 0.0 ms",
-    ),
-}
+INVALID: list[tuple[tuple[Tensor, ...], dict[str, Any], str]] = [
+    ((zeros(9, 2), zeros(9, 1, 3), WEIGHT), {}, "pre must be"),
+    ((zeros(9, 1, 2), zeros(8, 1, 3), WEIGHT), {}, r"T and B; got \(9, 1, 2\) and \(8, 1, 3\)"),
+    ((*SPIKES, WEIGHT.T), {}, r"\[J, I\] = \[3, 2\]; got torch.float32 of shape \(2, 3\)"),
+    ((*SPIKES, WEIGHT.long()), {}, r"must be floating, .*; got torch.int64 of shape \(3, 2\)"),
+    ((*SPIKES, WEIGHT + 2), {}, "between w_min 0.0 and w_max 1.0; got 2.0 to 2.0"),
+    ((*SPIKES, WEIGHT * math.nan), {}, "weights must lie between"),
+    ((*SPIKES, WEIGHT), {"w_max": 0.0}, "w_min must be less than w_max; got 0.0 and 0.0"),
+    ((*SPIKES, WEIGHT), {"w_max": math.inf}, "must be finite; got inf"),
+    ((*SPIKES, WEIGHT), {"traces": "some"}, "traces must be 'all' or 'nearest'; got 'some'"),
+    ((*SPIKES, WEIGHT), {"timestep": 0.0}, "the timestep must be positive; got .* and 0.0 ms"),
+]
 
 
 @pytest.mark.parametrize("rule", [pair_stdp, post_stdp, reward_stdp])
-@pytest.mark.parametrize("case", INVALID)
-def test_invalid_arguments(rule: Callable[..., Tensor], case: str) -> None:
-    arguments, options, message = INVALID[case]
+@pytest.mark.parametrize(("arguments", "options", "message"), INVALID)
+def test_invalid_arguments(
+    rule: Callable[..., Tensor],
+    arguments: tuple[Tensor, ...],
+    options: dict[str, Any],
+    message: str,
+) -> None:
     reward = [zeros(len(arguments[0]))] if rule is reward_stdp else []
     with pytest.raises(ValueError, match=message):
         rule(*arguments, *reward, **options)
@@ -295,8 +279,7 @@ CONSTANTS = [
     (pair_stdp, "tau_plus", 0.0, POSITIVE),
     (pair_stdp, "tau_minus", math.nan, POSITIVE),
     (post_stdp, "tau_trace", 0.0, POSITIVE),
-    (reward_stdp, "tau_plus", -1.0, POSITIVE),
-    (reward_stdp, "tau_minus", 0.0, POSITIVE),
+    (reward_stdp, "tau_minus", -1.0, POSITIVE),
     (reward_stdp, "tau_eligibility", math.nan, POSITIVE),
     (pair_stdp, "a_plus", math.nan, FINITE),
     (post_stdp, "target_trace", math.nan, FINITE),
