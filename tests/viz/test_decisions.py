@@ -11,6 +11,13 @@ from spikemnist.viz import _style
 from tests.viz.viz_records import CLASSES, T, coloured, entries, make_record, texts, title
 
 
+def record_of(membrane, readout):
+    """Return a record of these membranes [T, B, C], without spikes."""
+    spikes = torch.zeros_like(membrane)
+    changes = {"spikes": spikes, "membrane": membrane, "scores": readout(spikes, membrane)}
+    return dataclasses.replace(make_record(everything=False), **changes, readout=readout)
+
+
 def test_heights_of_bars():
     record = make_record()
     ax = viz.spike_counts(record, sample=1)
@@ -68,18 +75,10 @@ def test_strip_of_leading_classes(readout):
 
 
 def test_short_lead():
-    record = make_record(everything=False)
     membrane = torch.zeros(100, 1, 3)
     membrane[0, 0] = torch.tensor([0.0, 1.0, 0.5])
     membrane[1:, 0, 2] = 2.0
-    record = dataclasses.replace(
-        record,
-        spikes=membrane > 3,
-        membrane=membrane,
-        scores=membrane.mean(0),
-        readout=READOUTS["max_membrane"],
-    )
-    (strip,) = viz.decision(record).child_axes
+    (strip,) = viz.decision(record_of(membrane, READOUTS["max_membrane"])).child_axes
     assert [bar.get_width() for bar in strip.patches] == [1, 99]
     assert texts(strip) == ["2"]
 
@@ -124,16 +123,8 @@ def test_names_of_classes():
 
 @pytest.mark.parametrize("classes", [CLASSES, 62])
 def test_legend_in_the_order_of_the_final_scores(classes):
-    record = make_record(everything=False)
     membrane = torch.arange(1.0, 1 + classes).expand(T, 1, classes)
-    record = dataclasses.replace(
-        record,
-        spikes=membrane > classes,
-        membrane=membrane,
-        scores=membrane.mean(0),
-        readout=READOUTS["mean_membrane"],
-    )
-    ax = viz.decision(record)
+    ax = viz.decision(record_of(membrane, READOUTS["mean_membrane"]))
     assert [int(text.split()[0]) for text in entries(ax)] == [*range(classes)][::-1]
     figure = ax.get_figure()
     figure.draw_without_rendering()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikemnist import viz
-from tests.viz.viz_records import CLASSES, HIDDEN, make_record, texts, title
+from tests.viz.viz_records import CLASSES, make_record, texts, title
 
 
 def points(ax) -> set[tuple[int, int]]:
@@ -38,27 +38,24 @@ def test_marks(shape, seed, density):
     assert ax.get_ylim() == (shape[2] - 0.5, -0.5)  # neuron 0 on top
 
 
-def test_output_layer_by_default():
-    record = make_record()
-    ax = viz.raster(record, sample=2)
-    assert points(ax) == {(t, n) for t, n in record.spikes[:, 2].nonzero().tolist()}
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("timestep", "output neuron")
-    assert title(ax).startswith(f"output: {int(record.spikes[:, 2].sum())} spikes")
-
-
-@pytest.mark.parametrize("layer", ["hidden 1", 0, -2])
-def test_layer_by_name_or_index(layer):
-    record = make_record()
-    ax = viz.raster(record, layer=layer)
-    assert points(ax) == {(t, n) for t, n in record.layers[0].spikes[:, 0].nonzero().tolist()}
-    assert ax.get_ylim() == (HIDDEN - 0.5, -0.5)
-
-
-def test_input_layer():
-    record = make_record(inputs=(torch.rand(4, 2, 14, 14) < 0.2).to(torch.uint8))
-    ax = viz.raster(record, layer="input")
-    assert points(ax) == {(t, n) for t, n in record.input[:, 0].flatten(1).nonzero().tolist()}
-    assert ax.get_ylabel() == "input neuron"
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        *((layer, "output") for layer in (None, "output", 1, -1)),
+        *((layer, "hidden 1") for layer in ("hidden 1", 0, -2)),
+        ("input", "input"),
+    ],
+)
+def test_layers(layer, name):
+    inputs = (torch.rand(4, 2, 14, 14) < 0.2).to(torch.uint8)
+    record = make_record(inputs=inputs)
+    hidden, output = (layer.spikes for layer in record.layers)
+    spikes = {"input": inputs.flatten(2), "hidden 1": hidden, "output": output}[name][:, 1]
+    ax = viz.raster(record, layer=layer, sample=1)
+    assert points(ax) == {(t, n) for t, n in spikes.nonzero().tolist()}
+    assert ax.get_ylim() == (spikes.shape[1] - 0.5, -0.5)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("timestep", f"{name} neuron")
+    assert title(ax).startswith(f"{name}: {int(spikes.sum())} spikes")
 
 
 def test_record_of_the_output_layer():
