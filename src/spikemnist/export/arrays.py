@@ -15,23 +15,20 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from spikemnist._tensors import not_finite
+from spikemnist.encoding import Encoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
 from spikemnist.models.readout import name_of, named_or_own
 from spikemnist.models.spiking_layer import SpikingLayer, fold
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.encoding import Encoder
-
-    Floats = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 READOUTS = ("mean_membrane", "max_membrane", "spike_count", "first_spike")
 """Readouts of the exports."""

@@ -16,20 +16,16 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
 from spikemnist.export.arrays import READOUTS, LayerArrays, NetworkArrays, read_model
 from spikemnist.export.codebook import codebook
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.models import Classifier
-    from spikemnist.models.network import SpikingNetwork
+from spikemnist.models import Classifier, SpikingNetwork
 
 FILES = ("network.h", "network.c", "main.c", "README.md")
 """Templates in ``c``, in which names and files have the default prefix."""

@@ -6,10 +6,9 @@ describe it in full.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from spikemnist.encoding import (
     BurstEncoder,
@@ -19,10 +18,6 @@ from spikemnist.encoding import (
     PhaseEncoder,
     RateEncoder,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 BY_PIXEL = (BurstEncoder, DirectEncoder, LatencyEncoder, PhaseEncoder)
 """Encoders that treat each pixel alone, without random numbers."""

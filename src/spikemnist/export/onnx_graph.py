@@ -13,9 +13,10 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
@@ -23,12 +24,7 @@ from spikemnist.encoding.protocol import check_num_steps
 from spikemnist.export.arrays import LayerArrays, NetworkArrays, read_model
 from spikemnist.export.codebook import codebook
 from spikemnist.export.extra import require
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.models import Classifier
-    from spikemnist.models.network import SpikingNetwork
+from spikemnist.models import Classifier, SpikingNetwork
 
 OPSET, IR_VERSION = 17, 8
 """Versions of 2022, so that older runtimes can read the file too."""

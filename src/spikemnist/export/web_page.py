@@ -15,9 +15,10 @@ import zlib
 from importlib import resources
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
@@ -25,12 +26,8 @@ from spikemnist.data import ImageDataset, load_digits
 from spikemnist.encoding import DirectEncoder, Encoder, LatencyEncoder, RateEncoder
 from spikemnist.export.arrays import LayerArrays, NetworkArrays, read_model
 from spikemnist.export.codebook import codebook
+from spikemnist.models import Classifier
 from spikemnist.models.classifier import check_classifier
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.models import Classifier
 
 CORE = ("network.js", "encoders.js", "surrogates.js", "learning.js", "stdp.js")
 MODULES = (

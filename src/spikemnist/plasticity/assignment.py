@@ -6,16 +6,14 @@ Shapes: ``B`` images, ``N`` neurons, ``C`` classes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikemnist._names import Voting
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+Array = NDArray[Any]
 
 VOTINGS: tuple[str, ...] = get_args(Voting)
 """Names of the voting rules: see `class_scores`."""

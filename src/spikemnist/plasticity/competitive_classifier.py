@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from spikemnist._descriptions import plain
 from spikemnist._interrupt import interrupted, interruptible
+from spikemnist._names import Voting
 from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist.kernels import splitmix
@@ -42,12 +44,7 @@ from spikemnist.plasticity.estimator import (
 )
 from spikemnist.plasticity.homeostasis import LONG, step_sizes, warn_of_idle
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    from spikemnist._names import Voting
-
-    Array = NDArray[Any]
+Array = NDArray[Any]
 
 RESPONDING = 256
 """Images presented at a time for their responses; the threads share them."""

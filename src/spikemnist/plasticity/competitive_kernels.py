@@ -24,9 +24,10 @@ Shapes: ``T`` timesteps, ``B`` images, ``F`` input features, ``M`` blocks of neu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikemnist.kernels.bits import above, drop_lowest_bit, lowest_bit
 from spikemnist.kernels.blocks import aligned_rows
@@ -34,14 +35,10 @@ from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.elementwise import add, elementwise, where
 from spikemnist.kernels.registers import WIDTH, at
 from spikemnist.kernels.scheduler import borrowed, by_team, units_of
+from spikemnist.kernels.spike_lists import ByTimestep
 from spikemnist.kernels.vector import sum_rows
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.kernels.spike_lists import ByTimestep
-
-    Array = NDArray[Any]
+Array = NDArray[Any]
 
 ZERO = np.float32(0)
 """A 0 in single precision: with the integer 0, compiled code would continue in double precision."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spikemnist.encoding import RateEncoder
@@ -20,15 +21,11 @@ from spikemnist.kernels import spike_lists, splitmix
 from spikemnist.kernels.blocks import blocks_of, join_weight_blocks, weight_blocks
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
+from spikemnist.kernels.spike_lists import ByTimestep
 from spikemnist.plasticity import competitive_kernels
 from spikemnist.plasticity.competitive_kernels import CompetitiveNeurons, Constants
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.kernels.spike_lists import ByTimestep
-
-    Array = NDArray[Any]
+Array = NDArray[Any]
 
 
 class CompetitiveLayer:

@@ -12,10 +12,11 @@ positions of a kernel, ``Q`` pooling cells, ``M`` blocks of features.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spikemnist.kernels import spike_lists
@@ -25,13 +26,9 @@ from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.elementwise import add
 from spikemnist.kernels.registers import WIDTH, at
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
+from spikemnist.kernels.spike_lists import ByTimestep
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.kernels.spike_lists import ByTimestep
-
-    Array = NDArray[Any]
+Array = NDArray[Any]
 
 ONE = np.uint64(1)
 ZERO = np.float32(0)

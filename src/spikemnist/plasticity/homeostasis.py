@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
-    Array = NDArray[Any]
+Array = NDArray[Any]
 
 LONG, SHORT = 20_000, 1_000
 """Limits between which the defaults depend on the number of presentations in all passes."""

@@ -6,11 +6,16 @@ Shapes: ``T`` timesteps, ``C`` classes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.animation import FuncAnimation
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from torch import Tensor
 
+from spikemnist.models.record import Record
 from spikemnist.viz import _style
 from spikemnist.viz._decisions import count_bars, limit_counts, score_name
 from spikemnist.viz._samples import (
@@ -23,15 +28,6 @@ from spikemnist.viz._samples import (
     one_sample,
     to_numpy,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from torch import Tensor
-
-    from spikemnist.models.record import Record
 
 _HOLD = 4  # times that the last frame is shown
 

@@ -6,22 +6,19 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor
 
 from spikemnist.models.readout import name_of, running_scores
+from spikemnist.models.record import Record
 from spikemnist.viz import _style
 from spikemnist.viz._samples import Array, class_label, class_names, one_sample, to_numpy, which
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    from matplotlib.axes import Axes
-    from matplotlib.container import BarContainer
-    from torch import Tensor
-
-    from spikemnist.models.record import Record
 
 _SCORES = {
     "mean_membrane": "mean membrane potential so far",

@@ -6,21 +6,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` of an image.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.image import AxesImage
+from torch import Tensor
 
+from spikemnist.models.record import Record
 from spikemnist.viz import _style
 from spikemnist.viz._rasters import draw_spikes
 from spikemnist.viz._samples import Array, are_spikes, frames, input_sample, to_numpy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
-    from matplotlib.image import AxesImage
-    from torch import Tensor
-
-    from spikemnist.models.record import Record
 
 _MOST_FRAMES = 12
 _ROW_INCHES = 1.45

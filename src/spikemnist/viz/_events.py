@@ -6,21 +6,19 @@ Shapes: ``E`` events, ``H`` and ``W`` of the sensor.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.animation import FuncAnimation
+from matplotlib.artist import Artist
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure, SubFigure
 
 from spikemnist.viz import _style
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    from matplotlib.artist import Artist
-    from matplotlib.figure import Figure, SubFigure
-
-    Events = npt.NDArray[np.void]
-    Array = npt.NDArray[Any]
+Events = npt.NDArray[np.void]
+Array = npt.NDArray[Any]
 
 _MILLISECOND = 1000
 _COLUMNS = 6

@@ -6,17 +6,14 @@ Shapes: ``T`` timesteps, ``N`` neurons of a layer, ``K`` neurons shown.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
+from spikemnist.models.record import Record
 from spikemnist.viz import _style
 from spikemnist.viz._samples import Array, LayerSample, layer_sample, which
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from spikemnist.models.record import Record
 
 _ALL = 10  # up to this number every neuron of a layer is shown
 _KINDS = 6

@@ -6,21 +6,19 @@ Shapes: ``N`` neurons, ``P`` pixels, ``S`` snapshots, ``C`` classes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.animation import FuncAnimation
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike
 
 from spikemnist.viz import _style
 from spikemnist.viz._samples import Array
 from spikemnist.viz._weights import lay_out, show_weights
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from numpy.typing import ArrayLike
 
 
 def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) -> Axes:

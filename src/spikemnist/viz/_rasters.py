@@ -5,19 +5,14 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from torch import Tensor
 
+from spikemnist.models.record import Record
 from spikemnist.viz import _style
 from spikemnist.viz._samples import Array, are_spikes, layer_sample, one_sample, to_numpy, which
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from spikemnist.models.record import Record
 
 _FEW_NEURONS = 20  # up to this number each neuron gets its own tick, and none is moved
 _FEW_STEPS = 60  # up to this number a white line separates the spikes of neighbouring timesteps

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from spikemnist.models.record import Record
+from spikemnist.models.record import Record
 
 Array = npt.NDArray[np.float32]
 
