@@ -7,7 +7,7 @@ kernel, ``Q`` pooling cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -199,8 +199,8 @@ class ConvSTDPClassifier(Estimator):
         self.classes_: Array = classes
         with interruptible():
             self._learn_features(pictures)
-            earliness = _join(between(self._see(pictures)))
-            self._learn_readout(earliness, torch.from_numpy(targets))
+            earliness = np.concatenate(list(between(self._see(pictures))))
+            self._learn_readout(torch.from_numpy(earliness), torch.from_numpy(targets))
             check_interrupt()
         self.n_features_in_: int = math.prod(self._shape)
         return self
@@ -220,7 +220,7 @@ class ConvSTDPClassifier(Estimator):
             where the feature does not appear.
         """
         flat = self._fitted_pixels(X)
-        return _join(self._see(flat.reshape(len(flat), *self._shape))).numpy()
+        return np.concatenate(list(self._see(flat.reshape(len(flat), *self._shape))))
 
     def _pixels(self, shape: Sequence[int]) -> tuple[int, int]:
         """Return height and width of images; raise if the kernel does not fit."""
@@ -325,11 +325,6 @@ class ConvSTDPClassifier(Estimator):
                 "max_learning_rate must lie between learning_rate and 1; "
                 f"got {self.max_learning_rate}"
             )
-
-
-def _join(blocks: Iterable[Array]) -> Tensor:
-    """Return all blocks of images as one tensor."""
-    return torch.from_numpy(np.concatenate(list(blocks)))
 
 
 def _pictures(X: ArrayLike) -> Tensor:
