@@ -28,8 +28,7 @@ from spikemnist import (
     measure_energy,
 )
 from spikemnist.export import to_c
-from spikemnist.export.arrays import READOUTS
-from spikemnist.models import Record, available_pretrained
+from spikemnist.models import READOUTS, Record, available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
 from tests.pairs import Case, named, pairs
 
@@ -121,7 +120,7 @@ def test_int8_weights(name: str, tmp_path: Path) -> None:
     pairs(
         layers=["12", "4C5-P2-5C3p1-AP2-6-10", "2C4s3p2-10"],
         reset_mechanism=["subtract", "zero", "none"],
-        readout=READOUTS,
+        readout=[*READOUTS],
     ),
     ids=named,
 )

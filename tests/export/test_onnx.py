@@ -14,8 +14,7 @@ import torch
 from spikemnist import Classifier, DirectEncoder, LeakyConvNet, LeakyMLP, RateEncoder, load
 from spikemnist.encoding import RankOrderEncoder
 from spikemnist.export import to_onnx
-from spikemnist.export.arrays import READOUTS
-from spikemnist.models import available_pretrained
+from spikemnist.models import READOUTS, available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
 from tests.pairs import Case, named, pairs
 
@@ -52,7 +51,7 @@ def test_replay_of_digits(name: str, tmp_path: Path) -> None:
     pairs(
         layers=["12", "", "4C5-P2-5C3p1-AP2-6-10", "3C5s2-10"],
         reset_mechanism=["subtract", "zero", "none"],
-        readout=READOUTS,
+        readout=[*READOUTS],
         steps=[1, 2, 6],
         batch=[1, 3],
     ),

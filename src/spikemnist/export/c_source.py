@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
-from spikemnist.export.arrays import READOUTS, LayerArrays, NetworkArrays, read_model
+from spikemnist.export.arrays import LayerArrays, NetworkArrays, read_model
 from spikemnist.export.codebook import codebook
-from spikemnist.models import Classifier, SpikingNetwork
+from spikemnist.models import READOUTS, Classifier, SpikingNetwork
 
 FILES = ("network.h", "network.c", "main.c", "README.md")
 """Templates in ``c``, in which names and files have the default prefix."""
