@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import snntorch
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.exports import REPLAY, from_lines
@@ -32,9 +33,6 @@ from spikemnist.models import READOUTS, Record, available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
 from tests.pairs import Case, named, pairs
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="no compiler is there by these names"),
@@ -52,6 +50,12 @@ def compile_c(folder: Path, *options: str, compiler: str = COMPILERS[0]) -> Path
     words = [compiler, *STRICT, *options, f"-I{folder}", REPLAY, folder / "network.c"]
     subprocess.run([*map(str, words), "-o", str(program)], check=True)
     return program
+
+
+def compile_example(folder: Path) -> Path:
+    words = [COMPILERS[0], *STRICT, "main.c", "network.c", "-o", "classify"]
+    subprocess.run(words, cwd=folder, check=True)
+    return folder / "classify"
 
 
 def run(program: Path, data: NDArray[np.uint8], *words: str) -> list[str]:
@@ -141,14 +145,13 @@ def test_spikes_and_decisions_of_the_model(case: Case, tmp_path: Path) -> None:
 
 def test_example_program(tmp_path: Path) -> None:
     folder = to_c(load("mnist-mlp"), tmp_path / "new" / "folder", weights="int8")
-    words = [COMPILERS[0], *STRICT, "main.c", "network.c", "-o", "classify"]
-    subprocess.run(words, cwd=folder, check=True)
+    program = compile_example(folder)
     image = DIGITS.images[0].numpy().tobytes()
     (folder / "digit.pgm").write_bytes(b"P5\n28 28\n255\n" + image)
     (folder / "short.pgm").write_bytes(b"P5\n28 28\n255\n" + image[:-1])
 
     def classify(*files: str) -> tuple[int, str]:
-        words = [str(folder / "classify"), *files]
+        words = [program, *files]
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
@@ -274,9 +277,7 @@ def test_channels_last(shape: tuple[int, int, int], tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = LeakyConvNet("4C3-P2-5", shape, threshold=0.3).eval()
     classifier = Classifier(network, DirectEncoder(num_steps=4))
-    to_c(classifier, tmp_path)
-    words = [COMPILERS[0], *STRICT, "main.c", "network.c", "-o", "classify"]
-    subprocess.run(words, cwd=tmp_path, check=True)
+    program = compile_example(to_c(classifier, tmp_path))
     images = torch.randint(0, 256, (4, *shape), dtype=torch.uint8)
     channels, height, width = shape
     head = (
@@ -285,7 +286,7 @@ def test_channels_last(shape: tuple[int, int, int], tmp_path: Path) -> None:
     for image, ours in zip(images, classifier.predict(images), strict=True):
         file = tmp_path / "image"
         file.write_bytes(head.encode() + image.movedim(0, -1).numpy().tobytes())
-        said = subprocess.check_output([tmp_path / "classify", file], text=True)
+        said = subprocess.check_output([program, file], text=True)
         assert said.startswith(f"class {int(ours)}\n")
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from spikemnist.plasticity import STDPClassifier
 from spikemnist.plasticity.competitive_layer import CompetitiveLayer, new_layer
 from spikemnist.plasticity.homeostasis import step_sizes
+from tests.plasticity import bar_images
 from tests.plasticity.stepped_competition import Stepped
 from tests.strategies import SEEDS
 
@@ -31,20 +32,14 @@ in each of 40 timesteps are off by half of it, and no timestep makes more of an 
 
 def small(features: int, **options: Any) -> STDPClassifier:
     """Return parameters with which a few pixels make neurons fire within 40 ms."""
-    total = 12.0
     defaults = {
-        "n_neurons": 20,
-        "duration": 40.0,
-        "max_rate": 200.0,
         "rate_step": 200.0,
         "min_spikes": 0,
-        "total_weight": total,
+        "total_weight": 12.0,
         # Above all first weights, which are drawn evenly from 0 to twice their mean.
-        "max_weight": 4 * total / features,
-        "theta_plus": 0.5,
-        "learning_rate": 0.05,
+        "max_weight": 48.0 / features,
     }
-    return STDPClassifier(**{**defaults, **options})
+    return bar_images.small(**{**defaults, **options})
 
 
 def begin(parameters: STDPClassifier, features: int) -> tuple[CompetitiveLayer, Stepped]:
