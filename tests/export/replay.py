@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, load_digits
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.models import Record
+from spikemnist.models import Record
 
 DIGITS = load_digits()[1][:50]
 CLOSE = 1e-4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import snntorch
@@ -14,11 +13,9 @@ from torch import nn
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
 from spikemnist.export.arrays import build_model, read_arrays
+from spikemnist.models import SpikingNetwork
 from tests.export.replay import draw_network, normalised
 from tests.pairs import Case, named, pairs
-
-if TYPE_CHECKING:
-    from spikemnist.models import SpikingNetwork
 
 CONVOLUTIONS = ("4C5-P2-6C3-AP2-10", "3C3s2p1-8-10", "4C4-10", "2C5p2-AP3-5C3-12-10")
 

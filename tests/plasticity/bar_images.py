@@ -6,15 +6,13 @@ Shapes: ``B`` images, ``H`` rows and ``W`` columns of pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pytest
 
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity.assignment import Progress
-
-if TYPE_CHECKING:
-    import pytest
 
 SIDE = 6
 

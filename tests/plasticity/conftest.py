@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from tests.plasticity.bar_images import IMAGES, LABELS, small, small_features
-
-if TYPE_CHECKING:
-    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
 
 @pytest.fixture(scope="session")

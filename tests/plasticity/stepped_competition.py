@@ -9,7 +9,6 @@ Shapes: ``T`` timesteps, ``F`` pixels, ``N`` neurons.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,9 +18,7 @@ from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.spikes import bernoulli
 from spikemnist.kernels import splitmix
-
-if TYPE_CHECKING:
-    from spikemnist.plasticity import STDPClassifier
+from spikemnist.plasticity import STDPClassifier
 
 
 class Stepped:

@@ -5,12 +5,9 @@ Shapes: ``T`` timesteps, ``N`` features, ``C`` channels, ``K`` side of a kernel,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from spikemnist.plasticity import ConvSTDPClassifier
+from spikemnist.plasticity import ConvSTDPClassifier
 
 
 class SteppedFeatures:

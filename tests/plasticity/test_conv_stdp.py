@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +17,12 @@ from hypothesis import strategies as st
 
 from spikemnist import evaluate
 from spikemnist.data import ImageDataset
+from spikemnist.plasticity import ConvSTDPClassifier
 from spikemnist.plasticity.conv_classifier import contrast
 from spikemnist.plasticity.conv_kernels import ConvFeatures
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, small_features
 from tests.plasticity.stepped_features import SteppedFeatures
 from tests.strategies import SEEDS
-
-if TYPE_CHECKING:
-    from spikemnist.plasticity import ConvSTDPClassifier
 
 TOO_CLOSE = 1e-4
 """Of sums of some fifty weights in single precision, each rounded by 1e-6 at most."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from tests.plasticity.bar_images import (
     IMAGES,
     LABELS,
@@ -15,9 +16,6 @@ from tests.plasticity.bar_images import (
     small,
     small_features,
 )
-
-if TYPE_CHECKING:
-    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
 # Not all neurons fire in tasks as small as these.
 pytestmark = pytest.mark.filterwarnings("ignore:.*neuron")
