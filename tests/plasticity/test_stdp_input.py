@@ -58,40 +58,33 @@ def test_parameters_out_of_range(
         fit(small(**{name: value}), IMAGES, LABELS)
 
 
-BAD_IMAGES = {
-    "one image": (IMAGES[0, 0], r"must be \[B, ...\].*got shape \(6,\).*X\[None"),
-    "no images": (IMAGES[:0], r"must be \[B, ...\].*got shape \(0, 6, 6\)"),
-    "too bright": (IMAGES * 1.0, r"floating in \[0, 1\].*from 0.0 to 255.0. Divide.*\(clip=True\)"),
-    "negative": (IMAGES / -255, r"floating in \[0, 1\].*got values from -1.0 to"),
-    "one inf": (
-        np.where(np.arange(36).reshape(6, 6), IMAGES / 255, math.inf),
-        "without NaN or inf",
-    ),
-    "NaN": (IMAGES * math.nan, r"without NaN or inf; got values from nan"),
-    "int64": (IMAGES.astype(int), r"got values from 0.0 to 255.0"),
-    "complex": (IMAGES * 1j, r"Complex data not supported: X must .*; got torch.complex128"),
-    "words": ([["dark", "bright"]] * 2, "could not convert string to float: .*'dark'"),
-}
-BAD_LABELS = {
-    "too few": (LABELS[1:], r"one label for each of the 400 images; got shape \(399,\)"),
-    "two columns": (np.stack([LABELS] * 2, 1), r"each of the 400 images; got shape \(400, 2"),
-    "NaN": (
-        np.where(LABELS, math.nan, 0.0),
-        "Unknown label type: y must hold whole numbers or strings",
-    ),
-    "inf": (np.where(LABELS, math.inf, 0.0), "y must hold .*, without NaN or inf; got"),
-    "none": (None, r"y should be a 1d array with one label for each .* got shape \(\)"),
-    "fractions": (LABELS + 0.5, "Unknown label type: y must hold whole numbers or strings"),
-}
+BAD_IMAGES = [
+    (IMAGES[0, 0], r"must be \[B, ...\].*got shape \(6,\).*X\[None"),
+    (IMAGES[:0], r"must be \[B, ...\].*got shape \(0, 6, 6\)"),
+    (IMAGES * 1.0, r"floating in \[0, 1\].*from 0.0 to 255.0. Divide.*\(clip=True\)"),
+    (IMAGES / -255, r"floating in \[0, 1\].*got values from -1.0 to"),
+    (np.where(np.arange(36).reshape(6, 6), IMAGES / 255, math.inf), "without NaN or inf"),
+    (IMAGES * math.nan, r"without NaN or inf; got values from nan"),
+    (IMAGES.astype(int), r"got values from 0.0 to 255.0"),
+    (IMAGES * 1j, r"Complex data not supported: X must .*; got torch.complex128"),
+    ([["dark", "bright"]] * 2, "could not convert string to float: .*'dark'"),
+]
+BAD_LABELS = [
+    (LABELS[1:], r"one label for each of the 400 images; got shape \(399,\)"),
+    (np.stack([LABELS] * 2, 1), r"each of the 400 images; got shape \(400, 2"),
+    (np.where(LABELS, math.nan, 0.0), "Unknown label type: y must hold whole numbers or strings"),
+    (np.where(LABELS, math.inf, 0.0), "y must hold .*, without NaN or inf; got"),
+    (None, r"y should be a 1d array with one label for each .* got shape \(\)"),
+    (LABELS + 0.5, "Unknown label type: y must hold whole numbers or strings"),
+]
 
 
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        *((images, LABELS[: len(images)], message) for images, message in BAD_IMAGES.values()),
-        *((IMAGES, labels, message) for labels, message in BAD_LABELS.values()),
+        *((images, LABELS[: len(images)], message) for images, message in BAD_IMAGES),
+        *((IMAGES, labels, message) for labels, message in BAD_LABELS),
     ],
-    ids=[*BAD_IMAGES, *BAD_LABELS],
 )
 def test_invalid_images_and_labels(
     images: Any, labels: Any, message: str, fitted: STDPClassifier
