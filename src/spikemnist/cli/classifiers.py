@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import spikemnist
 from spikemnist._run_folder import CONFIG, read_config
@@ -12,26 +11,6 @@ from spikemnist.cli.errors import WrongRequest, refuse
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Command, Options
-    from spikemnist.models import Classifier
-    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-
-
-class ClassifierSource(NamedTuple):
-    """A trained classifier.
-
-    Attributes
-    ----------
-    classifier
-        The classifier of `train`, or of `stdp`.
-    data
-        Description of its training data; empty for a model file alone.
-    folder
-        Folder for its pictures.
-    """
-
-    classifier: Classifier | STDPClassifier | ConvSTDPClassifier
-    data: Mapping[str, Any]
-    folder: Path
 
 
 def add_argument(add: Options, *, several: bool = False) -> None:
@@ -41,8 +20,10 @@ def add_argument(add: Options, *, several: bool = False) -> None:
     add.argument("runs" if several else "run", text, "RUN", several=several)
 
 
-def find(run: Path) -> ClassifierSource:
+def find(run: Path) -> tuple[Any, dict[str, Any]]:
     """Return the classifier of a run folder, of a model file, or a pretrained one by its name.
+
+    The second value describes the data of its training; it is empty for a model file alone.
 
     Raises
     ------
@@ -55,12 +36,16 @@ def find(run: Path) -> ClassifierSource:
         classifier = spikemnist.load(run)
     except FileNotFoundError as error:
         raise WrongRequest(str(error)) from None
-    data = read_config(run, "data")["data"] if (run / CONFIG).is_file() else {}
-    return ClassifierSource(classifier, data, run.parent if run.is_file() else run)
+    return classifier, read_config(run, "data")["data"] if (run / CONFIG).is_file() else {}
 
 
-def check_options(command: Command, run: Path, source: ClassifierSource, *names: str) -> None:
+def folder_of(run: Path) -> Path:
+    """Return the folder of a run, or of a model file; of a pretrained network, its name."""
+    return run.parent if run.is_file() else run
+
+
+def check_options(command: Command, run: Path, classifier: Any, *names: str) -> None:
     """Refuse options that need a network, if the classifier has none."""
-    if not isinstance(source.classifier, spikemnist.models.Classifier):
-        kind = type(source.classifier).__name__
+    if not isinstance(classifier, spikemnist.Classifier):
+        kind = type(classifier).__name__
         refuse(command, *names, because=f"for {run}, of the class {kind}, which has no network")

@@ -14,7 +14,7 @@ from spikemnist.cli.output import Block, say, show, show_detail
 from spikemnist.cli.parser import Command, Options, whole
 
 if TYPE_CHECKING:
-    from spikemnist.cli.classifiers import ClassifierSource
+    from spikemnist.cli.sources import Dataset
     from spikemnist.energy import Energy
     from spikemnist.training import Robustness
 
@@ -81,35 +81,35 @@ def run(command: Command) -> int:
         spikemnist.training.select_device(command.device)
         spikemnist.ops.select_backend(command.backend or "auto")
     models = {path: classifiers.find(path) for path in command.runs}
-    for path, source in models.items():
-        classifiers.check_options(command, path, source, *OF_NETWORKS)
-    picture = (command.out or pictures.unused("robustness.png")) if command.robustness else None
+    for path, (classifier, _) in models.items():
+        classifiers.check_options(command, path, classifier, *OF_NETWORKS)
+    out = command.out or pictures.unused("robustness.png")
     results: dict[str, Robustness] = {}
-    for number, (path, source) in enumerate(models.items()):
+    for number, (path, (classifier, trained)) in enumerate(models.items()):
         if number:
             say(command, "")
-        if (robustness := _evaluate(command, path, source, picture)) is not None:
-            results[str(path)] = robustness
-    if picture is not None:
-        pictures.save(spikemnist.viz.robustness(results), picture)
-        say(command, "", f"written           {picture}")
+        data, test = sources.test_set(command, trained)
+        if command.robustness and data == "nmnist":
+            raise WrongRequest("--robustness needs images, but nmnist has recordings")
+        fields = {"run": path, "data": data, **_evaluate(command, classifier, test)}
+        if command.robustness:
+            results[str(path)] = fields["robustness"]
+            fields |= {"picture": out} if command.json else {}
+        show(command, **fields)
+    if command.robustness:
+        pictures.save(spikemnist.viz.robustness(results), out)
+        say(command, "", f"written           {out}")
     return 0
 
 
-def _evaluate(
-    command: Command, path: Path, source: ClassifierSource, picture: Path | None
-) -> Robustness | None:
-    """Test a classifier, print the results, and return its robustness if requested."""
-    classifier: Any = source.classifier
-    data, test = sources.test_set(command, source.data)
-    if command.robustness and data == "nmnist":
-        raise WrongRequest("--robustness needs images, but nmnist has recordings")
+def _evaluate(command: Command, classifier: Any, test: Dataset) -> dict[str, Any]:
+    """Test a classifier, and return its results and what else is requested."""
     options: dict[str, Any] = {"device": command.device, "seed": command.seed}
     show_detail(command, classifier)
     if isinstance(classifier, spikemnist.Classifier) and command.backend is not None:
         classifier.network.backend = command.backend
     evaluation = spikemnist.evaluate(classifier, test, batch_size=command.batch_size, **options)
-    fields: dict[str, Any] = {"run": path, "data": data, "test": evaluation}
+    fields: dict[str, Any] = {"test": evaluation}
     if command.energy or command.chip is not None:
         costs = {name: getattr(command, name) for name in ("technology", "memory", "chip")}
         with request(command, "--chip"):
@@ -120,16 +120,11 @@ def _evaluate(
             fields |= {"chip": command.chip, "neurons": energy.total.neurons}
             fields |= {"synapses": energy.synapses, "nanojoules": on_chip.total / 1000}
             fields["score"] = energy.score
-    robustness = None
     if command.robustness:
-        robustness = spikemnist.training.measure_robustness(
+        fields["robustness"] = spikemnist.training.measure_robustness(
             classifier, test, batch_size=command.batch_size, **options
         )
-        fields["robustness"] = robustness
-        if command.json:
-            fields["picture"] = picture
-    show(command, **fields)
-    return robustness
+    return fields
 
 
 def _block(energy: Energy) -> Block:

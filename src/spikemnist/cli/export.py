@@ -47,8 +47,9 @@ def check(command: Command) -> None:
 
 def run(command: Command) -> int:
     """Write a network in another format, and print how to use it."""
-    classifier, trained, folder = classifiers.find(command.run)
-    out = command.out or pictures.unused(NAMES[command.to].format(folder.resolve().name))
+    classifier, trained = classifiers.find(command.run)
+    folder = classifiers.folder_of(command.run).resolve()
+    out = command.out or pictures.unused(NAMES[command.to].format(folder.name))
     names = ("weights", "prefix") if command.to == "c" else ()
     options: dict[str, Any] = {name: getattr(command, name) for name in names}
     if command.to == "html":

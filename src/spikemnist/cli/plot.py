@@ -37,12 +37,13 @@ def run(command: Command) -> int:
     """Draw the response of a trained network to one test sample, or what STDP has learned."""
     with request(command):
         device = spikemnist.training.select_device(command.device)
-    source = classifiers.find(command.run)
-    classifiers.check_options(command, command.run, source, "index", "seed", "device")
-    _, test = sources.test_set(command, source.data)
+    classifier, trained = classifiers.find(command.run)
+    classifiers.check_options(command, command.run, classifier, "index", "seed", "device")
+    _, test = sources.test_set(command, trained)
     written = []
-    drawn = _draw(command, source.classifier, test, device)
-    for path in pictures.save_all(drawn, command.out or source.folder, command.format):
+    drawn = _draw(command, classifier, test, device)
+    folder = command.out or classifiers.folder_of(command.run)
+    for path in pictures.save_all(drawn, folder, command.format):
         written.append(path)
         if not command.json:  # one after the other, to show progress
             show(command, written=path)

@@ -51,15 +51,14 @@ def run(command: Command) -> int:
 
     A picture that cannot be read is named on standard error, and the others are answered.
     """
-    source = classifiers.find(command.run)
-    classifiers.check_options(command, command.run, source, "gif", "seed", "out", "format")
-    classifier: Any = source.classifier
+    classifier, trained = classifiers.find(command.run)
+    classifiers.check_options(command, command.run, classifier, "gif", "seed", "out", "format")
     if isinstance(getattr(classifier, "encoder", None), spikemnist.encoding.EventEncoder):
         raise WrongRequest(
             f"{command.run} reads recordings of an event camera; predict needs a network of images"
         )
     options: dict[str, Any] = {"invert": INVERT[command.invert]}
-    if (source.data.get("name") or "digits") not in sources.DIGITS:
+    if (trained.get("name") or "digits") not in sources.DIGITS:
         refuse(command, "invert", because=f"for {command.run}, which sees pictures as they are")
         options["prepare"] = False
     if isinstance(classifier, spikemnist.Classifier):
