@@ -13,7 +13,6 @@ from spikemnist.cli.output import Block, show
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Command, Options
-    from spikemnist.cli.sources import Sample
     from spikemnist.encoding import CodeMeasure
 
 SUMMARY = "Turn an image into spikes, and draw or store them."
@@ -58,15 +57,14 @@ def run(command: Command) -> int:
     """Encode an image, store or draw the spikes, and count them; or compare all codes."""
     out = command.out or pictures.unused("encoding.png")
     _, test = sources.load(command.data, command.root)
-    sample = sources.sample(test, command.index)
-    label = test.classes[sample.label]
-    results = (_compare if command.compare else _encode)(command, sample, out)
-    about = {"data": command.data, "index": command.index, "label": label}
+    samples, label = sources.sample(test, command.index)
+    results = (_compare if command.compare else _encode)(command, samples, out)
+    about = {"data": command.data, "index": command.index, "label": test.classes[label]}
     show(command, **about, **results, written=out)
     return 0
 
 
-def _encode(command: Command, sample: Sample, out: Path) -> dict[str, Any]:
+def _encode(command: Command, samples: Any, out: Path) -> dict[str, Any]:
     """Encode a sample in a code, store or draw the spikes, and return their number."""
     import numpy as np
     import torch
@@ -74,11 +72,11 @@ def _encode(command: Command, sample: Sample, out: Path) -> dict[str, Any]:
     with request(command, "--encoder"):
         encoder = spikemnist.get_encoder(command.encoder, num_steps=command.num_steps)
         generator = torch.Generator().manual_seed(command.seed)
-        spikes = encoder(sample.samples, generator=generator)
+        spikes = encoder(samples, generator=generator)
     if out.suffix == ".npy":
         write_atomically(out, lambda file: np.save(file, spikes[:, 0].numpy()))
     else:
-        drawn = spikemnist.viz.of_sample(spikes, sample.samples, names=["encoding"])
+        drawn = spikemnist.viz.of_sample(spikes, samples, names=["encoding"])
         pictures.save(drawn["encoding"], out)
     total = int(torch.count_nonzero(spikes))
     return {
@@ -90,7 +88,7 @@ def _encode(command: Command, sample: Sample, out: Path) -> dict[str, Any]:
     }
 
 
-def _compare(command: Command, sample: Sample, out: Path) -> dict[str, Any]:
+def _compare(command: Command, samples: Any, out: Path) -> dict[str, Any]:
     """Encode a sample in every code, draw the codes, and return their measures."""
     import torch
 
@@ -104,9 +102,9 @@ def _compare(command: Command, sample: Sample, out: Path) -> dict[str, Any]:
             rows.append(f"{name:<12}{error}")
             continue
         generator = torch.Generator().manual_seed(command.seed)
-        trains[name] = encoder(sample.samples, generator=generator)
+        trains[name] = encoder(samples, generator=generator)
         generator.manual_seed(command.seed)
-        measure = spikemnist.encoding.measure_code(encoder, sample.samples, generator=generator)
+        measure = spikemnist.encoding.measure_code(encoder, samples, generator=generator)
         rows.append(f"{name:<12}{_cells(measure)}")
         measures[name] = measure
         if hasattr(encoder, "decode"):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import spikemnist
 from spikemnist._atomic import write_atomically
+from spikemnist.cli import sources
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.output import numbered
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Options
-    from spikemnist.cli.sources import Sample
+    from spikemnist.cli.sources import Dataset
     from spikemnist.models import Classifier
 
 KINDS = ("png", "pdf", "svg")
@@ -47,17 +48,18 @@ def unused(name: str) -> Path:
 
 
 def of_sample(
-    classifier: Classifier, sample: Sample, seed: int = 0, **options: Any
+    classifier: Classifier, test: Dataset, index: int = 0, seed: int = 0, **options: Any
 ) -> dict[str, Any]:
     """Return the pictures of a network's response to a test sample, with its index in the names."""
     import torch
 
+    samples, label = sources.sample(test, index)
     classifier.eval()
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed)
-        record = classifier(sample.samples, generator=generator, record="all")
-    drawn = spikemnist.viz.of_sample(record, sample.samples, label=sample.label, **options)
-    return {f"{name}-{sample.index}": picture for name, picture in drawn.items()}
+        record = classifier(samples, generator=generator, record="all")
+    drawn = spikemnist.viz.of_sample(record, samples, label=label, **options)
+    return {f"{name}-{index}": picture for name, picture in drawn.items()}
 
 
 def save_all(pictures: Mapping[str, Any], folder: Path, kind: str = KINDS[0]) -> Iterator[Path]:

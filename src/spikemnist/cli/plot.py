@@ -54,15 +54,13 @@ def run(command: Command) -> int:
 
 def _draw(command: Command, classifier: Any, test: Dataset, device: torch.device) -> dict[str, Any]:
     """Return the pictures by the names of their files."""
-    sample = sources.sample(test, command.index)
+    samples, _ = sources.sample(test, command.index)
     if not isinstance(classifier, spikemnist.Classifier):
         evaluation = spikemnist.evaluate(classifier, test)
-        shape = sample.samples.shape[1:]
+        shape = samples.shape[1:]
         return {**spikemnist.viz.of_run(classifier, evaluation=evaluation, image_shape=shape)}
     classifier.to(device)
     energy = spikemnist.measure_energy(classifier, test, device=device, seed=command.seed)
-    shape = classifier.encode(sample.samples).shape[2:]
-    if sample.image is not None and sample.image.numel() == shape.numel():
-        shape = sample.image.shape
-    of_run = spikemnist.viz.of_run(classifier, energy=energy, image_shape=shape)
-    return pictures.of_sample(classifier, sample, command.seed, animations=True) | of_run
+    shape = classifier.encode(samples).shape[2:]
+    drawn = pictures.of_sample(classifier, test, command.index, command.seed, animations=True)
+    return drawn | spikemnist.viz.of_run(classifier, energy=energy, image_shape=shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,8 +12,6 @@ from spikemnist.cli.errors import WrongRequest, refuse
 from spikemnist.cli.parser import Command, Options, one_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from spikemnist.data import EventDataset, ImageDataset
 
     Dataset = ImageDataset | EventDataset
@@ -49,20 +46,6 @@ def _data(names: tuple[str, ...]) -> Callable[[str], str]:
         return one_of([*names, "a path"])(word)
 
     return convert
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A batch of one image or recording, its label, and its index in the data set."""
-
-    samples: Any
-    label: int
-    index: int
-
-    @property
-    def image(self) -> Tensor | None:
-        """The image, or None for a recording."""
-        return None if hasattr(self.samples, "recording") else self.samples[0]
 
 
 def load(
@@ -149,8 +132,8 @@ def check_code(command: Command) -> None:
         )
 
 
-def sample(dataset: Dataset, index: int) -> Sample:
-    """Return one sample of a data set.
+def sample(dataset: Dataset, index: int) -> tuple[Any, int]:
+    """Return a batch of one image or recording of a data set, and its label.
 
     Raises
     ------
@@ -160,4 +143,4 @@ def sample(dataset: Dataset, index: int) -> Sample:
     if not 0 <= index < len(dataset):
         raise WrongRequest(f"--index must lie in 0..{len(dataset) - 1}; got {index}")
     samples, labels = next(dataset[index : index + 1].batches(1))
-    return Sample(samples, int(labels), index)
+    return samples, int(labels)

@@ -206,7 +206,7 @@ def run(command: Command) -> int:
         evaluation = training.evaluate(classifier, test, device=history.device, seed=command.seed)
     drawn = {
         **spikemnist.viz.of_run(history=history, evaluation=evaluation),
-        **pictures.of_sample(classifier, sources.sample(test, 0), names=("encoding", "decision")),
+        **pictures.of_sample(classifier, test, names=("encoding", "decision")),
     }
     show(
         command,
