@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ def run(command: Command) -> int:
         command,
         spikemnist=spikemnist.__version__,
         python=f"{platform.python_version()} on {platform.platform()}, {sys.executable}",
-        packages={name: _version(name) for name in names},
+        # PyTorch names its build, as in 2.15.0+cpu; its metadata may not.
+        packages={**{name: _version(name) for name in names}, "torch": str(torch.__version__)},
         devices=spikemnist.training.available_devices(),
         threads=torch.get_num_threads(),
         backends=[name for name in spikemnist.ops.BACKENDS if name != "auto"],
@@ -62,10 +64,6 @@ def _backends() -> list[str]:
 
 
 def _version(package: str) -> str:
-    if package == "torch":
-        import torch
-
-        return str(torch.__version__)  # names the build, as in 2.15.0+cpu; its metadata may not
     try:
         return version(package)
     except PackageNotFoundError:
@@ -77,13 +75,13 @@ def _data() -> list[str]:
     from spikemnist.data import mnist, nmnist
 
     places = ["digits in the package"]
-    for source in (mnist.MNIST, mnist.FASHION_MNIST):
+    for title, find in (
+        (mnist.MNIST.title, partial(mnist.find_folder, mnist.MNIST)),
+        (mnist.FASHION_MNIST.title, partial(mnist.find_folder, mnist.FASHION_MNIST)),
+        ("N-MNIST", nmnist.find_nmnist),
+    ):
         try:
-            places.append(f"{source.title} in {mnist.find_folder(source, None)}")
+            places.append(f"{title} in {find(None)}")
         except OSError:
-            places.append(f"{source.title} not found")
-    try:
-        places.append(f"N-MNIST in {nmnist.find_nmnist(None)}")
-    except OSError:
-        places.append("N-MNIST not found")
+            places.append(f"{title} not found")
     return places
