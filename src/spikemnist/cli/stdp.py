@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from functools import partial
+from typing import Any, get_args
 
 import spikemnist
 from spikemnist._atomic import write_atomically
@@ -16,9 +16,6 @@ from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, refuse, request
 from spikemnist.cli.output import command_line, say, show, show_detail
 from spikemnist.cli.parser import Command, Options, number, whole
-
-if TYPE_CHECKING:
-    from spikemnist.plasticity import STDPClassifier
 
 SUMMARY = "Learn digits without labels by STDP, and test the result."
 EXAMPLES = """
@@ -37,6 +34,9 @@ PARAMETERS = {
 }
 """Parameter of a classifier behind each option."""
 
+CSV: dict[str, Any] = {"header": "images,accuracy", "fmt": "%d,%s", "comments": ""}
+"""Format of the running accuracies."""
+
 OF_NEURONS = ("neurons", "passes", "theta_plus", "voting")
 """Options that do not apply to convolutional features."""
 
@@ -52,10 +52,8 @@ def add_options(add: Options) -> None:
     )
     add("--features", text, kind=count, value="N")
     add("--passes", "passes over the training images", 1, kind=count, value="N")
-    text, absent = (
-        "rise of a threshold with each spike, in mV",
-        "by the numbers of neurons and images",
-    )
+    text = "rise of a threshold with each spike, in mV"
+    absent = "by the numbers of neurons and images"
     add("--theta-plus", text, kind=number(0, 1000), value="MV", absent=absent)
     text = (
         "vote of a spike. proportional: for all classes that its neuron responds to. assigned: for "
@@ -76,6 +74,8 @@ def check(command: Command) -> None:
 
 def run(command: Command) -> int:
     """Learn, test, draw and print the results."""
+    import numpy as np
+
     from spikemnist.data.feed import describe_data
 
     start = time.perf_counter()
@@ -104,8 +104,8 @@ def run(command: Command) -> int:
                 show(command, run=folder, interrupted=True, images=classifier.n_images_seen_)
                 say(command, next_step)
                 return INTERRUPTED
-            _write_metrics(classifier, folder / METRICS)
-            files.append(METRICS)
+            table = partial(np.savetxt, X=classifier.accuracy_history_, **CSV)
+            files.append(write_atomically(folder / METRICS, table).name)
             settings["theta_plus"] = classifier.theta_plus_
             settings["learning_rate"] = classifier.learning_rate_
         classifier.save(model)
@@ -133,10 +133,3 @@ def _classifier(command: Command) -> Any:
         kind = spikemnist.plasticity.ConvSTDPClassifier
     known = {field.name for field in dataclasses.fields(kind)}
     return kind(**{name: vars(command)[o] for o, name in PARAMETERS.items() if name in known})
-
-
-def _write_metrics(classifier: STDPClassifier, file: Path) -> None:
-    """Write the running accuracies."""
-    rows = [f"{int(images)},{share}\n" for images, share in classifier.accuracy_history_]
-    text = "".join(["images,accuracy\n", *rows])
-    write_atomically(file, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
