@@ -6,12 +6,12 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spikemnist._descriptions import OtherConfigurationError
-from spikemnist._run_folder import CONFIG, command_of, read_config
+from spikemnist._run_folder import CONFIG
 from spikemnist.cli.errors import WrongRequest
-from spikemnist.cli.output import command_line, numbered
+from spikemnist.cli.output import numbered
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Command, Options
@@ -51,30 +51,6 @@ def run_folder(command: Command, code: str) -> Iterator[Path]:
             with contextlib.suppress(OSError):  # it holds files, or `fit` has removed it
                 place.rmdir()
         raise
-
-
-def description(command: Command, name: str) -> dict[str, Any]:
-    """Return the description of the run in ``--out``, of the command with this name.
-
-    Raises
-    ------
-    WrongRequest
-        Without ``--out``, or if there is no run of this command in it.
-    """
-    if command.out is None:
-        raise WrongRequest("--resume needs --out, the folder of the run to continue")
-    try:
-        values = read_config(command.out, "data")
-    except FileNotFoundError as error:
-        raise WrongRequest(str(error)) from None
-    if (other := command_of(values)) != name:
-        raise WrongRequest(f"{command.out} is a run of `spikemnist {other}`, not of `{name}`")
-    return values
-
-
-def to_continue(name: str, folder: Path) -> str:
-    """Return the command that continues a run."""
-    return command_line("spikemnist", name, "--resume", "--out", folder)
 
 
 def _make_unused_folder(kind: str) -> Path:

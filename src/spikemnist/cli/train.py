@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import spikemnist
 from spikemnist._descriptions import fields_of
 from spikemnist._names import NetworkName
-from spikemnist._run_folder import CONFIG, FILES
+from spikemnist._run_folder import CONFIG, FILES, command_of, read_config
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
 from spikemnist.cli.output import Block, command_line, say, show, show_detail
@@ -80,7 +80,7 @@ def add_options(add: Options) -> None:
 
 def defaults(given: Command) -> dict[str, Any]:
     """Return the options of the resumed run, or those that follow from recipe, data and model."""
-    recipe = _resumed(given) if given.resume else _chosen(given)
+    recipe, data = _resumed(given) if given.resume else (_chosen(given), {})
     options = {
         **recipe.network,
         **fields_of(recipe.config),
@@ -89,7 +89,6 @@ def defaults(given: Command) -> dict[str, Any]:
         "num_steps": recipe.encoder["num_steps"],
     }
     if given.resume:
-        data = runs.description(given, "train")["data"]
         if isinstance(data.get("validation"), str):
             raise WrongRequest(
                 f"{given.out} has validation data of its own, which no option names: continue it "
@@ -113,11 +112,18 @@ def _chosen(command: Command) -> Recipe:
     return recipes[name, command.model]
 
 
-def _resumed(command: Command) -> Recipe:
-    """Return the recipe of the run in ``--out``."""
-    run = runs.description(command, "train")
+def _resumed(command: Command) -> tuple[Recipe, dict[str, Any]]:
+    """Return the recipe of the run in ``--out``, and the description of its data."""
+    if command.out is None:
+        raise WrongRequest("--resume needs --out, the folder of the run to continue")
     try:
-        return Recipe.from_json(run)
+        values = read_config(command.out, "data")
+    except FileNotFoundError as error:
+        raise WrongRequest(str(error)) from None
+    if command_of(values) != "train":
+        raise WrongRequest(f"{command.out} is a run of `spikemnist stdp`, not of `train`")
+    try:
+        return Recipe.from_json(values), values["data"]
     except ValueError as error:
         raise ValueError(f"{command.out / CONFIG} is damaged: {error}") from error
 
@@ -146,7 +152,7 @@ def check(command: Command) -> None:
 
 def recipe_of(command: Command) -> Recipe:
     """Return the recipe of a command, with what a resumed run has beside the options."""
-    run = _resumed(command) if command.resume else Recipe()
+    run = _resumed(command)[0] if command.resume else Recipe()
 
     def described(part: Mapping[str, Any], name: str, *options: str) -> dict[str, Any]:
         values = {"name": name, **{option: vars(command)[option] for option in options}}
@@ -201,7 +207,8 @@ def run(command: Command) -> int:
         results: dict[str, Any] = {"run": folder, "history": history}
         if history.interrupted:
             show(command, **results, interrupted=True)
-            say(command, f"next              {runs.to_continue('train', folder)}")
+            words = command_line("spikemnist", "train", "--resume", "--out", folder)
+            say(command, f"next              {words}")
             return INTERRUPTED
         evaluation = training.evaluate(classifier, test, device=history.device, seed=command.seed)
     drawn = {
