@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
-
-
-class OtherConfigurationError(ValueError):
-    """Raised where a run is resumed with another configuration than it began with."""
 
 
 def plain(value: Any) -> Any:
@@ -75,15 +70,6 @@ def differences(one: Any, other: Any, free: Collection[str] = ()) -> str:
         for path in changed
         if path.endswith(".name") or not path.startswith(kinds)
     )
-
-
-def check_resumed(earlier: Any, now: Any, place: Path, free: Collection[str] = ()) -> None:
-    """Raise an error that names everything in which a resumed run differs from itself."""
-    if named := differences(earlier, now, free):
-        raise OtherConfigurationError(
-            f"cannot resume {place} with another configuration: {named}. Resume with the same "
-            "configuration, or start a new run"
-        )
 
 
 def _leaves(description: Any, path: str = "") -> Any:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from spikemnist import __version__
 from spikemnist._atomic import PREFIX, write_atomically
-from spikemnist._descriptions import check_resumed
+from spikemnist._descriptions import differences
 
 MODEL, METRICS, CONFIG, CHECKPOINT = FILES = (
     "model.safetensors",
@@ -23,11 +23,13 @@ MODEL, METRICS, CONFIG, CHECKPOINT = FILES = (
     "config.json",
     "checkpoint.pt",
 )
+
 FREE = ("version", "data.name", "data.root")
 """Entries of a description that may differ when a run is resumed: the digest tells the data."""
 
-EMPTY = "{} is empty: a run begins here, or was killed as it began. If killed, delete the file"
-"""Message for a file that a run has made, but not filled."""
+
+class OtherConfigurationError(ValueError):
+    """Raised where a run is resumed with another configuration than it began with."""
 
 
 def find_folder(
@@ -58,9 +60,6 @@ def find_folder(
     elif folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: run= takes a folder")
     elif any((folder / name).exists() for name in FILES):
-        config = folder / CONFIG
-        if config.is_file() and not config.stat().st_size:
-            raise FileExistsError(EMPTY.format(config))
         raise FileExistsError(
             f"{folder} holds a run already: continue it with resume=True, or `--resume` on the "
             "command line; or choose another folder"
@@ -101,7 +100,11 @@ def open_folder(
             if settings.get("schedule") == "constant" and isinstance(former, dict):
                 epochs = settings["epochs"]
                 earlier["config"] = {**former, "epochs": max(epochs, former.get("epochs", epochs))}
-            check_resumed(earlier, description, folder, FREE)
+            if named := differences(earlier, description, FREE):
+                raise OtherConfigurationError(
+                    f"cannot resume {folder} with another configuration: {named}. Resume with the "
+                    "same configuration, or start a new run"
+                )
             if description["data"].get("name"):  # the files may have moved
                 earlier["data"] = description["data"]
             write_atomically(config, lambda new: claim(new, **earlier))
@@ -192,11 +195,9 @@ def read_config(folder: Path, *parts: str) -> dict[str, Any]:
     FileNotFoundError
         If the folder holds no run.
     ValueError
-        If the description is empty or damaged, or lacks one of the parts, which are mappings.
+        If the description is damaged, or lacks one of the parts, which are mappings.
     """
     file = check_run(folder)
-    if not file.stat().st_size:
-        raise ValueError(EMPTY.format(file))
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -345,17 +345,6 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert names(tmp_path) == FILES
 
 
-def test_a_folder_that_a_kill_left_empty_says_so(tmp_path: Path) -> None:
-    (tmp_path / "config.json").touch()
-    message = f"^{re.escape(str(tmp_path / 'config.json'))} is empty: a run begins here, or was k"
-    with pytest.raises(FileExistsError, match=message):
-        run(tmp_path, new_classifier())
-    with pytest.raises(ValueError, match=message):
-        run(tmp_path, new_classifier(), resume=True)
-    (tmp_path / "config.json").unlink()
-    run(tmp_path, new_classifier(), epochs=1)
-
-
 def test_a_full_disk_leaves_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikemnist._descriptions import OtherConfigurationError
-from spikemnist._run_folder import CONFIG
+from spikemnist._run_folder import CONFIG, OtherConfigurationError
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.output import numbered
 
