@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -35,28 +35,19 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     afterwards. Encoders draw from the generator on the CPU: it gives the same numbers on every
     device, and no device is waited for. On CUDA, convolutions use deterministic algorithms.
     """
-    with (
-        torch.random.fork_rng([device] if device.type == "cuda" else []),
-        _same_convolutions() if device.type == "cuda" else nullcontext(),
-    ):
-        mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
+    cudnn = torch.backends.cudnn
+    algorithms = cudnn.deterministic, cudnn.benchmark
+    mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
+            if device.type == "cuda":
+                cudnn.deterministic, cudnn.benchmark = True, False
             _seed_global(seed, device)
             yield torch.Generator().manual_seed(derive_seed(seed, 0))
         finally:
+            cudnn.deterministic, cudnn.benchmark = algorithms
             if mps_state is not None:
                 torch.mps.set_rng_state(mps_state)
-
-
-@contextmanager
-def _same_convolutions() -> Iterator[None]:
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before
 
 
 def _seed_global(seed: int, device: torch.device) -> None:
