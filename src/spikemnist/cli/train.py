@@ -179,11 +179,7 @@ def run(command: Command) -> int:
         spikemnist.ops.select_backend(command.backend)
         device = training.select_device(command.device)
     train, test = sources.load(
-        command.data,
-        command.root,
-        first_saccade=command.first_saccade,
-        stabilize=command.stabilize,
-        drop_events=command.drop_events,
+        command.data, command.root, **{name: vars(command)[name] for name in OF_RECORDINGS}
     )
     classifier, config = _prepare(command, train)
     show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
