@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import inspect
 import json
 import re
 import runpy
@@ -22,7 +21,6 @@ COMMANDS = [
     "python -m pip install . && spikemnist train",
     'python -m pip install -e ".[test]" && pytest',
 ]
-ROOMS = [name for name in spikemnist.__all__ if inspect.ismodule(getattr(spikemnist, name))]
 HEAVY = ["matplotlib", "numba", "torchvision", "triton", "spikemnist.cli"]
 
 
@@ -171,14 +169,3 @@ def test_light_import(names: str, unwanted: list[str]) -> None:
         [sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120, check=True
     )
     assert loaded.stdout == "[]\n"
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_public_names_on_the_api_pages(room: str) -> None:
-    """Each name is in one table, or is a constant with a line of its own."""
-    page = read(f"docs/api/{room}.md")
-    names = re.findall(r"^   (\w+)$", page, re.MULTILINE)
-    names += re.findall(r"^\.\. (?:py:|auto)data:: (?:.*\.)?(\w+)$", page, re.MULTILINE)
-    public = {*importlib.import_module(f"spikemnist.{room}").__all__}
-    assert public - {*names} == set()  # the forgotten ones
-    assert sorted(names) == sorted(public)

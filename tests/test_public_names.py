@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 import spikemnist
-from spikemnist.encoding import ENCODERS
-from spikemnist.ops import SURROGATES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FIRST = """
@@ -19,59 +18,25 @@ FIRST = """
     STDPClassifier TrainConfig accelerate diagnose evaluate fit get_encoder load load_digits
     load_fashion_mnist load_images load_mnist load_nmnist measure_energy summary
 """
-NAMES = {
-    "data": """
-        Augmentation Compose Crop DropEvents EVENT ElasticDeformation EventBatch
-        EventDataset FirstSaccade ImageDataset RandomAffine RandomErasing RandomFlip Stabilize
-        load_digits load_fashion_mnist load_images load_mnist load_nmnist prepare_image
-    """,
-    "encoding": """
-        CodeMeasure Encoder available_encoders get_encoder measure_code
-        register_encoder
-    """,
-    "energy": """
-        CHIPS Chip EarlyExit Energy Estimate MEMORIES Summary TECHNOLOGIES Technology
-        measure_energy summary
-    """,
-    "export": """
-        from_nir to_c to_html to_nir to_onnx to_playground
-    """,
-    "models": """
-        Classifier Decision LayerRecord LayerSummary LeakyConvNet LeakyMLP NetworkOptions READOUTS
-        ReadoutName Record SpikingNetwork accelerate available_pretrained decide
-        first_spike_times get_readout running_scores
-    """,
-    "ops": """
-        BACKENDS Backend RESET_MECHANISMS ResetMechanism SURROGATES Surrogate
-        SurrogateName get_surrogate is_named leaky linear select_backend
-    """,
-    "plasticity": """
-        ConvSTDPClassifier STDPClassifier assign_classes class_scores
-        pair_stdp post_stdp reward_stdp stdp_window
-    """,
-    "training": """
-        Callback EpochMetrics Evaluation History L1Spikes Recipe Regularized Robustness
-        SmoothedCrossEntropy SnnTorchLoss SpikeTimeCrossEntropy SpikeTimeMSE
-        TargetRate TrainConfig TrainingWarning available_devices cross_entropy csv_logger
-        diagnose evaluate fit initialize measure_robustness recipes select_device tensorboard
-    """,
-    "viz": """
-        animate animate_events animate_receptive_fields codes confusion
-        decision encoding energy event_frames membrane of_run of_sample raster
-        receptive_fields robustness spike_counts stdp stdp_window training_curves
-    """,
-}
-# Each code and each surrogate is public.
-NAMES["encoding"] += " ".join(path.partition(".")[2] for path in ENCODERS.values())
-NAMES["ops"] += " ".join(kind.__name__ for kind in SURROGATES.values())
-PLACES = {**NAMES, "_load": "load"}  # of the names that come first
+
+
+def on_page(room: str) -> list[str]:
+    """Return the names in the tables of a page, and the constants with a line of their own."""
+    page = (DOCS / "api" / f"{room}.md").read_text("utf-8")
+    names = re.findall(r"^   (\w+)$", page, re.MULTILINE)
+    return names + re.findall(r"^\.\. (?:py:|auto)data:: (?:.*\.)?(\w+)$", page, re.MULTILINE)
+
+
+ROOMS = [name for name in spikemnist.__all__ if inspect.ismodule(getattr(spikemnist, name))]
+NAMES = {room: on_page(room) for room in ROOMS}
+PLACES = {**NAMES, "_load": ["load"]}  # of the names that come first
 
 
 @pytest.mark.parametrize("room", NAMES)
 def test_public_names(room: str) -> None:
-    """A new name belongs in this list as well, so that adding one is a decision."""
+    """Each is once on the page of its room, so that adding or removing one is a decision."""
     module = importlib.import_module(f"spikemnist.{room}")
-    assert sorted(module.__all__) == sorted(NAMES[room].split())
+    assert sorted(module.__all__) == sorted(NAMES[room])
     assert {*module.__all__} <= {*dir(module)}
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
     with pytest.raises(AttributeError, match=f"'spikemnist.{room}' has no attribute 'Nonsense'"):
@@ -106,7 +71,7 @@ def test_first_names() -> None:
     assert sorted(spikemnist.__all__) == sorted([*FIRST.split(), *NAMES, "__version__"])
     assert dir(spikemnist) == sorted(spikemnist.__all__)
     for name in FIRST.split():
-        (room,) = (room for room, names in PLACES.items() if name in names.split())
+        (room,) = (room for room, names in PLACES.items() if name in names)
         module = importlib.import_module(f"spikemnist.{room}")
         assert getattr(spikemnist, room) is module
         assert getattr(spikemnist, name) is getattr(module, name)
