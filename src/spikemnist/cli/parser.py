@@ -89,7 +89,6 @@ class Options:
         names: Iterable[str] = (),
         value: str = "",
         absent: str = "",
-        several: bool = False,
         undo: bool = False,
     ) -> None:
         """Add an option.
@@ -101,7 +100,7 @@ class Options:
         text : str
             Description.
         default : object, default None
-            Value without the option. False makes it a flag.
+            Value without the option. False makes it a flag; a tuple lets it take several values.
         kind : callable, default None
             Function from a word to a value.
         names : iterable of str, default ()
@@ -110,11 +109,10 @@ class Options:
             Placeholder of the value.
         absent : str, default ""
             Description of a default that is None.
-        several : bool, default False
-            Whether it takes several values.
         undo : bool, default False
             Whether a flag has a ``--no-`` form.
         """
+        several = isinstance(default, tuple)
         default = self.defaults.setdefault(name[2:].replace("-", "_"), default)
         names = [*names]
         options: dict[str, Any] = {
@@ -158,7 +156,6 @@ class Options:
                 kind=whole() if words[0] == "int" else number(),
                 names=[*names, "none"] if words[0] == "tuple" else names,
                 value="N" if words[0] == "int" else "X",
-                several=words[0] == "tuple",
                 undo=True,
             )
 

@@ -56,7 +56,7 @@ def add_options(add: Options) -> None:
     text = "mlp: dense layers. conv: convolutions before them; --model conv --help has its defaults"
     add("--model", text, "mlp", names=NETWORKS)
     text = "neurons of each hidden layer of an mlp; 512 256 makes two layers"
-    add("--hidden", text, (512,), kind=whole(1, 1_000_000), value="N", several=True)
+    add("--hidden", text, (512,), kind=whole(1, 1_000_000), value="N")
     text = (
         "layers of a conv: 12C5 is a convolution with 12 channels and kernels of 5 x 5, P2 is "
         "pooling, 10 is a dense layer"
