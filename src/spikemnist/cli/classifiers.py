@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import spikemnist
 from spikemnist._run_folder import CONFIG, read_config
 from spikemnist.cli.errors import WrongRequest, refuse
-
-if TYPE_CHECKING:
-    from spikemnist.cli.parser import Command, Options
+from spikemnist.cli.parser import Command, Options
 
 
 def add_argument(add: Options, *, several: bool = False) -> None:

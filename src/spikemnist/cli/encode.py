@@ -10,9 +10,9 @@ from spikemnist._atomic import write_atomically
 from spikemnist.cli import pictures, sources
 from spikemnist.cli.errors import WrongRequest, refuse, request
 from spikemnist.cli.output import Block, show
+from spikemnist.cli.parser import Command, Options
 
 if TYPE_CHECKING:
-    from spikemnist.cli.parser import Command, Options
     from spikemnist.encoding import CodeMeasure
 
 SUMMARY = "Turn an image into spikes, and draw or store them."

@@ -14,7 +14,6 @@ from spikemnist.cli.output import Block, say, show, show_detail
 from spikemnist.cli.parser import Command, Options, whole
 
 if TYPE_CHECKING:
-    from spikemnist.cli.sources import Dataset
     from spikemnist.energy import Energy
     from spikemnist.training import Robustness
 
@@ -102,7 +101,7 @@ def run(command: Command) -> int:
     return 0
 
 
-def _evaluate(command: Command, classifier: Any, test: Dataset) -> dict[str, Any]:
+def _evaluate(command: Command, classifier: Any, test: sources.Dataset) -> dict[str, Any]:
     """Test a classifier, and return its results and what else is requested."""
     options: dict[str, Any] = {"device": command.device, "seed": command.seed}
     show_detail(command, classifier)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import spikemnist
 from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import refuse, request
 from spikemnist.cli.output import command_line, show
-
-if TYPE_CHECKING:
-    from spikemnist.cli.parser import Command, Options
+from spikemnist.cli.parser import Command, Options
 
 SUMMARY = "Write a network for a browser, NIR simulators, ONNX or a C compiler."
 EXAMPLES = """

@@ -7,13 +7,10 @@ import re
 import sys
 from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
-from typing import TYPE_CHECKING
 
 import spikemnist
 from spikemnist.cli.output import show
-
-if TYPE_CHECKING:
-    from spikemnist.cli.parser import Command, Options
+from spikemnist.cli.parser import Command, Options
 
 SUMMARY = "Print versions, devices, backends and data, for bug reports."
 EXAMPLES = """

@@ -12,10 +12,9 @@ from spikemnist._atomic import write_atomically
 from spikemnist.cli import sources
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.output import numbered
+from spikemnist.cli.parser import Options
 
 if TYPE_CHECKING:
-    from spikemnist.cli.parser import Options
-    from spikemnist.cli.sources import Dataset
     from spikemnist.models import Classifier
 
 KINDS = ("png", "pdf", "svg")
@@ -48,7 +47,7 @@ def unused(name: str) -> Path:
 
 
 def of_sample(
-    classifier: Classifier, test: Dataset, index: int = 0, seed: int = 0, **options: Any
+    classifier: Classifier, test: sources.Dataset, index: int = 0, seed: int = 0, **options: Any
 ) -> dict[str, Any]:
     """Return the pictures of a network's response to a test sample, with its index in the names."""
     import torch

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import spikemnist
 from spikemnist.cli import pictures
 from spikemnist.cli.output import show
-
-if TYPE_CHECKING:
-    from spikemnist.cli.parser import Command, Options
+from spikemnist.cli.parser import Command, Options
 
 SUMMARY = "Write a web page on which a spiking network learns digits while you watch."
 EXAMPLES = """

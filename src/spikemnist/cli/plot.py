@@ -9,12 +9,11 @@ import spikemnist
 from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import request
 from spikemnist.cli.output import show
+from spikemnist.cli.parser import Command, Options
 
 if TYPE_CHECKING:
     import torch
 
-    from spikemnist.cli.parser import Command, Options
-    from spikemnist.cli.sources import Dataset
 
 SUMMARY = "Draw the activity of a network for an image, or what STDP has learned."
 EXAMPLES = """
@@ -52,7 +51,9 @@ def run(command: Command) -> int:
     return 0
 
 
-def _draw(command: Command, classifier: Any, test: Dataset, device: torch.device) -> dict[str, Any]:
+def _draw(
+    command: Command, classifier: Any, test: sources.Dataset, device: torch.device
+) -> dict[str, Any]:
     """Return the pictures by the names of their files."""
     samples, _ = sources.sample(test, command.index)
     if not isinstance(classifier, spikemnist.Classifier):

@@ -10,9 +10,9 @@ import spikemnist
 from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import FAILURE, WrongRequest, refuse
 from spikemnist.cli.output import numbered, print_error, say, show, show_detail
+from spikemnist.cli.parser import Command, Options
 
 if TYPE_CHECKING:
-    from spikemnist.cli.parser import Command, Options
     from spikemnist.models import Decision
 
 SUMMARY = "Recognise digits in pictures of your own, and draw the decisions."

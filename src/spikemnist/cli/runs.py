@@ -6,14 +6,11 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spikemnist._run_folder import CONFIG, OtherConfigurationError
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.output import numbered
-
-if TYPE_CHECKING:
-    from spikemnist.cli.parser import Command, Options
+from spikemnist.cli.parser import Command, Options
 
 
 def add_options(add: Options, *, resume: bool = True) -> None:

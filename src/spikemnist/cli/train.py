@@ -22,7 +22,6 @@ from spikemnist.training.config import TrainConfig
 from spikemnist.training.recipe import Recipe, recipes
 
 if TYPE_CHECKING:
-    from spikemnist.cli.sources import Dataset
     from spikemnist.models import Classifier
 
 SUMMARY = "Train a spiking network, test it, and draw its activity."
@@ -233,7 +232,7 @@ def _advise(command: Command, folder: Path) -> None:
         say(command, f"{'':18}{command_line('spikemnist', 'export', folder)}")
 
 
-def _prepare(command: Command, train: Dataset) -> tuple[Classifier, TrainConfig]:
+def _prepare(command: Command, train: sources.Dataset) -> tuple[Classifier, TrainConfig]:
     """Return a new classifier for the training data, and the settings of its run."""
     from spikemnist.data.feed import sample_shape
 
