@@ -15,10 +15,9 @@ import traceback
 import weakref
 from collections.abc import Iterable, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    Step = TypeVar("Step")
+Step = TypeVar("Step")
 
 PATIENCE = 3.0
 """Seconds since the last look of a loop after which Ctrl-C acts at once, as while a kernel is

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -22,8 +22,7 @@ from spikemnist import __version__
 from spikemnist._atomic import write_atomically
 from spikemnist._tensors import not_finite
 
-if TYPE_CHECKING:
-    Tensors = dict[str, Tensor]
+Tensors = dict[str, Tensor]
 
 DIGEST = "sha256"
 UNKNOWN = "0" * 64
