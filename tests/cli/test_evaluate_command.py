@@ -18,12 +18,6 @@ from tests.cli.command import answers, error, fields, spikemnist
 DIGITS = load_digits()[1]
 
 
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Evaluate 100 images."""
-    monkeypatch.setattr("spikemnist.cli.sources.test_set", lambda *_: ("digits", DIGITS[:100]))
-
-
 def test_results_are_those_of_the_library(run: Path) -> None:
     printed = fields(spikemnist("evaluate", "run", cwd=run.parent).stdout)
     result = evaluate(load(run), DIGITS)
@@ -70,8 +64,10 @@ def test_a_model_file_on_another_backend(run: Path) -> None:
     assert (file["test"]["backend"], file["run"]) == ("snntorch", "run/model.safetensors")
 
 
-@pytest.mark.usefixtures("few")
-def test_several_runs_and_their_robustness(run: Path, tmp_path: Path) -> None:
+def test_several_runs_and_their_robustness(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spikemnist.cli.sources.test_set", lambda *_: ("digits", DIGITS[:100]))
     words = ("evaluate", run, "mnist-mlp", "--robustness")
     first, second, last = spikemnist(*words, cwd=tmp_path).stdout.split("\n\n")
     assert [fields(part)["run"] for part in (first, second)] == [str(run), "mnist-mlp"]
