@@ -6,7 +6,7 @@ Shapes: ``C`` classes, ``H`` height and ``W`` width of a picture.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spikemnist._descriptions import fields_of
@@ -78,8 +78,8 @@ class Decision(Tabular):
     parts: int
     pixels: tuple[int, int]
     strokes: str | None = None
-    image: Tensor = field(repr=False)
-    record: Record | None = field(default=None, repr=False)
+    image: Tensor
+    record: Record | None = None
 
     @property
     def sure(self) -> bool | None:

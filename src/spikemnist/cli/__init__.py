@@ -14,10 +14,11 @@ import os
 import signal
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist._names import suggestion
+from spikemnist._progress import silence
 from spikemnist.cli.errors import (
     CLOSED_PIPE,
     FAILURE,
@@ -25,11 +26,6 @@ from spikemnist.cli.errors import (
     WRONG_REQUEST,
     WrongRequest,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spikemnist.cli.parser import Command
 
 COMMANDS = (
     "train", "stdp", "evaluate", "predict", "encode",
@@ -89,9 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(words: list[str]) -> int:
-    """Print the help or the version, or run a command."""
+    """Print the help or the version, or run a command; with ``--verbose``, its settings first."""
     with interruptible():  # an import may drop a KeyboardInterrupt
         from spikemnist.cli import parser
+        from spikemnist.cli.output import show_settings
 
         if words[:1] == ["help"]:
             words = [*words[1:], "--help"]
@@ -116,7 +113,11 @@ def _answer(words: list[str]) -> int:
         command = parser.parse(name, module, words[1:])
         _import_heavy_packages()
         check_interrupt()
-    return _run(module, command, name)
+    with silence() if command.quiet else contextlib.nullcontext():
+        if command.verbose:
+            show_settings(command, name)
+        code: int = module.run(command)
+        return code
 
 
 def _overview() -> str:
@@ -142,15 +143,3 @@ def _import_heavy_packages() -> None:
     from spikemnist.kernels import compiler
 
     compiler.is_available()  # imports Numba
-
-
-def _run(module: Any, command: Command, name: str) -> int:
-    """Run a command; with ``--verbose``, print its settings first."""
-    from spikemnist._progress import silence
-    from spikemnist.cli.output import show_settings
-
-    with silence() if command.quiet else contextlib.nullcontext():
-        if command.verbose:
-            show_settings(command, name)
-        code: int = module.run(command)
-        return code
