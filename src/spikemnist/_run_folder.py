@@ -95,7 +95,7 @@ def open_folder(
             raise
     with locked(folder):
         if resume:
-            earlier = read_config(folder, "data")
+            earlier = read_config(folder)
             settings, former = description.get("config", {}), earlier.get("config")
             if settings.get("schedule") == "constant" and isinstance(former, dict):
                 epochs = settings["epochs"]
@@ -187,7 +187,7 @@ def check_run(folder: Path, advice: str = "") -> Path:
     return folder / CONFIG
 
 
-def read_config(folder: Path, *parts: str) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
     """Return the description of the run in a folder.
 
     Raises
@@ -195,17 +195,16 @@ def read_config(folder: Path, *parts: str) -> dict[str, Any]:
     FileNotFoundError
         If the folder holds no run.
     ValueError
-        If the description is damaged, or lacks one of the parts, which are mappings.
+        If the description is damaged, or says nothing of the data.
     """
     file = check_run(folder)
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
-    for part in parts:
-        if not isinstance(values, dict) or not isinstance(values.get(part), dict):
-            raise ValueError(f"{file} is damaged: it lacks {part!r}")
-    return dict(values)
+    if not isinstance(values, dict) or not isinstance(values.get("data"), dict):
+        raise ValueError(f"{file} is damaged: it lacks 'data'")
+    return values
 
 
 def command_of(description: Mapping[str, Any]) -> str:
@@ -229,7 +228,7 @@ def model_file(source: str | os.PathLike[str]) -> Path:
             f"continue it with `spikemnist train --resume --out {path}`, or in Python with "
             "fit(..., resume=True)"
         )
-        if command_of(read_config(path, "data")) == "stdp":
+        if command_of(read_config(path)) == "stdp":
             advice = "delete the folder, and start the run again"
         raise FileNotFoundError(
             f"{path} has no {MODEL}, because the run has not finished; {advice}"

@@ -34,7 +34,7 @@ def find(run: Path) -> tuple[Any, dict[str, Any]]:
         classifier = spikemnist.load(run)
     except FileNotFoundError as error:
         raise WrongRequest(str(error)) from None
-    return classifier, read_config(run, "data")["data"] if (run / CONFIG).is_file() else {}
+    return classifier, read_config(run)["data"] if (run / CONFIG).is_file() else {}
 
 
 def folder_of(run: Path) -> Path:

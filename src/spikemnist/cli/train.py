@@ -116,7 +116,7 @@ def _resumed(command: Command) -> tuple[Recipe, dict[str, Any]]:
     if command.out is None:
         raise WrongRequest("--resume needs --out, the folder of the run to continue")
     try:
-        values = read_config(command.out, "data")
+        values = read_config(command.out)
     except FileNotFoundError as error:
         raise WrongRequest(str(error)) from None
     if command_of(values) != "train":
