@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from spikemnist import __version__, _names
-from spikemnist.cli import COMMANDS, main, output, parser, predict
+from spikemnist.cli import COMMANDS, main, output, parser
 from spikemnist.data.augmentation import AUGMENTATIONS
 from spikemnist.energy import CHIPS, MEMORIES, TECHNOLOGIES
 from spikemnist.models import READOUTS, NetworkOptions, available_pretrained
@@ -158,8 +158,6 @@ def test_commands_to_copy_are_quoted() -> None:
 
 
 def test_arguments_stand_around_options() -> None:
-    command = parser.parse(
-        "predict", predict, ["run", "a.png", "--gif", "b.png", "--seed", "3", "c.png"]
-    )
+    command = parse("predict", *["run", "a.png", "--gif", "b.png", "--seed", "3", "c.png"])
     assert [path.name for path in command.pictures] == ["a.png", "b.png", "c.png"]
     assert (command.run.name, command.gif, command.seed) == ("run", True, 3)
