@@ -35,7 +35,7 @@ def test_lines_and_json_have_the_same_fields(run: Path) -> None:
     assert test["accuracy_per_step"][-1] == pytest.approx(test["accuracy"], rel=1e-6)
 
 
-def test_on_a_terminal_epochs_are_above_a_bar_unless_quiet(
+def test_on_a_terminal_a_bar_shows_unless_quiet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -44,10 +44,6 @@ def test_on_a_terminal_epochs_are_above_a_bar_unless_quiet(
     monkeypatch.setattr(sys, "stderr", terminal)
     assert main(words) == 0
     assert "| 0/10, ? left" in terminal.getvalue()
-    # A bar begins with a return of the cursor, and overwrites itself; a line ends with a newline.
-    visible = [line.rsplit("\r", 1)[-1] for line in terminal.getvalue().split("\n")]
-    epochs = [line.split("  ")[0] for line in visible if line.startswith("epoch")]
-    assert epochs == ["epoch 1/2", "epoch 2/2"]
     monkeypatch.setattr(sys, "stderr", silent := Terminal())
     assert main([*words[:-1], "again", "--quiet"]) == 0
     assert silent.getvalue() == ""
