@@ -71,16 +71,6 @@ def test_a_run_is_never_overwritten(run: Path) -> None:
     assert {file: file.read_bytes() for file in run.iterdir()} == before
 
 
-def test_a_run_killed_before_its_description_is_started_again(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / ".spikemnist-0123abcd.json").write_text("{", encoding="utf-8")
-    words = ("train", *SMALL, "--out", "run")
-    assert "is not a run folder" in error(*words, "--resume", cwd=tmp_path)
-    spikemnist(*words, cwd=tmp_path)
-    assert (folder / "model.safetensors").exists()
-
-
 def test_a_run_killed_in_its_first_epoch_continues(run: Path, tmp_path: Path) -> None:
     """It has a description alone."""
     folder = copytree(run, tmp_path / "run", ignore=lambda _, names: {*names} - {"config.json"})

@@ -28,8 +28,7 @@ def run_folder(command: Command, code: str) -> Iterator[Path]:
     A folder that is still empty when an error comes is removed.
     """
     folder = command.out or _make_unused_folder(f"{Path(command.data).stem}-{code}")
-    # Hidden files are temporary ones, of a write that was killed.
-    used = folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir())
+    used = folder.is_dir() and any(folder.iterdir())
     can_resume = "resume" in command
     if folder.is_file() or (used and not (can_resume and command.resume)):
         holds_run = can_resume and (folder / CONFIG).is_file()
