@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikemnist import Classifier, LeakyMLP, evaluate, load, load_digits
+from spikemnist import Classifier, LeakyMLP, evaluate, load
 from spikemnist.data import ImageDataset
 from spikemnist.models import available_pretrained
 from tests.plasticity.bar_images import (
@@ -55,16 +55,6 @@ def test_a_file_and_a_run_folder_come_back(classifier: Loaded, tmp_path: Path) -
         assert type(loaded) is type(classifier)
         assert np.array_equal(loaded.predict(BARS), labels)
         assert evaluate(loaded, bars).accuracy == accuracy
-
-
-@pytest.mark.parametrize("name", available_pretrained())
-def test_a_name(name: str, tmp_path: Path) -> None:
-    digits, loaded = load_digits()[1][:100], load(name)
-    assert isinstance(loaded, Classifier)
-    assert not loaded.training  # or one image would be its own batch statistics
-    labels = loaded.predict(digits)
-    assert (labels == digits.labels).float().mean() > 0.9
-    assert torch.equal(load(loaded.save(tmp_path / "copy")).predict(digits), labels)
 
 
 @pytest.mark.parametrize("file", ["mnist-mlp", "mnist-mlp/model.safetensors"])
