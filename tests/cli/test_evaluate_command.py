@@ -11,7 +11,6 @@ import pytest
 from spikemnist import load
 from spikemnist.data import load_digits
 from spikemnist.energy import measure_energy
-from spikemnist.plasticity import ConvSTDPClassifier
 from spikemnist.training import evaluate, measure_robustness
 from tests.cli.command import answers, error, fields, spikemnist
 
@@ -83,10 +82,3 @@ def test_several_runs_and_their_robustness(
     assert list(actual[0]["robustness"]["accuracy"]["shift"].values()) == list(
         result.accuracy["shift"].values()
     )
-
-
-def test_options_that_need_a_network(run: Path, tmp_path: Path) -> None:
-    images, labels = DIGITS.images[:200], DIGITS.labels[:200]
-    ConvSTDPClassifier(4, epochs=1).fit(images, labels).save(tmp_path / "features")
-    message = error("evaluate", run, "features", "--robustness", cwd=tmp_path)
-    assert message.startswith("--robustness would do nothing for features, of the class ConvSTDP")

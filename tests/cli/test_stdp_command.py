@@ -94,7 +94,7 @@ def test_evaluate_prints_the_same(stdp: Trained) -> None:
         ("stdp --resume --out run", "spikemnist stdp has no --resume"),
         ("train --resume --out run", "run is a run of `spikemnist stdp`, not of `train`"),
         ("evaluate run --energy --memory DRAM", "--energy, --memory would do nothing for run, of"),
-        ("evaluate run --robustness", "--robustness would do nothing"),
+        ("evaluate mnist-mlp run --robustness", "--robustness would do nothing for run, of the c"),
         ("evaluate run --backend reference", "the class STDPClassifier, which has no network"),
         ("evaluate run --batch-size 9 --seed 1", "--batch-size, --seed would do nothing for run"),
         ("plot run --index 3 --seed 1", "--index, --seed would do nothing for run, of the class"),
