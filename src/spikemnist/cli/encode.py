@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import spikemnist
 from spikemnist._atomic import write_atomically
@@ -11,9 +11,6 @@ from spikemnist.cli import pictures, sources
 from spikemnist.cli.errors import WrongRequest, refuse, request
 from spikemnist.cli.output import Block, show
 from spikemnist.cli.parser import Command, Options
-
-if TYPE_CHECKING:
-    from spikemnist.encoding import CodeMeasure
 
 SUMMARY = "Turn an image into spikes, and draw or store them."
 EXAMPLES = """
@@ -116,7 +113,7 @@ def _compare(command: Command, samples: Any, out: Path) -> dict[str, Any]:
     return {"num_steps": command.num_steps, "codes": Block(text, measures)}
 
 
-def _cells(measure: CodeMeasure) -> str:
+def _cells(measure: spikemnist.encoding.CodeMeasure) -> str:
     spikes = "current" if measure.spikes is None else f"{measure.spikes:.0f}"
     error = "–" if measure.error is None else f"{measure.error:.4f}"
     bits = "–" if measure.bits_per_spike is None else f"{measure.bits_per_spike:.2f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import spikemnist
 from spikemnist._names import Backend, ChipName, MemoryName, TechnologyName
@@ -12,10 +12,6 @@ from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import WrongRequest, refuse, request
 from spikemnist.cli.output import Block, say, show, show_detail
 from spikemnist.cli.parser import Command, Options, whole
-
-if TYPE_CHECKING:
-    from spikemnist.energy import Energy
-    from spikemnist.training import Robustness
 
 SUMMARY = "Test trained networks and STDP classifiers."
 EXAMPLES = """
@@ -83,7 +79,7 @@ def run(command: Command) -> int:
     for path, (classifier, _) in models.items():
         classifiers.check_options(command, path, classifier, *OF_NETWORKS)
     out = command.out or pictures.unused("robustness.png")
-    results: dict[str, Robustness] = {}
+    results: dict[str, spikemnist.training.Robustness] = {}
     for number, (path, (classifier, trained)) in enumerate(models.items()):
         if number:
             say(command, "")
@@ -126,7 +122,7 @@ def _evaluate(command: Command, classifier: Any, test: sources.Dataset) -> dict[
     return fields
 
 
-def _block(energy: Energy) -> Block:
+def _block(energy: spikemnist.energy.Energy) -> Block:
     """Return the tables of an energy below one another, and for ``--json`` its fields, in pJ."""
     size = f"{energy.parameters:,} parameters; {energy.footprint:,} bytes with buffers"
     tables = [energy.table(part).text(bare=True) for part in ("energies", "timesteps", "exits")]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import spikemnist
 from spikemnist._descriptions import fields_of
@@ -20,9 +20,6 @@ from spikemnist.cli.parser import Command, Options, number, whole
 from spikemnist.models.network_options import NetworkOptions
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.recipe import Recipe, recipes
-
-if TYPE_CHECKING:
-    from spikemnist.models import Classifier
 
 SUMMARY = "Train a spiking network, test it, and draw its activity."
 EXAMPLES = """
@@ -232,7 +229,7 @@ def _advise(command: Command, folder: Path) -> None:
         say(command, f"{'':18}{command_line('spikemnist', 'export', folder)}")
 
 
-def _prepare(command: Command, train: sources.Dataset) -> tuple[Classifier, TrainConfig]:
+def _prepare(command: Command, train: sources.Dataset) -> tuple[spikemnist.Classifier, TrainConfig]:
     """Return a new classifier for the training data, and the settings of its run."""
     from spikemnist.data.feed import sample_shape
 
