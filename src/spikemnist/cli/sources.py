@@ -12,9 +12,7 @@ from spikemnist.cli.errors import WrongRequest, refuse
 from spikemnist.cli.parser import Command, Options, one_of
 
 if TYPE_CHECKING:
-    from spikemnist.data import EventDataset, ImageDataset
-
-    Dataset = ImageDataset | EventDataset
+    from spikemnist.data.feed import Dataset as Dataset
 
 DATA = get_args(DataName)
 IMAGES = DATA[:3]
