@@ -57,7 +57,7 @@ from tests.cli.command import error
         ("encode --out digit.bmp", "--out must end in .png, .pdf, .svg or .npy; got digit.bmp"),
         ("encode --encoder morse", "--encoder: unknown encoder 'morse'; choose from b"),
         ("encode --encoder burst --num-steps 3", "raise num_steps to 7"),
-        ("encode --compare --out codes.npy", "--compare draws a picture"),
+        ("encode --compare --out codes.npy", "--out must end in .png, .pdf or .svg; got codes.npy"),
         ("encode --compare --data nmnist", "--compare needs images"),
         # Words that are close to others
         ("trian", "'trian' is no command; did you mean train?"),

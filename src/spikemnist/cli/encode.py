@@ -39,13 +39,11 @@ def check(command: Command) -> None:
     """Refuse options that do not fit each other."""
     sources.check_root(command, command.data)
     sources.check_code(command)
-    if command.out is not None:
-        pictures.check_format(command.out, ".npy")
     if not command.compare:
+        pictures.check_format(command.out, ".npy")
         return
+    pictures.check_format(command.out)
     refuse(command, "encoder", because="with --compare, which shows every code")
-    if command.out is not None and command.out.suffix == ".npy":
-        raise WrongRequest("--compare draws a picture: --out must end in .png, .pdf or .svg")
     if command.data == "nmnist":
         raise WrongRequest("--compare needs images, but nmnist has events; choose another --data")
 

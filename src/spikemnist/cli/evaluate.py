@@ -66,8 +66,7 @@ def check(command: Command) -> None:
         refuse(command, "technology", "memory", because="without --energy")
     if not command.robustness:
         refuse(command, "out", because="without --robustness")
-    if command.out is not None:
-        pictures.check_format(command.out)
+    pictures.check_format(command.out)
 
 
 def run(command: Command) -> int:

@@ -26,7 +26,7 @@ def add_format(add: Options) -> None:
     add("--format", "format of the pictures; animations are GIF", KINDS[0], names=KINDS)
 
 
-def check_format(out: Path, *others: str) -> None:
+def check_format(out: Path | None, *others: str) -> None:
     """Refuse a file that is neither a picture nor of another kind that the command writes.
 
     Raises
@@ -35,7 +35,7 @@ def check_format(out: Path, *others: str) -> None:
         With the kinds to choose from.
     """
     kinds = (*(f".{kind}" for kind in KINDS), *others)
-    if out.suffix not in kinds:
+    if out is not None and out.suffix not in kinds:
         raise WrongRequest(f"--out must end in {', '.join(kinds[:-1])} or {kinds[-1]}; got {out}")
 
 
