@@ -162,9 +162,7 @@ def test_a_folder_of_runs_names_them(run: Path) -> None:
         assert f"; run folders in it are {run}" in error(command, run.parent, cwd=run.parent)
 
 
-@pytest.mark.parametrize("damage", ["{", '{"data": {}}'])
-def test_a_damaged_description_is_named(damage: str, run: Path, tmp_path: Path) -> None:
-    folder = copytree(run, tmp_path / "run")
-    (folder / "config.json").write_text(damage, encoding="utf-8")
-    message = error("train", "--resume", "--out", folder, cwd=tmp_path, code=1)
-    assert message.startswith(f"{folder / 'config.json'} is damaged: ")
+def test_a_damaged_description_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"data": {}}', encoding="utf-8")
+    message = error("train", "--resume", "--out", tmp_path, cwd=tmp_path, code=1)
+    assert message.startswith(f"{tmp_path / 'config.json'} is damaged: no description of a run: ")
