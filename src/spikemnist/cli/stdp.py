@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from functools import partial
+from pathlib import Path
 from typing import Any, get_args
 
 import spikemnist
@@ -33,9 +33,6 @@ PARAMETERS = {
     "seed": "random_state",
 }
 """Parameter of a classifier behind each option."""
-
-CSV: dict[str, Any] = {"header": "images,accuracy", "fmt": "%d,%s", "comments": ""}
-"""Format of the running accuracies."""
 
 OF_NEURONS = ("neurons", "passes", "theta_plus", "voting")
 """Options that do not apply to convolutional features."""
@@ -74,8 +71,6 @@ def check(command: Command) -> None:
 
 def run(command: Command) -> int:
     """Learn, test, draw and print the results."""
-    import numpy as np
-
     from spikemnist.data.feed import describe_data
 
     start = time.perf_counter()
@@ -104,8 +99,8 @@ def run(command: Command) -> int:
                 show(command, run=folder, interrupted=True, images=classifier.n_images_seen_)
                 say(command, next_step)
                 return INTERRUPTED
-            table = partial(np.savetxt, X=classifier.accuracy_history_, **CSV)
-            files.append(write_atomically(folder / METRICS, table).name)
+            _write_metrics(classifier, folder / METRICS)
+            files.append(METRICS)
             settings["theta_plus"] = classifier.theta_plus_
             settings["learning_rate"] = classifier.learning_rate_
         classifier.save(model)
@@ -133,3 +128,10 @@ def _classifier(command: Command) -> Any:
         kind = spikemnist.plasticity.ConvSTDPClassifier
     known = {field.name for field in dataclasses.fields(kind)}
     return kind(**{name: vars(command)[o] for o, name in PARAMETERS.items() if name in known})
+
+
+def _write_metrics(classifier: spikemnist.STDPClassifier, file: Path) -> None:
+    """Write the running accuracies."""
+    rows = [f"{int(images)},{share}\n" for images, share in classifier.accuracy_history_]
+    text = "".join(["images,accuracy\n", *rows])
+    write_atomically(file, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
