@@ -48,10 +48,8 @@ def linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
     Raises
     ------
-    ValueError
-        If a shape does not fit.
-    TypeError
-        If the dtypes of bias and weights differ.
+    RuntimeError
+        If a shape or the dtype of the bias does not fit.
 
     Examples
     --------
@@ -59,20 +57,9 @@ def linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     >>> linear(image.expand(25, 2, 4), torch.rand(3, 4)).stride(0)
     0
     """
-    features = spikes.shape[-1] if spikes.dim() else 0
-    if weight.dim() != 2 or weight.shape[1] != features:
-        raise ValueError(
-            f"weight must be [N, {features}], for the {features} features of the layer's input; "
-            f"got {tuple(weight.shape)}"
-        )
-    if bias is not None and bias.dtype != weight.dtype:
-        raise TypeError(f"bias must have the dtype of weight, {weight.dtype}; got {bias.dtype}")
-    if bias is not None and bias.shape != (len(weight),):
-        raise ValueError(f"bias must have the shape {(len(weight),)}; got {tuple(bias.shape)}")
     if is_constant(spikes) and not spikes.requires_grad:
-        return functional.linear(spikes[0].to(weight.dtype), weight, bias).expand(
-            len(spikes), -1, -1
-        )
+        current = functional.linear(spikes[0].to(weight.dtype), weight, bias)
+        return current.expand(len(spikes), *current.shape)
     return functional.linear(spikes.to(weight.dtype), weight, bias)
 
 
