@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from spikemnist._names import ResetMechanism
 from spikemnist._tensors import check_tensor
-from spikemnist.ops import reference
+from spikemnist.ops.reference import LeakyScan
 from spikemnist.ops.surrogate import get_surrogate
 
 RESET_MECHANISMS: tuple[str, ...] = get_args(ResetMechanism)
@@ -145,7 +145,7 @@ def leaky(
             f"initial must have the shape of one timestep, {tuple(current.shape[1:])}; "
             f"got {tuple(initial.shape)}"
         )
-    return reference.scan(
+    return LeakyScan.apply(  # type: ignore[no-any-return, no-untyped-call]
         current,
         _parameter("beta", beta, current),
         _parameter("threshold", threshold, current),

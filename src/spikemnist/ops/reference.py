@@ -21,40 +21,15 @@ if TYPE_CHECKING:
     SpikeGrad = Callable[[Tensor], Tensor]
 
 
-def scan(
-    current: Tensor,
-    beta: Tensor,
-    threshold: Tensor,
-    initial: Tensor,
-    reset_mechanism: str,
-    spike_grad: SpikeGrad,
-) -> tuple[Tensor, Tensor]:
-    """Run a layer of leaky neurons over all timesteps: see `spikemnist.ops.leaky`.
+class LeakyScan(torch.autograd.Function):
+    """A layer of leaky neurons over all timesteps: see `spikemnist.ops.leaky`.
 
-    Parameters
-    ----------
-    current
-        Input current ``[T, B, ...]``.
-    beta, threshold
-        Tensors that broadcast against ``[B, ...]``, in the dtype of ``current``.
-    initial
-        Membrane before the first timestep, ``[B, ...]``.
-    reset_mechanism
-        ``"subtract"``, ``"zero"`` or ``"none"``.
-    spike_grad
-        Function from membrane - threshold to spikes.
-
-    Returns
-    -------
-    spikes, membrane
-        ``[T, B, ...]`` each.
+    ``apply`` takes the current ``[T, B, ...]``; beta and threshold, which broadcast against
+    ``[B, ...]``, and the membrane ``[B, ...]`` before the first timestep, all in its dtype; the
+    reset mechanism; and the function from membrane - threshold to spikes. It returns spikes and
+    membranes, ``[T, B, ...]`` each.
     """
-    return _LeakyScan.apply(  # type: ignore[no-any-return, no-untyped-call]
-        current, beta, threshold, initial, reset_mechanism, spike_grad
-    )
 
-
-class _LeakyScan(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -65,6 +40,7 @@ class _LeakyScan(torch.autograd.Function):
         reset_mechanism: str,
         spike_grad: SpikeGrad,
     ) -> tuple[Tensor, Tensor]:
+        """Run the timesteps from first to last."""
         spikes, membrane = _forward(
             current, beta.clamp(0, 1), threshold, initial, reset_mechanism, spike_grad
         )
@@ -78,6 +54,7 @@ class _LeakyScan(torch.autograd.Function):
     def backward(
         ctx: Any, grad_spikes: Tensor | None, grad_membrane: Tensor | None
     ) -> tuple[Tensor | None, ...]:
+        """Return the gradients, from the last timestep to the first."""
         spikes, membrane, beta, threshold, initial = ctx.saved_tensors
         if grad_spikes is None and grad_membrane is None:
             return None, None, None, None, None, None
