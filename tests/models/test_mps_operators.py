@@ -163,20 +163,15 @@ def test_events(by: str) -> None:
         reset_mechanism=ops.RESET_MECHANISMS,
         learn_beta=[False, True],
         learn_threshold=[False, True],
+        spike_grad=sorted(ops.SURROGATES),
+        backend=["reference", "snntorch"],
     ),
     ids=named,
 )
-def test_every_readout_and_reset(case: Case) -> None:
+def test_every_pair_of_options(case: Case) -> None:
     beta = [0.5, [0.1 * i for i in range(5)], 0.9]
-    model = LeakyMLP(16, (8, 5), 3, beta=beta, dropout=0.25, backend="reference", **case)
+    model = LeakyMLP(16, (8, 5), 3, beta=beta, dropout=0.25, **case)
     train(model, RateEncoder(num_steps=4), images(torch.uint8))
-
-
-@pytest.mark.parametrize("spike_grad", sorted(ops.SURROGATES))
-@pytest.mark.parametrize("backend", ["reference", "snntorch"])
-def test_every_surrogate_and_backend(spike_grad: str, backend: str) -> None:
-    model = LeakyMLP(16, (8,), 3, spike_grad=spike_grad, backend=backend)
-    train(model, LatencyEncoder(num_steps=4), images(torch.uint8))
 
 
 def small_digits(samples: int) -> ImageDataset:
