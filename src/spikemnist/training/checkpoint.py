@@ -119,11 +119,6 @@ def _damaged(path: Path) -> Iterator[None]:
         ) from error
 
 
-def has_checkpoint(folder: Path | None) -> bool:
-    """Return whether there is a checkpoint in the folder of a run."""
-    return folder is not None and (folder / CHECKPOINT).exists()
-
-
 def restore(training: Training, folder: Path) -> None:
     """Load the checkpoint in the folder of a run into the training.
 

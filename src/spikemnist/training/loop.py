@@ -27,7 +27,7 @@ from spikemnist.training.backpropagation import (
     gradient_norm,
 )
 from spikemnist.training.callbacks import Callback, csv_logger
-from spikemnist.training.checkpoint import has_checkpoint, restore, save_checkpoint
+from spikemnist.training.checkpoint import restore, save_checkpoint
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.memory import kept_memory
@@ -154,7 +154,7 @@ def fit(
     folder, resume = first(find_folder)(run, resume=resume)
     described = folder is not None or is_joint()
     description = describe_run(classifier, train, validation, config) if described else {}
-    fresh = not (resume and has_checkpoint(folder))
+    fresh = folder is None or not resume or not (folder / CHECKPOINT).exists()
     training = prepare(classifier, train, validation, config, device, fresh=fresh)
     opened = open_folder(folder, description, resume=resume)
     with interruptible(), kept_memory(), entered_first(opened):
