@@ -280,7 +280,7 @@ CALLS: list[tuple[Callable[..., object], str]] = [
     (partial(initialize, CLASSIFIER.network, IMAGES), "initialize takes a Classifier"),
     (
         lambda: start_with(nn.Sequential(nn.Flatten(), nn.Linear(784, 10))),
-        "initialize scales a SpikingNetwork; got Sequential",
+        "initialize needs a LeakyMLP, .*; got Sequential",
     ),
     (lambda: start_with(of_synaptic_neurons()), "the layers cannot be read: .*Synaptic"),
     (recipe(network=CONV, classes=tuple("abcdefghij")), "must end in 10, .*; got 11 in 4C5-11"),

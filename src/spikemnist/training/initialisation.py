@@ -13,8 +13,9 @@ import torch
 
 from spikemnist._seeds import seeded
 from spikemnist.data.feed import Feed, Samples
+from spikemnist.energy.summarising import check_network
 from spikemnist.models import Classifier, Record, SpikingNetwork
-from spikemnist.models.classifier import check_classifier, evaluating
+from spikemnist.models.classifier import evaluating
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.metrics import TrainingWarning
 
@@ -105,10 +106,7 @@ def initialize(
     >>> {name: round(rate, 2) for name, rate in rates.items()}
     {'hidden 1': 0.1, 'hidden 2': 0.1, 'output': 0.0}
     """
-    check_classifier(classifier, "initialize")
-    network = classifier.network
-    if not isinstance(network, SpikingNetwork):
-        raise TypeError(f"initialize scales a SpikingNetwork; got {type(network).__name__}")
+    network = check_network(classifier, "initialize")
     if not 0 < rate < 1:
         raise ValueError(f"rate must be above 0 and below 1; got {rate!r}")
     layers, device = network.layers, next(network.buffers()).device
