@@ -85,9 +85,8 @@ def test_seeds_share_no_random_numbers():
             return DIRECT(images)
 
     for seed in (0, 1):
-        fit(
-            new_classifier(Recording()), digits(40), TrainConfig(epochs=2, batch_size=20, seed=seed)
-        )
+        config = TrainConfig(epochs=2, batch_size=20, seed=seed)
+        fit(new_classifier(Recording()), digits(40), config)
     assert len({tuple(numbers) for numbers in drawn}) == len(drawn) == 8
 
 
