@@ -24,14 +24,11 @@ from spikemnist.training import TrainConfig, diagnose, evaluate, fit
 from spikemnist.training.doctor import image_findings, layer_findings
 from tests.training.small_runs import FIELDS, digits, new_classifier, same, set_biases, weights
 
-HEALTHY = {"hidden": (64,), "threshold": 0.3}
+HEALTHY = {"hidden": (64,), "beta": 0.95}
 
 
 def doctor(code="latency", config=None, **network):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        classifier = Classifier(LeakyMLP(**{**HEALTHY, **network}), code)
-    return diagnose(classifier, digits(64), config)
+    return diagnose(new_classifier(code, **{**HEALTHY, **network}), digits(64), config)
 
 
 def test_a_healthy_network_has_no_findings():
@@ -141,9 +138,8 @@ def test_a_silent_output_that_is_right():
 
 
 def test_black_images_are_no_input():
-    with torch.random.fork_rng(devices=[]):
-        classifier = Classifier(LeakyMLP(hidden=8), "latency")
-    (finding,) = diagnose(classifier, (digits(64).images * 0, digits(64).labels)).findings
+    black = digits(64).images * 0, digits(64).labels
+    (finding,) = diagnose(new_classifier("latency"), black).findings
     assert finding.startswith("hidden 1 has no input")
     assert finding.endswith("start with brighter images, or new weights")
 
@@ -154,8 +150,7 @@ def test_the_values_that_are_proposed_wake_the_layer():
     rate, threshold = re.search(
         r"start with initial_rate=(\S+), or threshold=(\S+)$", finding
     ).groups()
-    torch.manual_seed(0)
-    classifier = Classifier(LeakyMLP(hidden=64, threshold=float(threshold)), "latency")
+    classifier = new_classifier("latency", **HEALTHY, threshold=float(threshold))
     record = classifier.network(classifier.encode(digits(64).images), record="all")
     assert (record.layers[0].spikes.sum(0) > 0).float().mean() == pytest.approx(0.1, abs=0.03)
     woken = doctor(config=TrainConfig(initial_rate=float(rate)), threshold=50.0)
