@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     import nir
     from numpy.typing import NDArray
 
-    from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
-    from spikemnist.models.network import SpikingNetwork
+    from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
 
 TIMESTEP = 1e-4
 """Seconds of a timestep if a graph does not name it, as snnTorch assumes."""
