@@ -8,8 +8,9 @@ import torch
 from matplotlib.colors import same_color
 
 from spikemnist import viz
+from spikemnist.ops import leaky
 from spikemnist.viz import _style
-from tests.viz.viz_records import CLASSES, HIDDEN, T, leaky, line, make_record, texts, title
+from tests.viz.viz_records import CLASSES, HIDDEN, T, line, make_record, texts, title
 
 
 def rows(ax, label):
@@ -128,7 +129,7 @@ def test_unknown_threshold():
 
 def test_thresholds_of_feature_maps():
     limits = torch.tensor([0.5, 1.0, 1.5]).view(3, 1, 1)
-    spikes, membrane = leaky(torch.rand(6, 2, 3, 2, 2), limits)
+    spikes, membrane = leaky(torch.rand(6, 2, 3, 2, 2), 0.9, limits)
     record = make_record()
     layer = dataclasses.replace(
         record.layers[0], name="conv 1", spikes=spikes, membrane=membrane, threshold=limits

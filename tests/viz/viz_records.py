@@ -14,6 +14,7 @@ from spikemnist.encoding import LatencyEncoder
 from spikemnist.energy import measure_energy
 from spikemnist.models import READOUTS, Classifier, LeakyMLP
 from spikemnist.models.record import LayerRecord, Record
+from spikemnist.ops import leaky
 from spikemnist.training import Evaluation
 
 T, B, HIDDEN, CLASSES = 12, 3, 15, 10
@@ -40,18 +41,6 @@ def make_evaluation(confusion: Tensor) -> Evaluation:
     return Evaluation(accuracy, 1.0, confusion, {}, 0.0, 0.0, torch.zeros(3), samples, "x", 1.0)
 
 
-def leaky(current: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
-    """Return spikes and membranes [T, B, N]: reset by subtraction, beta 0.9."""
-    membrane = spike = torch.zeros_like(current[0])
-    spikes, membranes = [], []
-    for step in current:
-        membrane = 0.9 * membrane + step - spike * threshold
-        spike = (membrane > threshold).to(current.dtype)
-        spikes.append(spike)
-        membranes.append(membrane)
-    return torch.stack(spikes), torch.stack(membranes)
-
-
 def make_record(
     *,
     steps: int = T,
@@ -70,8 +59,8 @@ def make_record(
     threshold = one if hidden_threshold is None else hidden_threshold
     first = torch.randn(flat.shape[2], HIDDEN, generator=generator) * 0.08
     second = torch.randn(HIDDEN, CLASSES, generator=generator) * 0.4
-    hidden, hidden_membrane = leaky(flat @ first, threshold)
-    spikes, membrane = leaky(gain * hidden @ second, one)
+    hidden, hidden_membrane = leaky(flat @ first, 0.9, threshold)
+    spikes, membrane = leaky(gain * hidden @ second, 0.9, one)
     layers = (
         LayerRecord("hidden 1", hidden, hidden_membrane, threshold),
         LayerRecord("output", spikes, membrane, one),
