@@ -80,6 +80,12 @@ def test_network_of_snntorch() -> None:
     assert first.beta.tolist() == [1] * 6  # snnTorch clamps it
 
 
+def test_own_readout() -> None:
+    model = LeakyMLP(4, (3,), 2, readout=lambda spikes, membrane: membrane[-1])
+    with pytest.raises(ValueError, match=r"readouts mean_membrane, .*, and not <lambda>: train"):
+        read_arrays(model)
+
+
 LEAKY = {"beta": 0.9, "init_hidden": True}
 
 
