@@ -18,6 +18,9 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
     note: str = ""
 
+    def __str__(self) -> str:
+        return self.text()
+
     def text(self, *, bare: bool = False) -> str:
         """Return the table with aligned columns: numbers to the right, words to the left.
 

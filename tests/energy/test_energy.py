@@ -267,6 +267,7 @@ def test_tables_of_the_parts() -> None:
         ENERGY.table(part)  # type: ignore[arg-type]
         for part in ("energies", "timesteps", "exits")
     )
+    assert str(energies) == energies.text()
     assert energies.rows[0][4] == f"{ENERGY.snn.total / 1000:,.1f}"
     assert [row[0] for row in steps.rows] == [f"{n} of {STEPS}" for n in range(1, STEPS + 1)]
     assert steps.rows[-1][1] == f"{ENERGY.accuracy:.2%}"
