@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
-from spikemnist.encoding import RateEncoder
+from spikemnist.encoding import LatencyEncoder, RateEncoder
 from spikemnist.training import cross_entropy
-from tests.training.small_runs import digits, new_network
+from tests.training.small_runs import PROCESSES, digits, new_network
 
 pytestmark = pytest.mark.slow
+
+LATENCY = LatencyEncoder(num_steps=5)
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +83,55 @@ def test_an_own_loop_with_the_encoder_in_workers(workers: int) -> None:
     )
     losses = steps(new_network(), batches, 5)
     assert losses[-1] < losses[0] - 0.2
+
+
+def one_of_two(rank: int, folder: Path) -> None:
+    """Train on every second sample, with the gradients of both processes."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=(folder / "meeting").as_uri(), rank=rank, world_size=2
+    )
+    model = DistributedDataParallel(new_network())
+    data = digits(64)[rank::2]
+    for name in ("first", "third"):
+        sgd(model, data.images, data.labels, 1 if name == "first" else 2)
+        torch.save(model.module.state_dict(), folder / f"{name}-{rank}.pt")
+    del model  # freed after the group, it may wait for a thread of gloo for ever
+    distributed.destroy_process_group()
+
+
+def sgd(model: torch.nn.Module, images: Tensor, labels: Tensor, count: int) -> None:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(count):
+        optimizer.zero_grad()
+        cross_entropy(model(LATENCY(images)), labels).backward()
+        optimizer.step()
+
+
+@pytest.mark.skipif(not distributed.is_available(), reason="this torch has no torch.distributed")
+def test_two_processes_share_their_gradients(tmp_path: Path) -> None:
+    processes = [
+        PROCESSES.Process(target=one_of_two, args=(rank, tmp_path), daemon=True)
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(180)
+    assert [process.exitcode for process in processes] == [0, 0]
+    alone = new_network()
+    sgd(alone, digits(64).images, digits(64).labels, 1)
+    states = {
+        f"{name}-{rank}": torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True)
+        for name in ("first", "third")
+        for rank in range(2)
+    }
+    for key, value in alone.state_dict().items():
+        # The sum over 64 samples is the sum of two halves, each rounded by itself.
+        torch.testing.assert_close(states["first-0"][key], value, rtol=1e-4, atol=1e-6)
+        assert torch.equal(states["third-0"][key], states["third-1"][key])
+    weight = "network.0.linear.weight"
+    assert not torch.equal(states["first-0"][weight], states["third-0"][weight])
 
 
 @pytest.mark.parametrize(
