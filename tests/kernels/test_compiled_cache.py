@@ -147,7 +147,7 @@ BROKEN = """
 from spikemnist.kernels import compiler
 del sys.modules["numba"]
 sys.path.insert(0, sys.argv[1])
-compiler._obstacle_memo.clear()
+compiler._memo.clear()
 """
 NETWORK = """
 import torch
