@@ -123,6 +123,17 @@ def test_changes_take_effect(build: Callable[[], Any], change: str) -> None:
     torch.testing.assert_close(actual, network(spikes).scores, rtol=1e-5, atol=1e-6)
 
 
+def test_padding_mode() -> None:
+    network, spikes = conv().eval(), torch.ones(4, 2, 1, 4, 3)
+    before = network(spikes).scores
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = "circular"
+    actual, network.backend = network(spikes).scores, "snntorch"
+    assert not torch.equal(actual, before)
+    torch.testing.assert_close(actual, network(spikes).scores, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("build", NETWORKS)
 def test_mode_dropout_and_surrogate(build: Callable[[], Any]) -> None:
     network, spikes = build().eval(), torch.ones(4, 8, 1, 4, 3)
