@@ -124,7 +124,7 @@ def test_changes_take_effect(build: Callable[[], Any], change: str) -> None:
 
 
 def test_padding_mode() -> None:
-    network, spikes = conv().eval(), torch.ones(4, 2, 1, 4, 3)
+    network, spikes = conv().eval(), torch.linspace(0, 4, 96).view(4, 2, 1, 4, 3)
     before = network(spikes).scores
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
