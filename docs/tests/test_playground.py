@@ -81,7 +81,7 @@ def layers_of(network: LeakyMLP) -> list[dict[str, Any]]:
             {
                 **{name: encoded(array) for name, array in numbers.items()},
                 **{"kernel": 1, "stride": 1, "padding": 0, "pooling": None, "pool": 1},
-                "reset": layer.reset_mechanism,
+                "reset": layer.leaky.reset_mechanism,
                 "inShape": [1, 1, inputs],
                 "weighedShape": [1, 1, outputs],
                 "shape": [1, 1, outputs],
