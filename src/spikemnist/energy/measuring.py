@@ -19,7 +19,7 @@ from spikemnist.energy.results import Energy
 from spikemnist.energy.summarising import check_network
 from spikemnist.models.classifier import responses
 from spikemnist.models.devices import parameter_dtype, select_device
-from spikemnist.models.readout import running_scores
+from spikemnist.models.readout import margins, running_scores
 from spikemnist.models.record import check_output
 
 if TYPE_CHECKING:
@@ -165,9 +165,10 @@ def _check_estimate(memory: str | None, ann_density: float) -> None:
 
 def _values(counts: Sequence[Counts], record: Record, labels: Tensor) -> dict[str, Tensor]:
     """Return what `Energy` holds of each sample at each timestep, ``[T, B]``."""
+    scores = running_scores(record.readout, record.spikes, record.membrane)
     return {
         "correct": (record.running_predictions == labels).cpu(),
-        "margins": _margins(record).cpu(),
+        "margins": margins(scores).cpu(),
         "macs": torch.stack([one.macs for one in counts]).sum(0),
         "acs": torch.stack([one.acs for one in counts]).sum(0),
         "spikes": torch.stack([one.spikes for one in counts]).sum(0),
@@ -186,12 +187,3 @@ def _check_fit(chip: Chip, tally: Tally, sizes: Mapping[str, int]) -> None:
             reasons.append(f"{name} receives values other than spikes; the chip adds spikes")
     if reasons:
         raise ValueError(f"the network does not fit the chip {chip.name}: {'; '.join(reasons)}")
-
-
-def _margins(record: Record) -> Tensor:
-    """Return the difference of the two highest probabilities after each timestep, ``[T, B]``."""
-    scores = running_scores(record.readout, record.spikes, record.membrane)
-    if scores.shape[-1] == 1:
-        return torch.ones_like(scores[..., 0])
-    first, second = scores.softmax(-1).topk(2, -1).values.unbind(-1)
-    return first - second

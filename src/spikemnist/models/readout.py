@@ -193,6 +193,18 @@ _RUNNING: dict[Readout, Readout] = {
 """Running scores in T operations instead of the T(T + 1) / 2 timesteps of every beginning."""
 
 
+def margins(scores: Tensor) -> Tensor:
+    """Return the difference of the two highest probabilities, by softmax of scores ``[..., C]``.
+
+    It is 1 for a single class.
+    """
+    if scores.shape[-1] == 1:
+        return torch.ones_like(scores[..., 0])
+    shares = scores.to(torch.promote_types(scores.dtype, torch.float32)).softmax(-1)
+    first, second = shares.topk(2, -1).values.unbind(-1)
+    return first - second
+
+
 def decide(scores: Tensor, membrane: Tensor) -> Tensor:
     """Return the class with the highest score; a tie goes to the highest mean membrane.
 

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from spikemnist._tables import Table, Tabular
-from spikemnist.models.readout import Readout, decide, name_of, running_mean, running_scores
+from spikemnist.models.readout import (
+    Readout,
+    decide,
+    margins,
+    name_of,
+    running_mean,
+    running_scores,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,13 +191,7 @@ class Record(Tabular):
 
         It is 1 for a network of one class.
         """
-        if self.scores.shape[1] == 1:
-            return torch.ones_like(self.scores[:, 0])
-        shares = self.scores.to(torch.promote_types(self.scores.dtype, torch.float32)).softmax(1)
-        first, second = (
-            shares.gather(1, classes.unsqueeze(1)) for classes in (self.predictions, self.second)
-        )
-        return (first - second).squeeze(1)
+        return margins(self.scores)
 
     @property
     def running_predictions(self) -> Tensor:
