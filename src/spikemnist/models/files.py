@@ -148,16 +148,20 @@ def _check_unchanged(network: LeakyNetwork, description: Mapping[str, Any]) -> N
     """Raise a `ValueError` where a module is not the one that the options of a network build."""
     with torch.device("meta"):
         built = build_network({**description, "readout": "mean_membrane"})
-    before, now = ({"shapes": _shapes(x), **_describe_modules(x.network)} for x in (built, network))
+    before, now = (_tensors(x) | _describe_modules(x.network) for x in (built, network))
     if changes := differences(before, now):
         raise ValueError(
-            f"the network is not the one that its options build: {changes}. Build it with these "
-            "options and load its state dict, or save a network from accelerate()"
+            f"the network is not the one that its options build: {changes}. Build one with these "
+            "changes and load the state dict into it, or save a network from accelerate()"
         )
 
 
-def _shapes(network: nn.Module) -> dict[str, Any]:
-    return {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+def _tensors(network: nn.Module) -> dict[str, Any]:
+    """Describe the tensors of a network by their shapes, and which of them are learned."""
+    return {
+        "shapes": {name: list(tensor.shape) for name, tensor in network.state_dict().items()},
+        "learned": {name: True for name, _ in network.named_parameters()},
+    }
 
 
 def _describe_modules(network: nn.Module, *, numbers: bool = False) -> dict[str, Any]:
@@ -173,8 +177,9 @@ def _describe_modules(network: nn.Module, *, numbers: bool = False) -> dict[str,
             fixed = {n: x for n, x in public.items() if isinstance(x, bool | str)}
             fixed["reset_mechanism"] = module.reset_mechanism
             fixed["spike_grad"] = _surrogate(ops.get_surrogate(module.spike_grad))
-            for name in sorted(module.state_dict().keys() & module._buffers.keys()):
-                fixed[name] = numbers_of(getattr(module, name)) if numbers else "a number"
             del fixed["training"]
+            if numbers:
+                names = sorted(module.state_dict().keys() & module._buffers.keys())
+                fixed |= {name: numbers_of(getattr(module, name)) for name in names}
         described[path or "network"] = {"name": type(module).__name__, **fixed}
     return described
