@@ -129,7 +129,7 @@ class Decision(Tabular):
         return f"{label}, {self.classes[place]}" if self.classes else label
 
 
-def see(picture: Any, *, prepared: bool, invert: bool | None) -> PreparedPicture:
+def read_picture(picture: Any, *, prepared: bool, invert: bool | None) -> PreparedPicture:
     """Return a picture as a classifier sees it: see `spikemnist.models.Classifier.decide`."""
     if prepared:
         return prepare(picture, invert=invert)

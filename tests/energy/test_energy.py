@@ -262,6 +262,11 @@ def test_repr() -> None:
     assert f"<td>{ENERGY.total.spikes:,.1f}</td>" in table
 
 
+def test_no_data() -> None:
+    with pytest.raises(ValueError, match="the data to evaluate are empty"):
+        measure_energy(Classifier(LeakyMLP(hidden=3), "latency"), iter(()))
+
+
 def test_tables_of_the_parts() -> None:
     energies, steps, exits = (
         ENERGY.table(part)  # type: ignore[arg-type]

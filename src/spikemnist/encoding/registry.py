@@ -22,7 +22,7 @@ Factory = TypeVar("Factory", bound="Callable[..., Any]")
 def register_encoder(name: str) -> Callable[[Factory], Factory]:
     """Return a decorator that registers a class under ``name``.
 
-    Import the module that has the class before `get_encoder` or `spikemnist.load` is to know it.
+    `get_encoder` and `spikemnist.load` know the name once the module of the class is imported.
 
     Parameters
     ----------

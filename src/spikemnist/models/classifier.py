@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from spikemnist._decision import SURE_FROM, Decision, decision_of_record, see
+from spikemnist._decision import SURE_FROM, Decision, decision_of_record, read_picture
 from spikemnist._interrupt import between
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
@@ -260,7 +260,7 @@ class Classifier(nn.Module):
           pixels         28, 28
           strokes        light on dark
         """
-        seen = see(picture, prepared=prepare, invert=invert)
+        seen = read_picture(picture, prepared=prepare, invert=invert)
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
         # A network of another kind may know no record of all layers.
         record: Any = "all" if isinstance(self.network, SpikingNetwork) else "output"
@@ -384,7 +384,7 @@ def responses(
 ) -> Iterator[Iterator[tuple[Tensor, Record, Tensor]]]:
     """Yield the spikes, the Record and the labels of each batch, in evaluation mode.
 
-    ``options`` go to the network.
+    ``options`` go to the network. Without a batch, the iterator raises a `ValueError`.
     """
     with (
         evaluating(classifier, seed, feed.device) as generator,
@@ -399,10 +399,14 @@ def responses(
     ):
 
         def run() -> Iterator[tuple[Tensor, Record, Tensor]]:
+            empty = True
             for samples, labels in between(feed.batches()):
+                empty = False
                 spikes = classifier.encode(samples, generator=generator)
                 yield spikes, classifier.network(spikes, **options), labels
                 bar.update()
+            if empty:
+                raise ValueError("the data to evaluate are empty")
 
         yield run()
 

@@ -40,7 +40,6 @@ COLUMNS = {
 STRUCTURE = ("modules", "shape", "parameters", "beta", "threshold", "reset", "surrogate")
 """Fields that a network has before it runs."""
 
-
 UNKNOWN: Any = None
 """Value of a field that was not measured."""
 

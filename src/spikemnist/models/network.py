@@ -90,11 +90,6 @@ class SpikingNetwork(Tabular, nn.Module):
     backend : str, default "auto"
         Backend that runs the T timesteps: see `spikemnist.ops.select_backend`.
 
-    Attributes
-    ----------
-    obstacle : str or None
-        Why snnTorch steps the network, in a sentence; None if kernels can run it.
-
     Raises
     ------
     TypeError, ValueError

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from spikemnist import _tensor_files
-from spikemnist._decision import Decision, decision_of_votes, see
+from spikemnist._decision import Decision, decision_of_votes, read_picture
 from spikemnist._descriptions import fields_of, plain
 from spikemnist._evaluation import Evaluation
 from spikemnist.data import ImageDataset
@@ -164,7 +164,7 @@ class Estimator:
         FileNotFoundError, TypeError, ValueError
             As there, or if the classifier is not fitted.
         """
-        seen = see(picture, prepared=prepare, invert=invert)
+        seen = read_picture(picture, prepared=prepare, invert=invert)
         return decision_of_votes(self.votes(seen.image.unsqueeze(0)), self.classes_, seen)
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:

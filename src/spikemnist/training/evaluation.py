@@ -171,8 +171,6 @@ def _measure(loss: Loss, spikes: Tensor, record: Record, labels: Tensor) -> Batc
 
 def _join(batches: Sequence[Batch], names: tuple[str, ...], start: float) -> Evaluation:
     """Return the metrics of all batches together, on the CPU."""
-    if not batches:
-        raise ValueError("the data to evaluate are empty")
     losses, sizes, backends, sums = zip(*batches, strict=True)
     samples = sum(sizes)
     totals = {name: torch.stack([batch[name] for batch in sums]).sum(0).cpu() for name in sums[0]}

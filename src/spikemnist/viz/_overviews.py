@@ -47,8 +47,7 @@ def of_run(
     Parameters
     ----------
     classifier : Classifier, STDPClassifier or ConvSTDPClassifier, default None
-        Trained classifier: ``"receptive_fields"``, and of an `STDPClassifier` also
-        ``"stdp"``.
+        Trained classifier: ``"receptive_fields"``, and of an `STDPClassifier` also ``"stdp"``.
     history : History, default None
         Result of `fit`: ``"training"``.
     evaluation : Evaluation, default None
