@@ -312,7 +312,7 @@ class SpikingNetwork(Tabular, nn.Module):
             )
         layers: tuple[LayerRecord, ...] = ()
         if spikes is not None:
-            dtype = _like(_modules_in(self.network)).dtype
+            dtype = present(outputs[0].membrane).dtype
             spikes = spikes if spikes.is_floating_point() else spikes.to(dtype)
             layers = tuple(
                 LayerRecord(name, present(one.spikes), present(one.membrane), threshold.detach())
