@@ -30,10 +30,12 @@ from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import check_choices, per_layer
 from spikemnist.models.readout import Readout, named_or_own
 from spikemnist.models.stepped import neurons_of
+from spikemnist.models.tracing import read_loop
 
 
 def accelerate(
     network: nn.Module,
+    example: Tensor | None = None,
     *,
     in_shape: Sequence[int] | None = None,
     readout: ReadoutName | Readout = "mean_membrane",
@@ -45,6 +47,13 @@ def accelerate(
     kernels run a sequence of the modules below. Any other network with neurons of snnTorch is
     stepped by snnTorch, one timestep after the other, and a warning says why; neurons that cannot
     be stepped, such as `snntorch.LeakyParallel`, are refused.
+
+    The forward of a network is that of one timestep. Where it loops over time itself, as in
+    snnTorch's tutorials, pass an ``example`` of what it takes: its modules and pooling functions
+    become layers, if they form a chain, each taking the output of the one before. They are compared
+    with the loop before they are believed, in evaluation and in training: spikes, membranes,
+    gradients, what forward returns. The result takes all timesteps, ``[T, B, ...]``, whatever the
+    loop takes.
 
     Parameters
     ----------
@@ -58,6 +67,9 @@ def accelerate(
         timestep. With hooks on weights ``"auto"`` takes the reference, which calls each once; with
         other hooks snnTorch steps the network. Else, a module that snnTorch can step: see
         `SpikingNetwork`.
+    example : torch.Tensor, default None
+        A few samples for a forward that loops over time: ``[T, B, ...]``, or ``[B, ...]`` if each
+        timestep has the same input. None for a forward of one timestep.
     in_shape : sequence of int, default None
         Shape of a sample at one timestep, such as ``(1, 28, 28)``. The exports need it where the
         network begins with a convolution.
@@ -81,7 +93,9 @@ def accelerate(
     ValueError
         If snnTorch cannot step the network either, as it has no neurons, some that cannot be
         stepped, or the same ones in two places; if another ``backend`` than ``"auto"`` and
-        ``"snntorch"`` cannot run it. The message names the place in the network.
+        ``"snntorch"`` cannot run it. The message names the place in the network. With an
+        ``example``, if forward is no chain, normalises batches, or does more than its layers; the
+        message names the step.
 
     Warns
     -----
@@ -104,12 +118,32 @@ def accelerate(
     >>> record = accelerate(network)(torch.rand(25, 2, 1, 28, 28) < 0.1)
     >>> record.spikes.shape, record.scores.shape
     (torch.Size([25, 2, 10]), torch.Size([2, 10]))
+
+    A class of a tutorial, as it is written:
+
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.fc = nn.Linear(784, 10)
+    ...         self.lif = snntorch.Leaky(beta=0.95)
+    ...     def forward(self, x):
+    ...         mem = self.lif.init_leaky()
+    ...         spikes = []
+    ...         for step in range(25):
+    ...             spk, mem = self.lif(self.fc(x.flatten(1)), mem)
+    ...             spikes.append(spk)
+    ...         return torch.stack(spikes)
+    >>> images = torch.rand(8, 1, 28, 28)
+    >>> accelerate(Net(), images)(images.expand(25, 8, 1, 28, 28)).spikes.shape
+    torch.Size([25, 8, 10])
     """
     if not isinstance(network, nn.Module) or isinstance(network, SpikingNetwork):
         raise TypeError(
             "accelerate takes a torch.nn.Module with neurons of snnTorch; got "
             f"{type(network).__name__}"
         )
+    if example is not None:
+        network = read_loop(network, example)
     return SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
 
 

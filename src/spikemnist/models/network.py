@@ -31,6 +31,7 @@ from spikemnist.models.sequential import (
 )
 from spikemnist.models.spiking_layer import PASSED_BY, Module, SpikingLayer, neuron_shapes
 from spikemnist.models.stepped import NetworkOutput, check_kinds, neurons_of
+from spikemnist.models.tracing import advice
 from spikemnist.ops.backends import COMPILED
 
 if TYPE_CHECKING:
@@ -268,7 +269,10 @@ class SpikingNetwork(Tabular, nn.Module):
         if backend == "snntorch":
             if layers:
                 neuron_shapes(layers, spikes.shape[2:], like)  # raises where the input does not fit
-            run = stepped.run(self.network, spikes, like, initial)
+            try:
+                run = stepped.run(self.network, spikes, like, initial)
+            except stepped.LoopInForwardError as reason:
+                raise ValueError(f"{reason}. {advice(self.network, spikes)}") from None
         elif state and len(state) != len(layers):
             raise ValueError(
                 f"state must hold the membranes of {len(layers)} layers; got {len(state)}"

@@ -31,6 +31,10 @@ PARTS = {"GradedSpikes", "LIF", "RecurrentOneToOne", "SpikingNeuron"}
 """Other classes of snnTorch that do: bases and parts of neurons."""
 
 
+class LoopInForwardError(ValueError):
+    """A network that hands membranes on, or calls a neuron twice in a timestep."""
+
+
 class NetworkOutput(NamedTuple):
     """What the layers of a network did over all timesteps, the output layer last.
 
@@ -104,6 +108,12 @@ def neurons_of(network: nn.Module) -> dict[snntorch.SpikingNeuron, str]:
     return {m: path for path, m in walk(network) if isinstance(m, snntorch.SpikingNeuron)}
 
 
+def spikes_and_membrane(neuron: Any, output: Any) -> tuple[Tensor, Tensor]:
+    """Return what a neuron fired and its membrane after a call, which returned ``output``."""
+    fired, *states = output if isinstance(output, tuple) else (output,)
+    return fired, states[-1] if states else neuron.mem
+
+
 @contextmanager
 def _watched(
     neurons: Mapping[snntorch.SpikingNeuron, str], passing_on: set[nn.Module], steps: Sequence[Step]
@@ -116,16 +126,17 @@ def _watched(
     def note(neuron: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         signal, *given = [*args, *kwargs.values()]
         if given or neuron in steps[-1]:
-            raise ValueError(
+            raise LoopInForwardError(
                 f"{neurons[neuron]} is called with a membrane, or twice in a timestep: call each "
                 "neuron once, with the current alone, and leave the loop over time out of forward. "
                 "Neurons keep their membranes themselves"
             )
-        fired, *states = output if isinstance(output, tuple) else (output,)
+        fired, membrane = spikes_and_membrane(neuron, output)
         fired = fired.to(signal.dtype)  # snnTorch's surrogates return float32 for any membrane
-        membrane = (states[-1] if states else neuron.mem).to(signal.dtype)
+        membrane = membrane.to(signal.dtype)
         passed = fired.clone()  # the network may work in place
         steps[-1][neuron] = fired, membrane, passed
+        states = output[1:] if isinstance(output, tuple) else ()
         return (passed, *states) if states and neuron not in passing_on else passed
 
     hooks = [neuron.register_forward_hook(note, with_kwargs=True) for neuron in neurons]
