@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -18,6 +19,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
+from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
 from spikemnist.models import stepped
 from spikemnist.models.execution import present
@@ -71,12 +73,14 @@ def _checked_calls(network: nn.Module, example: Tensor) -> list[str | nn.Module]
         if isinstance(module, _BatchNorm):
             raise _broken(f"{call} takes one timestep alone, and layers normalise all together")
     order = torch.randperm(example.numel(), generator=torch.Generator().manual_seed(0))
-    for case in (example, example.flatten()[order.to(example.device)].view_as(example)):
-        inputs = case if steps is None else case.expand(steps, *case.shape)
-        for training in (False, True):
+    shuffled = example.flatten()[order.to(example.device)].view_as(example)
+    with progress_bar(progress=True, desc="comparing with the loop", delay=2, leave=False) as bar:
+        for case, training in itertools.product((example, shuffled), (False, True)):
             network.train(training)
+            inputs = case if steps is None else case.expand(steps, *case.shape)
             if difference := _difference(network, layers, case, inputs):
                 raise _broken(f"{difference}, in {'train' if training else 'eval'}()")
+            bar.update()
     return calls
 
 
