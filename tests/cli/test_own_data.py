@@ -57,7 +57,7 @@ def test_the_last_number_of_layers_follows_from_the_classes(home: Path) -> None:
         "seconds": pytest.approx(0, abs=99)
     }
     message = error(*words, "--layers", "4C3-10", cwd=home)
-    assert message.startswith("--layers must end in 3, a neuron for each class; got 10")
+    assert message.startswith("--layers must end in 3, the number of classes; got 10")
 
 
 def test_the_run_names_its_data(home: Path, run: Path) -> None:

@@ -34,6 +34,7 @@ OPTIONS: dict[str, tuple[str, str, object]] = {
     "--dropout": ("0.1", "network.dropout", 0.1),
     "--input-dropout": ("0.2", "network.input_dropout", 0.2),
     "--readout": ("spike_count", "network.readout", "spike_count"),
+    "--population": ("3", "network.population", 3),
     "--backend": ("reference", "network.backend", "reference"),
     "--encoder": ("rate", "encoder.name", "rate"),
     "--num-steps": ("6", "encoder.num_steps", 6),
@@ -114,7 +115,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             actual = actual[name]
         assert actual == expected, path
     classifier = load(tmp_path / "run")
-    assert classifier.network.sizes == {"hidden 1": 20, "hidden 2": 9, "output": 10}
+    assert classifier.network.sizes == {"hidden 1": 20, "hidden 2": 9, "output": 30}
     leaky = classifier.network.layers[0].leaky
     assert 0.7 < leaky.beta.item() < 0.9
     assert 0.6 < leaky.threshold.item() < 0.8
@@ -135,6 +136,7 @@ def test_every_option_has_its_place() -> None:
         ("--encoder rate", "encoder.name was 'latency', is 'rate'. Resume"),
         ("--augment affine erase", "config.augment was [], is ['affine', 'erase']. Resume"),
         ("--validation 0.1", "data.validation was None, is 0.1. Resume"),
+        ("--population 2", "network.population was 1, is 2. Resume"),
         ("--model conv", "network.name was 'mlp', is 'conv'. Resume"),
     ],
 )

@@ -28,7 +28,10 @@ from tests.cli.command import error
         ("train --recipe fast --model conv", "--recipe fast needs --model mlp; got conv"),
         ("train --recipe accurate --data nmnist", "--recipe accurate is for images"),
         ("train --model conv --layers 12K5-10", "'12K5' in layers='12K5-10' is none of 12C5"),
-        ("train --model conv --layers 12C5-P2-12", "--layers must end in 10, a neuron for each"),
+        (
+            "train --model conv --layers 12C5-P2-12",
+            "--layers must end in 10, the number of classes",
+        ),
         (
             "train --data nmnist --drop-events 1",
             "--drop-events must be a number that is at least 0",

@@ -59,6 +59,8 @@ def per_layer(values: st.SearchStrategy[float], widths: tuple[int, ...]) -> st.S
 def networks(draw: st.DrawFn) -> LeakyMLP | LeakyConvNet:
     """Draw a network with any options, and neurons as training may leave them."""
     kind, own, widths = draw(st.sampled_from(SHAPES))
+    population = draw(st.sampled_from([1, 3]))
+    widths = (*widths[:-1], population * widths[-1])
     options = {
         "beta": per_layer(st.floats(0, 1), widths),
         "threshold": per_layer(st.floats(0.125, 9), widths),
@@ -72,7 +74,8 @@ def networks(draw: st.DrawFn) -> LeakyMLP | LeakyConvNet:
         "dropout": SHARES,
         "input_dropout": SHARES,
     }
-    network = kind(**own, **draw(st.fixed_dictionaries({}, optional=options)), seed=0)
+    chosen = draw(st.fixed_dictionaries({}, optional=options))
+    network = kind(**own, **chosen, population=population, seed=0)
     # A start value lies in a range; the optimiser knows of none.
     for layer in network.layers:
         for name, values in layer.leaky.named_parameters():

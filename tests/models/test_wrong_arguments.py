@@ -105,7 +105,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Learned has parameters.* take DirectEncoder as the encoder": lambda: Classifier(
         network(), Learned()
     ),
-    "classes has 2 names, but the network has 10 outputs": lambda: Classifier(
+    "classes has 2 names, but the network has 10 classes": lambda: Classifier(
         LeakyMLP(hidden=5), "latency", ["shoe", "shirt"]
     )(IMAGES),
     r"readout <lambda> must return scores .*3, 4.*; got shape": lambda: LeakyMLP(

@@ -245,12 +245,12 @@ def test_a_layer_of_which_half_is_saturated(share, findings):
     assert len([*layer_findings([replace(layer, saturated=share)], {"hidden 1"})]) == findings
 
 
-OUTPUTS = "the network has {} outputs, the data have {} classes, and outputs do not vote"
+OUTPUTS = "the network has {} outputs, the data have {} classes: if a group of outputs"
 
 
 @pytest.mark.parametrize("outputs", [19, 20, 500])
 def test_outputs_without_names_that_are_twice_the_classes(outputs, recwarn):
-    """A population of outputs for each class is judged by its largest output."""
+    """A population of outputs for each class would be judged by its largest output."""
     warnings.simplefilter("always")
     message, bad = OUTPUTS.format(outputs, 10), outputs > 19
     classifier, data = new_classifier(out_features=outputs), digits(160)
@@ -259,6 +259,10 @@ def test_outputs_without_names_that_are_twice_the_classes(outputs, recwarn):
         recwarn.clear()
         evaluate(classifier, test, progress=False)
         assert [str(one.message).startswith(message) for one in recwarn] == [True] * bad
+        assert all(f"pass population={outputs // 10} to the" in str(one.message) for one in recwarn)
+    if outputs == 20:
+        grouped = new_classifier(out_features=10, population=2)
+        assert not any(message in text for text in diagnose(grouped, data).findings)
     classifier.classes = tuple(map(str, range(outputs)))  # each output stands for something
     assert not any(message in text for text in diagnose(classifier, data).findings)
 

@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,6 +97,21 @@ def test_cross_entropy_of_spike_times(spikes: Tensor, tau: float) -> None:
     expected = np.mean(np.log(np.exp(logits).sum(1)) - chosen)
     loss = SpikeTimeCrossEntropy(tau)(record_of(spikes), labels)
     assert math.isclose(loss, expected, rel_tol=1e-9, abs_tol=1e-9)
+
+
+@given(TRAINS, st.integers(1, 4))
+def test_mean_spike_time_of_a_population(spikes: Tensor, size: int) -> None:
+    """Neurons around a time cost what one neuron at that time does."""
+    labels = labels_for(spikes)
+    copies = spikes.repeat_interleave(size, -1)
+    record = replace(record_of(copies), scores=spikes.sum(0))
+    for loss in (SpikeTimeCrossEntropy(), SpikeTimeMSE()):
+        assert math.isclose(loss(record, labels), loss(record_of(spikes), labels), abs_tol=1e-9)
+    early, late = torch.eye(5, dtype=torch.float64)[[1, 3]]
+    pair, single = torch.stack([early, late], 1)[:, None], torch.eye(5).double()[2][:, None, None]
+    between = replace(record_of(pair), scores=torch.zeros(1, 1))
+    on = SpikeTimeMSE(on=0)
+    assert on(between, torch.tensor([0])) == on(record_of(single), torch.tensor([0]))
 
 
 def test_cross_entropy_of_spike_times_is_that_of_the_readout() -> None:

@@ -19,7 +19,7 @@ from spikemnist.energy.results import Energy
 from spikemnist.energy.summarising import check_network
 from spikemnist.models.classifier import responses
 from spikemnist.models.devices import parameter_dtype, select_device
-from spikemnist.models.readout import margins, running_scores
+from spikemnist.models.readout import margins
 from spikemnist.models.record import check_output
 
 if TYPE_CHECKING:
@@ -165,10 +165,9 @@ def _check_estimate(memory: str | None, ann_density: float) -> None:
 
 def _values(counts: Sequence[Counts], record: Record, labels: Tensor) -> dict[str, Tensor]:
     """Return what `Energy` holds of each sample at each timestep, ``[T, B]``."""
-    scores = running_scores(record.readout, record.spikes, record.membrane)
     return {
         "correct": (record.running_predictions == labels).cpu(),
-        "margins": margins(scores).cpu(),
+        "margins": margins(record.running_scores).cpu(),
         "macs": torch.stack([one.macs for one in counts]).sum(0),
         "acs": torch.stack([one.acs for one in counts]).sum(0),
         "spikes": torch.stack([one.spikes for one in counts]).sum(0),

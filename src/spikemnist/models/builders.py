@@ -39,6 +39,7 @@ def accelerate(
     *,
     in_shape: Sequence[int] | None = None,
     readout: ReadoutName | Readout = "mean_membrane",
+    population: int = 1,
     backend: ops.Backend = "auto",
 ) -> SpikingNetwork:
     """Wrap an snnTorch network so that a call runs all timesteps, and at once where possible.
@@ -75,6 +76,9 @@ def accelerate(
         network begins with a convolution.
     readout : str or callable, default "mean_membrane"
         Readout that computes the class scores: see `spikemnist.models.get_readout`.
+    population : int, default 1
+        Number of output neurons that stand for each class together: see `SpikingNetwork`. A network
+        with 500 outputs for 10 classes has ``population=50``.
     backend : str, default "auto"
         Backend that runs the T timesteps: see `spikemnist.ops.select_backend`. ``"snntorch"`` steps
         ``network`` itself, whatever its modules, and without a warning. For a given seed, the
@@ -144,7 +148,9 @@ def accelerate(
         )
     if example is not None:
         network = read_loop(network, example)
-    return SpikingNetwork(network, in_shape=in_shape, readout=readout, backend=backend)
+    return SpikingNetwork(
+        network, in_shape=in_shape, readout=readout, population=population, backend=backend
+    )
 
 
 Network = TypeVar("Network", bound="LeakyNetwork")
@@ -242,6 +248,7 @@ class LeakyNetwork(SpikingNetwork):
             nn.Sequential(*layers),
             in_shape=in_shape,
             readout=options.readout,
+            population=options.population,
             backend=options.backend,
         )
         self.options = replace(
@@ -274,7 +281,7 @@ class LeakyMLP(LeakyNetwork):
         Number of neurons of each hidden layer. A single number makes one hidden layer, an empty
         sequence none.
     out_features : int, default 10
-        Number of classes, ``C``.
+        Number of classes, ``C``, each of ``population`` output neurons.
     **options
         Those of `spikemnist.models.NetworkOptions`.
     seed : int, default None
@@ -308,8 +315,9 @@ class LeakyMLP(LeakyNetwork):
                 "in_features, hidden and out_features must be positive integers; "
                 f"got {in_features}, {hidden}, {options.out_features}"
             )
+        widths = (in_features, *hidden, options.out_features * options.population)
         stages: list[dict[str, nn.Module]] = [
-            {"linear": nn.Linear(*pair)} for pair in itertools.pairwise(sizes)
+            {"linear": nn.Linear(*pair)} for pair in itertools.pairwise(widths)
         ]
         stages[0] = {"flatten": nn.Flatten(), **stages[0]}
         if options.batch_norm:
@@ -329,7 +337,7 @@ class LeakyConvNet(LeakyNetwork):
     kernels of 5 x 5 pixels, ``P2`` is maximum and ``AP2`` average pooling over 2 x 2 pixels, and a
     plain number is a dense layer. ``12C5s2p1`` has stride 2 and padding 1. Neurons follow each
     layer of weights, after its normalisation and pooling, and integrate its output as in
-    `spikemnist.ops.leaky`. The last dense layer has one neuron for each class.
+    `spikemnist.ops.leaky`. The last number is that of the classes, each of ``population`` neurons.
 
     A layer computes all timesteps at once, folded into the batch, also for batch normalisation. An
     input that is the same at every timestep, as from `~spikemnist.encoding.DirectEncoder`, passes
@@ -369,7 +377,7 @@ class LeakyConvNet(LeakyNetwork):
 
     @with_options(ConvNetOptions)
     def __init__(self, options: ConvNetOptions) -> None:
-        stages = stages_of(options.layers, options.in_shape, batch_norm=options.batch_norm)
+        stages = stages_of(options)
         shape = tuple(options.in_shape)
         super().__init__(stages, shape, replace(options, in_shape=shape))
 

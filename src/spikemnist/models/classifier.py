@@ -132,9 +132,9 @@ class Classifier(nn.Module):
         response: Record = self.network(spikes, **options)
         if not self.classes:
             return response
-        if len(self.classes) != (outputs := response.scores.shape[1]):
+        if len(self.classes) != (number := response.scores.shape[1]):
             raise ValueError(
-                f"classes has {len(self.classes)} names, but the network has {outputs} outputs"
+                f"classes has {len(self.classes)} names, but the network has {number} classes"
             )
         return dataclasses.replace(response, classes=self.classes)
 

@@ -105,9 +105,9 @@ def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...]]
         floating = {name for name, x in network.state_dict().items() if x.is_floating_point()}
         network.load_state_dict(tensors, assign=True)
         _check_kinds(tensors, floating)
-        outputs = [*network.sizes.values()][-1]
-        if len(classes) not in (0, outputs):
-            raise ValueError(f"classes must be {outputs} names or none; got {classes!r}")
+        number = network.sizes["output"] // network.population
+        if len(classes) not in (0, number):
+            raise ValueError(f"classes must be {number} names or none; got {classes!r}")
         return network, get_encoder(**encoder), tuple(classes)
 
 

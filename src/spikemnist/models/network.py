@@ -20,8 +20,9 @@ from spikemnist.models import execution, stepped
 from spikemnist.models.execution import present
 from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.layer_table import STRUCTURE, layer_names, layer_table, structure
+from spikemnist.models.network_options import check_population
 from spikemnist.models.neuron import is_hooked
-from spikemnist.models.readout import Readout, get_readout, name_of
+from spikemnist.models.readout import Readout, class_mean, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.sequential import (
     UnsupportedError,
@@ -74,7 +75,7 @@ class SpikingNetwork(Tabular, nn.Module):
 
     snnTorch steps what the kernels cannot run. Such a network is called with one timestep,
     ``[B, ...]``, after the other, and calls its neurons with their current alone: these keep their
-    membranes themselves, with or without ``init_hidden``. It returns spikes ``[B, C]``; a tuple
+    membranes themselves, with or without ``init_hidden``. It returns spikes ``[B, N]``; a tuple
     that begins with spikes and ends with membranes; or numbers that are no spikes, as a last
     `torch.nn.Linear` does: these are recorded as membranes of an output that never fires.
 
@@ -88,6 +89,10 @@ class SpikingNetwork(Tabular, nn.Module):
         ``(C, H, W)`` that shape, or ``[H, W]`` for one channel; None takes the input as it is.
     readout : str or callable, default "mean_membrane"
         Readout that computes the class scores: see `spikemnist.models.get_readout`.
+    population : int, default 1
+        Number of output neurons that stand for each class together. With P of them, class ``c`` has
+        the output neurons ``c * P`` to ``(c + 1) * P - 1``, as in snnTorch, and its score is the
+        mean of theirs.
     backend : str, default "auto"
         Backend that runs the T timesteps: see `spikemnist.ops.select_backend`.
 
@@ -116,16 +121,19 @@ class SpikingNetwork(Tabular, nn.Module):
         *,
         in_shape: Sequence[int] | None = None,
         readout: ReadoutName | Readout = "mean_membrane",
+        population: int = 1,
         backend: ops.Backend = "auto",
     ) -> None:
         super().__init__()
         ops.select_backend(backend)
+        check_population(population)
         check_kinds(network)
         if not neurons_of(network):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
         self.network = network
         self.in_shape: tuple[int, ...] | None = None if in_shape is None else tuple(in_shape)
         self.readout = readout
+        self.population = population
         self.backend = backend
         self._reading: _Reading | None = None
         self._check_backend(self._read(_modules_in(network)))
@@ -191,7 +199,8 @@ class SpikingNetwork(Tabular, nn.Module):
 
     def extra_repr(self) -> str:
         """Return readout and backend, for the printed form of a module that holds the network."""
-        return f"readout={name_of(self.readout)!r}, backend={self.backend!r}"
+        groups = f"population={self.population}, " if self.population > 1 else ""
+        return f"readout={name_of(self.readout)!r}, {groups}backend={self.backend!r}"
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -252,7 +261,8 @@ class SpikingNetwork(Tabular, nn.Module):
         TypeError
             If the input is not a tensor.
         ValueError
-            If the input or the state does not fit the network; if the ``backend`` cannot run it,
+            If the input or the state does not fit the network; if ``population`` does not divide
+            the number of output neurons; if the ``backend`` cannot run it,
             for example because its neurons have hooks; or if ``backend="snntorch"`` would train
             batch normalisation one timestep after the other.
         """
@@ -311,7 +321,7 @@ class SpikingNetwork(Tabular, nn.Module):
         scores = self.readout(output_spikes, membrane)
         if scores.shape != output_spikes.shape[1:]:
             raise ValueError(
-                f"the readout {name_of(self.readout)} must return scores [B, C], here "
+                f"the readout {name_of(self.readout)} must return scores [B, N], here "
                 f"{list(output_spikes.shape[1:])}; got shape {tuple(scores.shape)}"
             )
         layers: tuple[LayerRecord, ...] = ()
@@ -325,7 +335,7 @@ class SpikingNetwork(Tabular, nn.Module):
         return Record(
             spikes=output_spikes,
             membrane=membrane,
-            scores=scores,
+            scores=class_mean(scores, self.population),
             spike_counts=torch.stack([output.counts for output in outputs]),
             readout=self.readout,
             backend=backend,

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from spikemnist.models.readout import Readout
 
 
+def check_population(population: int) -> None:
+    """Raise a `ValueError` unless this can be a number of neurons for each class."""
+    if not isinstance(population, int) or population < 1:
+        raise ValueError(f"population must be an integer >= 1; got {population!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
     """Keyword arguments that `LeakyMLP` and `LeakyConvNet` share, with their defaults.
@@ -51,6 +57,8 @@ class NetworkOptions:
     readout : str or callable, default "mean_membrane"
         Readout that computes the class scores. One of `READOUTS`, or a function of spikes and
         membranes, see `spikemnist.models.get_readout`.
+    population : int, default 1
+        Number of output neurons that stand for each class together. See `SpikingNetwork`.
     backend : str, default "auto"
         Backend that runs the timesteps. See `spikemnist.ops.select_backend`. ``"snntorch"`` steps
         the modules one timestep after the other, and cannot train with ``batch_norm``.
@@ -59,6 +67,8 @@ class NetworkOptions:
     ------
     TypeError
         If an option is unknown.
+    ValueError
+        If ``population`` is below 1.
 
     Examples
     --------
@@ -77,7 +87,11 @@ class NetworkOptions:
     dropout: float = 0.0
     input_dropout: float = 0.0
     readout: ReadoutName | Readout = "mean_membrane"
+    population: int = 1
     backend: Backend = "auto"
+
+    def __post_init__(self) -> None:
+        check_population(self.population)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 if TYPE_CHECKING:
+    from spikemnist.models.network_options import ConvNetOptions
+
     Stages = list[dict[str, nn.Module]]
 
 _TOKEN = re.compile(
@@ -19,21 +21,25 @@ _TOKEN = re.compile(
 )
 
 
-def stages_of(layers: str, in_shape: Sequence[int], *, batch_norm: bool) -> Stages:
-    """Return the modules before the neurons of each layer, by their names.
+def stages_of(options: ConvNetOptions) -> Stages:
+    """Return the modules before the neurons of each layer of a network, by their names.
 
     Raises
     ------
     ValueError
         If the notation is wrong, or leaves no pixel of ``in_shape``, ``(C, H, W)``.
     """
+    layers, in_shape = options.layers, options.in_shape
     if len(in_shape) != 3 or any(not isinstance(size, int) or size < 1 for size in in_shape):
         raise ValueError(
             f"in_shape must be (channels, height, width), positive integers; got {in_shape!r}"
         )
     stages: Stages = []
     shape: tuple[int, ...] = tuple(in_shape)
-    for token in layers.split("-"):
+    tokens = layers.split("-")
+    if tokens[-1].isdecimal():  # of the classes
+        tokens[-1] = str(int(tokens[-1]) * options.population)
+    for token in tokens:
         match = _TOKEN.fullmatch(token)
         if match is None or "0" in (match["channels"], match["neurons"], match["size"]):
             raise ValueError(
@@ -43,10 +49,10 @@ def stages_of(layers: str, in_shape: Sequence[int], *, batch_norm: bool) -> Stag
         out_shape = _out_shape(shape, match, layers)
         if match["pooling"] and not stages:
             raise ValueError(f"layers={layers!r} must begin with weights, not with pooling")
-        _add(stages, shape, match, batch_norm=batch_norm)
+        _add(stages, shape, match, batch_norm=options.batch_norm)
         shape = out_shape
     if len(shape) != 1:
-        raise ValueError(f"layers={layers!r} must end in a dense layer, one neuron for each class")
+        raise ValueError(f"layers={layers!r} must end in a dense layer, the number of classes")
     return stages
 
 

@@ -1,9 +1,10 @@
 """Compute class scores from output spikes and membranes.
 
-A readout is a function of the spikes and the membranes of the output layer, ``[T, B, C]`` each, to
-scores ``[B, C]``. It belongs to the model, so that loss, prediction and saved file always agree.
+A readout is a function of the spikes and the membranes of the output layer, ``[T, B, N]`` each, to
+scores of its neurons ``[B, N]``; `class_mean` makes those of the classes. It belongs to the model,
+so that loss, prediction and saved file always agree.
 
-Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` output neurons, ``C`` classes.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def get_readout(readout: ReadoutName | Readout) -> Readout:
     Parameters
     ----------
     readout : str or callable
-        One of `READOUTS`, or a function of spikes and membranes, ``[T, B, C]`` each, that returns
-        scores ``[B, C]``: a higher score means a likelier class.
+        One of `READOUTS`, or a function of spikes and membranes, ``[T, B, N]`` each, that returns
+        scores ``[B, N]``: a higher score means a likelier class.
 
     Returns
     -------
@@ -77,7 +78,7 @@ def get_readout(readout: ReadoutName | Readout) -> Readout:
     Examples
     --------
     >>> import torch
-    >>> spikes = torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]])  # T=3, B=1, C=2
+    >>> spikes = torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]])  # T=3, B=1, N=2
     >>> get_readout("first_spike")(spikes, spikes)
     tensor([[-3., -1.]])
     >>> get_readout("spike_count")(spikes, spikes)
@@ -134,19 +135,20 @@ def first_spike_times(spikes: Tensor) -> Tensor:
 
 
 def running_scores(readout: ReadoutName | Readout, spikes: Tensor, membrane: Tensor) -> Tensor:
-    """Return the class scores after each timestep: the readout of the timesteps so far.
+    """Return the scores after each timestep: the readout of the timesteps so far.
 
     Parameters
     ----------
     readout : str or callable
         As in `get_readout`.
     spikes, membrane : torch.Tensor
-        Spikes and membranes of the output layer, ``[T, B, C]`` each.
+        Spikes and membranes of the output layer, ``[T, B, N]`` each.
 
     Returns
     -------
     torch.Tensor
-        Scores ``[T, B, C]``; the last timestep has those of the readout, up to rounding.
+        Scores ``[T, B, N]``; the last timestep has those of the readout, up to rounding.
+        `Record.by_class` makes those of classes, where each has several neurons.
 
     Raises
     ------
@@ -156,7 +158,7 @@ def running_scores(readout: ReadoutName | Readout, spikes: Tensor, membrane: Ten
     Examples
     --------
     >>> import torch
-    >>> spikes = torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[1.0, 1.0]]])  # T=3, B=1, C=2
+    >>> spikes = torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[1.0, 1.0]]])  # T=3, B=1, N=2
     >>> running_scores("spike_count", spikes, spikes)[:, 0]
     tensor([[0., 0.],
             [0., 1.],
@@ -193,6 +195,31 @@ _RUNNING: dict[Readout, Readout] = {
 """Running scores in T operations instead of the T(T + 1) / 2 timesteps of every beginning."""
 
 
+def number_of_classes(neurons: int, population: int) -> int:
+    """Return how many classes have ``population`` of the output neurons each.
+
+    Raises
+    ------
+    ValueError
+        If the neurons cannot be shared out.
+    """
+    if neurons % population:
+        raise ValueError(f"population must divide the {neurons} output neurons; got {population}")
+    return neurons // population
+
+
+def class_mean(values: Tensor, population: int) -> Tensor:
+    """Return the mean ``[..., C]`` of values ``[..., N]`` over the neurons of each class.
+
+    The first group of ``population`` neurons stands for class 0, the next for class 1. For groups
+    of one neuron these are the values themselves.
+    """
+    if population == 1:
+        return values
+    classes = number_of_classes(values.shape[-1], population)
+    return values.reshape(*values.shape[:-1], classes, population).mean(-1)
+
+
 def margins(scores: Tensor) -> Tensor:
     """Return the difference of the two highest probabilities, by softmax of scores ``[..., C]``.
 
@@ -216,7 +243,7 @@ def decide(scores: Tensor, membrane: Tensor) -> Tensor:
     scores : torch.Tensor
         Class scores ``[..., C]``.
     membrane : torch.Tensor
-        Mean membranes of the output neurons, ``[..., C]``.
+        Mean membranes of the neurons of each class, ``[..., C]``.
 
     Returns
     -------

@@ -15,6 +15,7 @@ from torch import Tensor
 from spikemnist._tables import Table, Tabular
 from spikemnist.models.readout import (
     Readout,
+    class_mean,
     decide,
     margins,
     name_of,
@@ -61,11 +62,11 @@ class Record(Tabular):
     Attributes
     ----------
     spikes : torch.Tensor
-        Spikes of the output layer, ``[T, B, C]``.
+        Spikes of the output layer, ``[T, B, N]``; N is C without a population for each class.
     membrane : torch.Tensor
-        Membranes of the output layer, ``[T, B, C]``.
+        Membranes of the output layer, ``[T, B, N]``.
     scores : torch.Tensor
-        Class scores ``[B, C]`` that the readout makes of the two; differentiable.
+        Class scores ``[B, C]``: what the readout makes of the two, `by_class`; differentiable.
     spike_counts : torch.Tensor
         Number of spikes of each layer for each sample, ``[L, B]``, int64, detached.
     readout : callable
@@ -127,6 +128,7 @@ class Record(Tabular):
         """Return number of neurons and mean number of spikes of each layer, as ``repr`` shows."""
         steps, batch = self.spikes.shape[:2]
         counts = self.spike_counts.float().mean(1).tolist()  # MPS has no float64
+        groups = f", mean of {self.population} neurons" if self.population > 1 else ""
         return Table(
             f"Record of {batch} samples and {steps} timesteps, by the backend {self.backend}",
             ("layer", "neurons", "spikes per sample"),
@@ -134,7 +136,7 @@ class Record(Tabular):
                 (name, f"{neurons:,}", f"{count:.1f}")
                 for (name, neurons), count in zip(self.sizes.items(), counts, strict=False)
             ],
-            f"scores by the readout {name_of(self.readout)}",
+            f"scores by the readout {name_of(self.readout)}{groups}",
         )
 
     def detach(self) -> Record:
@@ -175,9 +177,41 @@ class Record(Tabular):
         return _mapped(self, move)  # type: ignore[no-any-return]
 
     @property
+    def population(self) -> int:
+        """Number of output neurons that stand for each class together."""
+        return self.spikes.shape[-1] // self.scores.shape[-1]
+
+    def by_class(self, values: Tensor) -> Tensor:
+        """Return the mean of values of output neurons over those of each class.
+
+        Parameters
+        ----------
+        values : torch.Tensor
+            Values ``[..., N]``, such as `spikes`, or the number of spikes of each neuron.
+
+        Returns
+        -------
+        torch.Tensor
+            Means ``[..., C]``; the values themselves where each class has a single neuron.
+
+        Examples
+        --------
+        >>> from spikemnist.models import LeakyMLP
+        >>> record = LeakyMLP(hidden=20, population=5)(torch.zeros(8, 2, 784))
+        >>> record.spikes.shape, record.by_class(record.spikes).shape
+        (torch.Size([8, 2, 50]), torch.Size([8, 2, 10]))
+        """
+        return class_mean(values, self.population)
+
+    @property
+    def running_scores(self) -> Tensor:
+        """Class scores after each timestep, ``[T, B, C]``."""
+        return self.by_class(running_scores(self.readout, self.spikes, self.membrane))
+
+    @property
     def predictions(self) -> Tensor:
         """Predicted class of each sample, ``[B]``, int64 (see `decide`)."""
-        return decide(self.scores, self.membrane.mean(0))
+        return decide(self.scores, self.by_class(self.membrane.mean(0)))
 
     @property
     def second(self) -> Tensor:
@@ -199,8 +233,7 @@ class Record(Tabular):
 
         The last timestep equals `predictions`, even if two scores differ by rounding alone.
         """
-        running = running_scores(self.readout, self.spikes, self.membrane)
-        classes = decide(running, running_mean(self.membrane))
+        classes = decide(self.running_scores, self.by_class(running_mean(self.membrane)))
         return torch.cat((classes[:-1], self.predictions.unsqueeze(0)))
 
     @property

@@ -130,7 +130,7 @@ def _join(records: Sequence[Record]) -> Record:
         records[-1],
         spikes=spikes,
         membrane=membrane,
-        scores=records[-1].readout(spikes, membrane),
+        scores=records[-1].by_class(records[-1].readout(spikes, membrane)),
         spike_counts=torch.stack([record.spike_counts for record in records]).sum(0),
         layers=tuple(map(_join_layer, layers)),
         input=None,

@@ -82,7 +82,7 @@ def evaluate(
     UserWarning
         If a parameter holds NaN or infinity: the metrics are then meaningless. If the network has
         at least twice as many outputs as the data have classes, and the classifier has no names for
-        them: a group of outputs for each class is not read as one.
+        them: a group of outputs for each class needs ``population``.
 
     Examples
     --------
@@ -124,9 +124,11 @@ def evaluate(
 def output_findings(named: Sized, outputs: int, classes: int, samples: int) -> Iterator[str]:
     """Yield a finding if a network has twice as many outputs as classes, without names."""
     if classes and outputs >= 2 * classes and samples >= ENOUGH and not named:
+        groups = f"={outputs // classes}" if not outputs % classes else ""
         yield (
-            f"the network has {outputs} outputs, the data have {classes} classes, and outputs do "
-            "not vote together: use one for each class, or name all: Classifier(..., classes=names)"
+            f"the network has {outputs} outputs, the data have {classes} classes: if a group of "
+            f"outputs stands for each class, pass population{groups} to the network; if not, use "
+            "one for each class, or name all: Classifier(..., classes=names)"
         )
 
 

@@ -104,8 +104,9 @@ class SpikeTimeCrossEntropy:
               \frac{e^{-t_{b, y_b} / \tau}}{\sum_c e^{-t_{b, c} / \tau}}
 
     with the times of `spikemnist.models.first_spike_times`: a silent neuron counts as one that
-    fires at :math:`T`. The loss reads the spikes, regardless of the readout. The readout
-    ``"first_spike"`` goes with it, as both prefer the class that fires first.
+    fires at :math:`T`. The time of a class with several neurons is the mean of theirs. The loss
+    reads the spikes, regardless of the readout. The readout ``"first_spike"`` goes with it, as both
+    prefer the class that fires first.
 
     Parameters
     ----------
@@ -138,7 +139,8 @@ class SpikeTimeCrossEntropy:
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
         """Compute the loss."""
-        return functional.cross_entropy(-first_spike_times(record.spikes) / self.tau, labels)
+        times = record.by_class(first_spike_times(record.spikes))
+        return functional.cross_entropy(-times / self.tau, labels)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ class SpikeTimeMSE:
               \Big(\frac{\max(|t_{b, c} - \hat t_{b, c}| - d, 0)}{T}\Big)^2
 
     with the times of `spikemnist.models.first_spike_times`: a silent neuron counts as one that
-    fires at :math:`T`. A time that is off by the tolerance :math:`d` or less costs nothing.
+    fires at :math:`T`, and the time of a class with several neurons is the mean of theirs. A
+    time that is off by the tolerance :math:`d` or less costs nothing.
 
     Parameters
     ----------
@@ -194,7 +197,7 @@ class SpikeTimeMSE:
         steps = len(record.spikes)
         if max(self.on, self.off or 0) > steps:
             raise ValueError(f"{self} needs spikes after the last timestep; got {steps} timesteps")
-        times = first_spike_times(record.spikes)
+        times = record.by_class(first_spike_times(record.spikes))
         target = torch.full_like(times, steps if self.off is None else self.off)
         target.scatter_(1, labels.unsqueeze(1), float(self.on))
         beyond = (times - target).abs() - self.tolerance
@@ -208,8 +211,9 @@ class SnnTorchLoss:
     Parameters
     ----------
     function : callable
-        Loss called with ``[T, B, C]`` and labels ``[B]``, for example
-        ``snntorch.functional.mse_count_loss()``.
+        Loss called with ``[T, B, N]`` of the output neurons and labels ``[B]``, for example
+        ``snntorch.functional.mse_count_loss()``; with a population for each class, its option
+        ``population_code=True``.
     of : str, default "spikes"
         Signal that the loss takes: the ``"spikes"`` or the ``"membrane"`` of the output layer.
         snnTorch's losses with *membrane* in their name take the membrane.

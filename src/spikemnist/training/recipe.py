@@ -146,16 +146,16 @@ class Recipe:
 
         encoder: Any = get_encoder(**self.encoder)
         shape = _blank(encoder, self.sample).shape[2:]
-        outputs = len(self.classes) or CLASSES
-        fitted: dict[str, Any] = {"in_features": shape.numel(), "out_features": outputs}
+        number = len(self.classes) or CLASSES
+        fitted: dict[str, Any] = {"in_features": shape.numel(), "out_features": number}
         if self.network["name"] == "conv":
             fitted = {"in_shape": (1, *shape) if len(shape) == 2 else tuple(shape)}
         network = build_network({**fitted, "seed": seed, **self.network})
-        neurons = network.sizes["output"]
+        last = network.sizes["output"] // network.population
         # The description of a network that was built has sizes of its own.
-        if neurons != outputs and not {"in_shape", "out_features"} & self.network.keys():
+        if last != number and not {"in_shape", "out_features"} & self.network.keys():
             raise ValueError(
-                f"layers must end in {outputs}, a neuron for each class; got {neurons} in "
+                f"layers must end in {number}, the number of classes; got {last} in "
                 f"{network.config['layers']}"
             )
         return Classifier(network, encoder, self.classes)
