@@ -57,6 +57,18 @@ def test_frame(step):
     assert entries(curves) == [f"{i} (true)" if i == 2 else str(i) for i in order]
 
 
+def test_means_of_a_population():
+    """Ten neurons of five classes."""
+    record = make_record()
+    record = dataclasses.replace(record, scores=record.scores.view(-1, 5, 2).mean(-1))
+    figure, _, curves, bars = drawn(viz.animate(record, sample=1, label=2), 4)
+    membranes = record.membrane[:5, 1].view(5, 5, 2).mean(-1).T
+    np.testing.assert_allclose([curve.get_ydata() for curve in curves.lines], membranes)
+    counts = record.spikes[:5, 1].sum(0).view(5, 2).mean(-1)
+    assert [bar.get_height() for bar in bars.patches] == pytest.approx(counts.tolist())
+    assert figure.get_suptitle().splitlines()[1] == "by spikes so far, mean of 2 neurons"
+
+
 def test_names_of_classes():
     names = tuple(f"name {index}" for index in range(CLASSES))
     record = dataclasses.replace(make_record(), classes=names)

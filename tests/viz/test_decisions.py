@@ -96,6 +96,21 @@ def test_running_scores():
     assert len(looks) == CLASSES
 
 
+def test_means_of_a_population():
+    """Ten neurons of five classes."""
+    record = make_record()
+    pairs_of = record.spikes[:, 1].view(T, 5, 2).mean(-1)
+    record = dataclasses.replace(record, scores=record.scores.view(-1, 5, 2).mean(-1))
+    ax = viz.spike_counts(record, sample=1)
+    heights = [bar.get_height() for bar in ax.patches]
+    assert heights == pytest.approx(pairs_of.sum(0).tolist())
+    assert ax.get_ylabel() == f"spikes in {T} timesteps,\nmean of 2 neurons"
+    ax = viz.decision(record, sample=1)
+    expected = pairs_of.cumsum(0).T.tolist()
+    assert [curve.get_ydata().tolist() for curve in ax.lines] == expected
+    assert ax.get_ylabel() == "spikes so far,\nmean of 2 neurons"
+
+
 def test_labels_of_predicted_and_true_class():
     record = make_record()
     predicted = int(record.predictions[2])

@@ -42,10 +42,10 @@ def animate(
 ) -> FuncAnimation:
     """Animate one sample: the input, the output membranes and spike counts, the leading class.
 
-    There is one frame per timestep, and the last one stays four times as long. Earlier spikes are
-    grey, and the title says what the readout compares. ``animation.to_jshtml()`` gives HTML for a
-    notebook or a page, ``animation.save("digit.gif", writer="pillow")`` a GIF; neither needs
-    ffmpeg.
+    If a class has several output neurons, their means are drawn. There is one frame per timestep,
+    and the last one stays four times as long. Earlier spikes are grey, and the title says what the
+    readout compares. ``animation.to_jshtml()`` gives HTML for a notebook or a page,
+    ``animation.save("digit.gif", writer="pillow")`` a GIF; neither needs ffmpeg.
 
     Parameters
     ----------
@@ -102,10 +102,10 @@ class _Scene:
             self.values = np.maximum(values, 0.4 * np.maximum.accumulate(values))
         self.classes = class_names(record)
         self.truth = "" if label is None else f" (true class {self.classes[label]})"
-        self.membrane = to_numpy(one_sample(record.membrane, sample))
-        self.counts = to_numpy(one_sample(record.spikes, sample)).cumsum(0)
+        self.membrane = to_numpy(one_sample(record.by_class(record.membrane), sample))
+        self.counts = to_numpy(one_sample(record.by_class(record.spikes), sample)).cumsum(0)
         self.leader = record.running_predictions[:, sample].tolist()
-        self.score = score_name(record)
+        self.score = score_name(record).replace("\n", " ")
         self.figure: Figure = _style.new_figure(_style.WIDTH, 4.2)
         cells = self.figure.add_gridspec(2, 2, width_ratios=(1.0, 1.4), height_ratios=(1.4, 1.0))
         window = self.figure.add_subplot(cells[0, 0])

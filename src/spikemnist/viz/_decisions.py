@@ -32,7 +32,12 @@ _NARROW = 0.02  # share of the strip that a letter needs
 def score_name(record: Record) -> str:
     """Return what the readout of a record compares, in words if it is one of the package."""
     name = name_of(record.readout)
-    return _SCORES.get(name, name)
+    return _SCORES.get(name, name) + of_group(record)
+
+
+def of_group(record: Record) -> str:
+    """Return the end of a label of means over the output neurons of a class, if it has several."""
+    return f",\nmean of {record.population} neurons" if record.population > 1 else ""
 
 
 def spike_counts(
@@ -42,16 +47,16 @@ def spike_counts(
     label: int | Tensor | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how often each output neuron fired, with the predicted and the true class marked.
+    """Draw how often the output neuron of each class fired, with predicted and true class marked.
 
     The predicted class is given by the record's readout. With a membrane readout it need not be
     the class that fired most. It is hatched and named; the true class has a thick outline and is
-    named.
+    named. A bar is the mean over the neurons of a class, if it has several.
 
     Parameters
     ----------
     record : Record
-        Record of a model, with output spikes ``[T, B, C]``.
+        Record of a model, with output spikes ``[T, B, N]``.
     sample : int, default 0
         Index of the sample in the batch.
     label : int or torch.Tensor, default None
@@ -80,7 +85,7 @@ def spike_counts(
     >>> ax.get_xlabel(), ax.get_ylabel(), len(ax.patches)
     ('class', 'spikes in 8 timesteps', 10)
     """
-    counts = to_numpy(one_sample(record.spikes, sample)).sum(0)
+    counts = to_numpy(one_sample(record.by_class(record.spikes), sample)).sum(0)
     label = class_label(label, len(counts))
     prediction = int(record.predictions[sample])
     ax = _style.axes_or_new(ax, _style.WIDTH, 3.4)
@@ -92,7 +97,7 @@ def spike_counts(
         _style.note(ax, "no output neuron fired")
     roles = [_roles(index, prediction, label, "\n") for index in range(len(counts))]
     ax.bar_label(bars, roles, padding=3, fontsize=_style.SMALL)
-    limit_counts(ax, record, f"spikes in {len(record.spikes)} timesteps")
+    limit_counts(ax, record, f"spikes in {len(record.spikes)} timesteps{of_group(record)}")
     readout = name_of(record.readout)
     _style.set_title(ax, f"output spikes{which(record.spikes, sample)} (readout {readout})")
     return ax
@@ -108,7 +113,7 @@ def count_bars(ax: Axes, counts: Array, label: int | None, **look: Any) -> BarCo
 
 def limit_counts(ax: Axes, record: Record, label: str) -> None:
     """Set x to the classes and y to the possible numbers of spikes, with room for text above."""
-    steps, _, classes = record.spikes.shape
+    steps, classes = len(record.spikes), record.scores.shape[-1]
     _style.name_classes(ax.xaxis, record.classes)
     ticks = MaxNLocator(nbins=5, integer=True).tick_values(0, steps)
     ax.set_yticks([tick for tick in ticks if tick <= steps])
@@ -167,7 +172,8 @@ def decision(
     ('mean membrane potential so far', 10)
     """
     spikes, membrane = record.spikes[:, [sample]].float(), record.membrane[:, [sample]].float()
-    scores = to_numpy(running_scores(record.readout, spikes, membrane).squeeze(1))
+    running = running_scores(record.readout, spikes, membrane).squeeze(1)
+    scores = to_numpy(record.by_class(running))
     steps, classes = scores.shape
     label = class_label(label, classes)
     prediction = int(record.predictions[sample])
