@@ -38,7 +38,7 @@ REPLAY = """images => {
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   return images.map((image) => {
     const run = runNetwork(network.layers, fromTable(bytes(image), network.table));
-    const scores = runningScores(run.layers.at(-1), network.readout);
+    const scores = runningScores(run.layers.at(-1), network.readout, network.population);
     return { spikes: run.layers.map((layer) => layer.spikes), decision: decide(scores.at(-1)) };
   });
 }"""
@@ -88,19 +88,41 @@ NETWORKS = {
 
 @pytest.mark.parametrize(
     "case",
-    pairs(network=[*NETWORKS], reset=RESET_MECHANISMS, readout=[*READOUTS]),
+    pairs(network=[*NETWORKS], reset=RESET_MECHANISMS, readout=[*READOUTS], population=[1, 3]),
     ids=named,
 )
 def test_networks_with_each_reset_and_readout(browser: Browser, tmp_path: Path, case: Case) -> None:
     torch.manual_seed(0)
     build, reset, readout = NETWORKS[case["network"]], case["reset"], case["readout"]
-    network = build(reset_mechanism=reset, readout=readout, threshold=0.3)
+    options = {"readout": readout, "population": case["population"]}
+    network = build(reset_mechanism=reset, threshold=0.3, **options)
     classifier = Classifier(network, LatencyEncoder(num_steps=6))
     record = watch(classifier)
     file = to_html(classifier, tmp_path / "page.html")
     with opened(browser, file) as page:
         decisions = np.array([did["decision"] for did in replay(page, record)])
     assert (decisions != record.predictions.numpy()).sum() <= 1
+
+
+def test_classes_and_neurons_of_a_population(browser: Browser, tmp_path: Path) -> None:
+    network = LeakyMLP(hidden=20, population=3, threshold=0.3, seed=0)
+    classifier = Classifier(network, LatencyEncoder(num_steps=6))
+    file = to_html(classifier, tmp_path / "page.html")
+    with opened(browser, file, reduced_motion="reduce") as page:
+        assert page.inner_text("#about").endswith("a spike where half of them fire.")
+        page.click("#examples button >> nth=0")
+        image = torch.tensor(page.evaluate("[...spikemnist.state.image]"), dtype=torch.uint8)
+        record = classifier.eval()(image.view(1, 28, 28))
+        membranes = record.by_class(record.membrane)[-1, 0].tolist()
+        text = ", ".join(f"{label}: {membrane:.2f}" for label, membrane in enumerate(membranes))
+        label = page.get_attribute("#membranes", "aria-label")
+        assert label == f"Membranes at t = 5: {text}"
+        box = page.locator("#membranes").bounding_box()
+        assert box is not None
+        page.locator("#membranes").click(position={"x": box["width"] * 0.7, "y": 20})
+        assert page.inner_text("#neuron-note").startswith("Output neuron 3 (1 of 3). Its 20")
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("spikemnist.state.neuron.number") == 3 * 3 + 1
 
 
 def test_codes_are_those_of_python(browser: Browser, pages: dict[str, Path]) -> None:

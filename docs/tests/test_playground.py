@@ -146,7 +146,10 @@ def both(
             "labels": digits.labels.tolist(),
             "code": code,
             "timesteps": TIMESTEPS,
-            "options": {"readout": options.get("readout", "mean_membrane")},
+            "options": {
+                "readout": options.get("readout", "mean_membrane"),
+                "population": options.get("population", 1),
+            },
             "surrogate": surrogate.name,
             "width": next(iter(vars(surrogate).values()), 1.0),
             "batch": BATCH,
@@ -162,11 +165,12 @@ def both(
         *({"reset_mechanism": reset, "code": c} for reset in RESET_MECHANISMS for c in ENCODERS),
         *({"readout": readout, "code": code} for readout in READOUTS for code in ENCODERS),
         *({"surrogate": surrogate} for surrogate in SURROGATES),
+        *({"readout": readout, "population": 2} for readout in READOUTS),
     ],
-    ids=lambda options: "-".join(options.values()),
+    ids=lambda options: "-".join(map(str, options.values())),
 )
 def test_ten_steps_are_those_of_the_library_in_float64(
-    playground: Page, options: dict[str, str]
+    playground: Page, options: dict[str, Any]
 ) -> None:
     """Rounding alone differs: sums of up to 784 products of doubles."""
     in_page, by_torch = both(playground, **options)

@@ -27,6 +27,7 @@ CONVOLUTIONS = ("4C5-P2-6C3-AP2-10", "3C3s2p1-8-10", "4C4-10", "2C5p2-AP3-5C3-12
         batch_norm=[False, True],
         reset_mechanism=["subtract", "zero", "none"],
         readout=["mean_membrane", "first_spike"],
+        population=[1, 2],
     ),
     ids=named,
 )
@@ -46,6 +47,7 @@ def test_network_of_its_arrays(case: Case) -> None:
         assert one.spikes.equal(other.spikes)
         torch.testing.assert_close(one.membrane, other.membrane, rtol=1e-4, atol=1e-5)
     assert again.config["readout"] == case["readout"]
+    assert again.config["population"] == case["population"]
 
 
 def test_beta_and_threshold_of_neurons_and_channels() -> None:

@@ -119,12 +119,36 @@ def test_int8_weights(name: str, tmp_path: Path) -> None:
     assert not re.search(r"\b\d+(\.\d*)?e[-+]?\d+f", text)  # no fraction in any table
 
 
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+@pytest.mark.parametrize("name", ["mnist-mlp", "mnist-sparse"])
+def test_copies_of_the_outputs(name: str, weights: Any, tmp_path: Path) -> None:
+    """Four copies of each output decide as it does: sums of four, or of integers, are exact."""
+    classifier = load(name)
+    config = {**classifier.network.config, "population": 4}
+    network = type(classifier.network)(**config)
+    before = classifier.state_dict()
+    grown = {
+        name: before[f"network.{name}"].repeat_interleave(len(old) // len(x), 0) if x.dim() else x
+        for name, old in network.state_dict().items()
+        for x in [before[f"network.{name}"]]
+    }
+    network.load_state_dict(grown)
+    answers = []
+    for model in (classifier, Classifier(network.eval(), classifier.encoder)):
+        to_c(model, tmp_path, weights=weights)
+        program = compile_c(tmp_path, *SANITIZED, "-DSTEPS=1")
+        lines = run(program, DIGITS.images.numpy(), "classify")
+        answers.append([int(line.split()[0]) for line in lines])
+    assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize(
     "case",
     pairs(
         layers=["12", "4C5-P2-5C3p1-AP2-6-10", "2C4s3p2-10"],
         reset_mechanism=["subtract", "zero", "none"],
         readout=[*READOUTS],
+        population=[1, 3],
     ),
     ids=named,
 )
@@ -231,7 +255,7 @@ def test_wrong_prefixes(prefix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 @pytest.mark.parametrize("readout", READOUTS)
 def test_sizes_in_the_readme(readout: str, weights: Any, tmp_path: Path) -> None:
-    network = draw_network("2C5-P2-6-10", seed=0, readout=readout)
+    network = draw_network("2C5-P2-6-10", seed=0, readout=readout, population=2)
     to_c(Classifier(network, "latency"), tmp_path, weights=weights, prefix="digit")
     words = [COMPILERS[0], *STRICT, "-Os", "-c", "digit.c"]
     subprocess.run(words, cwd=tmp_path, check=True)
@@ -259,7 +283,7 @@ def test_code_of_each_readout(tmp_path: Path) -> None:
         assert re.findall("^#if.*", text, re.M) == ["#if INT_MAX < INT32_MAX"]
         assert not re.search(r"@|network_|classify|int64|\bUNIT", text)
         assert ("score" in text) == (readout != "mean_membrane")
-        assert ("INT_MIN" in text) == (readout == "first_spike")
+        assert ("score[i]--" in text) == (readout == "first_spike")
         texts.add(re.sub(r"(?s)static const \w+ \w+\[\].*?;", "", text))
     assert len(texts) == len(READOUTS)
 

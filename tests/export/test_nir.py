@@ -66,6 +66,7 @@ def test_import_by_snntorch() -> None:
         reset_mechanism=["subtract", "zero", "none"],
         beta=[0.0, 0.5, 0.999, 1.0],
         readout=["mean_membrane", "spike_count"],
+        population=[1, 3],
     ),
     ids=named,
 )
@@ -79,7 +80,8 @@ def test_round_trip(case: Case) -> None:
     for ours, theirs in zip(one.layers, other.layers, strict=True):
         assert ours.spikes.equal(theirs.spikes)
         assert ours.membrane.equal(theirs.membrane)
-    for name in ("reset_mechanism", "readout"):
+    assert one.scores.equal(other.scores)
+    for name in ("reset_mechanism", "readout", "population"):
         assert again.config[name] == case[name]
 
 

@@ -52,14 +52,16 @@ def test_replay_of_digits(name: str, tmp_path: Path) -> None:
         layers=["12", "", "4C5-P2-5C3p1-AP2-6-10", "3C5s2-10"],
         reset_mechanism=["subtract", "zero", "none"],
         readout=[*READOUTS],
+        population=[1, 3],
         steps=[1, 2, 6],
         batch=[1, 3],
     ),
     ids=named,
 )
 def test_scores_of_the_model(case: Case, tmp_path: Path) -> None:
-    layers, reset, readout, steps, batch = case.values()
-    model = draw_network(layers, seed=0, reset_mechanism=reset, readout=readout, beta=0.9)
+    layers, reset, readout, population, steps, batch = case.values()
+    options = {"reset_mechanism": reset, "readout": readout, "population": population}
+    model = draw_network(layers, seed=0, beta=0.9, **options)
     spikes = (torch.rand(steps, batch, 1, 28, 28) < 0.2).float()
     spikes = spikes if "C" in layers else spikes.flatten(2)
     outputs = run(to_onnx(model, tmp_path / "model.onnx"), input=spikes.numpy())

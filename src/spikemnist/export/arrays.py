@@ -25,7 +25,7 @@ from torch import nn
 from spikemnist._tensors import not_finite
 from spikemnist.encoding import Encoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
-from spikemnist.models.readout import READOUTS, name_of, named_or_own
+from spikemnist.models.readout import READOUTS, name_of, named_or_own, number_of_classes
 from spikemnist.models.spiking_layer import SpikingLayer, fold
 
 Floats = NDArray[np.float32]
@@ -115,10 +115,19 @@ class LayerArrays(Synapses):
 
 @dataclass(frozen=True, eq=False)
 class NetworkArrays:
-    """The layers of a network, from input to output, and the readout of the last layer."""
+    """The layers of a network, from input to output, and the readout of the last layer.
+
+    ``population`` neurons of the last layer stand for each class.
+    """
 
     layers: tuple[LayerArrays, ...]
     readout: str
+    population: int = 1
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return number_of_classes(len(self.layers[-1].weight), self.population)
 
     @property
     def in_shape(self) -> tuple[int, ...]:
@@ -191,7 +200,7 @@ def read_arrays(model: SpikingNetwork) -> NetworkArrays:
     for layer in model.layers:
         layers.append(_read_layer(layer, shape))
         shape = layers[-1].shape
-    return NetworkArrays(tuple(layers), readout)
+    return NetworkArrays(tuple(layers), readout, model.population)
 
 
 def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
@@ -320,13 +329,14 @@ def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
         "threshold": [_short(layer.threshold) for layer in network.layers],
         "reset_mechanism": resets.pop(),
         "readout": network.readout,
+        "population": network.population,
     }
     model: LeakyMLP | LeakyConvNet
     if all(layer.is_dense for layer in network.layers):
-        *hidden, classes = (len(layer.weight) for layer in network.layers)
-        model = LeakyMLP(network.layers[0].weight.shape[1], hidden, classes, **options)
+        hidden = [len(layer.weight) for layer in network.layers[:-1]]
+        model = LeakyMLP(network.layers[0].weight.shape[1], hidden, network.classes, **options)
     else:
-        notation = "-".join(map(_notation, network.layers))
+        notation = "-".join([*map(_notation, network.layers[:-1]), str(network.classes)])
         model = LeakyConvNet(notation, network.in_shape, **options)
     for place, layer in zip(model.layers, network.layers, strict=True):
         (weights,) = (m for _, m in place.modules if isinstance(m, (nn.Linear, nn.Conv2d)))

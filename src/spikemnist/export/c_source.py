@@ -212,7 +212,8 @@ def _numbers(program: _Program) -> dict[str, str]:
     values = {
         "LAYERS": len(layers),
         "INPUTS": math.prod(layers[0].in_shape),
-        "CLASSES": layers[-1].shape[0],
+        "CLASSES": program.network.classes,
+        "POPULATION": program.network.population,
         "STEPS": steps,
         "GREY": program.is_grey,
         "CODE": steps > 0 and not program.is_grey,
@@ -286,7 +287,7 @@ def _readme(program: _Program) -> dict[str, str]:
     constant += 0 if code is None or program.is_grey else 32 * len(code)
     numbers = math.prod(layers[0].weighed_shape) + _shared_size(layers)
     neurons = sum(math.prod(layer.shape) for layer in layers)
-    # Of a class: the sum of its membranes, of 8 bytes with int8, and its score, if any.
+    # Of an output: the sum of its membranes, of 8 bytes with int8, and its score, if any.
     words = 1 + (program.weights == "int8") + (program.network.readout != "mean_membrane")
     memory = 4 * (numbers + len(layers) + 2 + words * layers[-1].shape[0]) + 6 * neurons
     sizes = "-".join(map(str, (inputs, *(math.prod(layer.shape) for layer in layers))))
@@ -296,7 +297,8 @@ def _readme(program: _Program) -> dict[str, str]:
     is_colour = channels[-1] == 3
     return {
         "NETWORK": (
-            f"Neurons {sizes}, weights in {program.weights}, readout {program.network.readout}; "
+            f"Neurons {sizes} for {program.network.classes} classes, "
+            f"weights in {program.weights}, readout {program.network.readout}; "
             f"takes {takes}."
         ),
         "CONSTANT": f"{constant:,}",

@@ -63,7 +63,7 @@ def to_nir(
     Each neuron gets its own :math:`\tau = dt / (1 - \beta)`, :math:`R = \tau / dt` and threshold;
     with :math:`\beta = 1` neurons become ``IF`` nodes with :math:`R = 1 / dt`. Batch normalisation
     is folded into the convolution. In NIR neurons reset to zero. Reset by subtraction, no reset,
-    and the readout are stored in the graph's metadata, which other tools do not read.
+    readout and population are stored in the graph's metadata, which other tools do not read.
 
     Parameters
     ----------
@@ -119,6 +119,7 @@ def to_nir(
             stacklevel=2,
         )
     metadata = {"version": __version__, "dt": dt, "reset": resets, "readout": arrays.readout}
+    metadata["population"] = arrays.population
     edges = list(itertools.pairwise(nodes))
     graph = nir.NIRGraph(nodes, edges, metadata={KEY: json.dumps(metadata)})
     if path is not None:
@@ -198,8 +199,8 @@ def from_nir(
     Returns
     -------
     LeakyMLP or LeakyConvNet
-        Network with reset to zero and the readout ``"spike_count"``, unless `to_nir` wrote
-        otherwise.
+        Network with reset to zero, the readout ``"spike_count"`` and one neuron for each class,
+        unless `to_nir` wrote otherwise.
 
     Raises
     ------
@@ -265,7 +266,8 @@ def _model_of(nir: Any, graph: nir.NIRGraph, dt: float | None) -> LeakyMLP | Lea
     if len(resets) != len(layers):
         raise ValueError(f"the metadata has {len(resets)} resets for {len(layers)} layers")
     layers = [replace(layer, reset=reset) for layer, reset in zip(layers, resets, strict=True)]
-    model = build_model(NetworkArrays(tuple(layers), metadata.get("readout", "spike_count")))
+    readout, population = metadata.get("readout", "spike_count"), metadata.get("population", 1)
+    model = build_model(NetworkArrays(tuple(layers), readout, population))
     if bad := not_finite(model.state_dict()):
         raise ValueError(f"{bad} exceeds the range of single precision")
     return model

@@ -100,8 +100,8 @@ def to_onnx(
         signal, membrane = _integrate(graph, name, layer, current)
         for value in (signal, membrane):
             graph.output(value, [*axes, *layer.shape])
-    _read_out(graph, arrays.readout, signal, membrane)
-    graph.output("scores", ["B", *arrays.layers[-1].shape])
+    _read_out(graph, arrays, signal, membrane)
+    graph.output("scores", ["B", arrays.classes])
     graph.output("predictions", ["B"], np.int64)
     content = graph.finish()
     return write_atomically(path, lambda file: file.write_bytes(content))
@@ -229,13 +229,14 @@ def _integrate(graph: _Graph, name: str, layer: LayerArrays, current: str) -> tu
     return spikes, membranes
 
 
-def _read_out(graph: _Graph, readout: str, spikes: str, membrane: str) -> None:
+def _read_out(graph: _Graph, arrays: NetworkArrays, spikes: str, membrane: str) -> None:
     """Compute ``scores`` from the last layer, as `spikemnist.models.readout` does."""
+    readout, scores = arrays.readout, "scores" if arrays.population == 1 else "neuron_scores"
     of_membranes = {"mean_membrane": "ReduceMean", "max_membrane": "ReduceMax"}
     if readout in of_membranes:
-        graph.node(of_membranes[readout], [membrane], "scores", axes=[0], keepdims=0)
+        graph.node(of_membranes[readout], [membrane], scores, axes=[0], keepdims=0)
     elif readout == "spike_count":
-        graph.node("ReduceSum", [spikes, graph.shape("time_axis", 0)], "scores", keepdims=0)
+        graph.node("ReduceSum", [spikes, graph.shape("time_axis", 0)], scores, keepdims=0)
     else:  # first_spike: a silent neuron counts as firing just after the window
         first = graph.node("ArgMax", [spikes], "first_index", axis=0, keepdims=0)
         end = graph.node("Shape", [spikes], "window", start=0, end=1)
@@ -243,15 +244,20 @@ def _read_out(graph: _Graph, readout: str, spikes: str, membrane: str) -> None:
         spike = graph.node("Cast", [any_spike], "fired", to=graph.onnx.TensorProto.BOOL)
         time = graph.node("Where", [spike, first, end], "first_time")
         time = graph.node("Cast", [time], "first_spike_time", to=graph.onnx.TensorProto.FLOAT)
-        graph.node("Neg", [time], "scores")
-    _decide(graph, membrane)
+        graph.node("Neg", [time], scores)
+    mean = graph.node("ReduceMean", [membrane], "mean_membrane", axes=[0], keepdims=0)
+    if arrays.population > 1:
+        groups = graph.shape("groups", 0, arrays.classes, arrays.population)
+        for values, name in ((scores, "scores"), (mean, "mean_membrane_of_classes")):
+            grouped = graph.node("Reshape", [values, groups], f"{name}_grouped")
+            mean = graph.node("ReduceMean", [grouped], name, axes=[-1], keepdims=0)
+    _decide(graph, mean)
 
 
-def _decide(graph: _Graph, membrane: str) -> None:
+def _decide(graph: _Graph, mean: str) -> None:
     """Compute ``predictions`` from ``scores``: a tie goes to the highest mean membrane."""
     best = graph.node("ReduceMax", ["scores"], "best", axes=[-1], keepdims=1)
     leading = graph.node("Equal", ["scores", best], "leading")
-    mean = graph.node("ReduceMean", [membrane], "mean_membrane", axes=[0], keepdims=0)
     never = graph.array("never", np.array(-np.inf, np.float32))
     candidates = graph.node("Where", [leading, mean, never], "candidates")
     graph.node("ArgMax", [candidates], "predictions", axis=-1, keepdims=0)

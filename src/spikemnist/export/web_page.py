@@ -88,7 +88,7 @@ def to_html(
     """
     check_classifier(classifier, "to_html")
     network, _ = read_model(classifier)
-    number = network.layers[-1].shape[0]
+    number = network.classes
     if math.prod(network.in_shape) != PIXELS or number > 10 or len(network.layers) < 2:
         raise ValueError(
             "the page needs an input of 28 x 28 pixels, a hidden layer and at most 10 classes; "
@@ -152,6 +152,7 @@ def to_playground(path: str | os.PathLike[str]) -> Path:
         },
         "table": None,
         "readout": "mean_membrane",
+        "population": 1,
         "classes": [str(digit) for digit in range(10)],
         "hidden": 1,
         "layers": [],
@@ -216,10 +217,13 @@ def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) 
     numbers = [
         x for x in getattr(surrogate, "__dict__", {}).values() if isinstance(x, (int, float))
     ]
+    size = network.population
+    groups = f" A class shows the mean of its {size} neurons, and a spike where half of them fire."
     return {
         "about": (
             f"A spiking network of leaky neurons, {sizes}. Your drawing is turned into spikes in "
             f"{steps} timesteps ({code} code); the network answers after every stroke."
+            f"{groups if size > 1 else ''}"
         ),
         "settings": {
             "code": code,
@@ -231,6 +235,7 @@ def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) 
         },
         "table": table,
         "readout": network.readout,
+        "population": network.population,
         "classes": names,
         "hidden": len(network.layers) - 1,
         "layers": [_layer_data(layer) for layer in network.layers],

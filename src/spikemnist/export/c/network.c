@@ -47,15 +47,18 @@ struct network_layer {
 static int fired[NETWORK_LAYERS]; /* how many neurons of each layer */
 static uint32_t operations;
 static int steps;
-static sum_t membrane_sum[NETWORK_CLASSES];
+
+enum { POPULATION = @POPULATION@ }; /* output neurons for each class */
+enum { OUTPUTS = NETWORK_CLASSES * POPULATION };
+static sum_t membrane_sum[OUTPUTS];
 #if @MAX_MEMBRANE@
-static number_t score[NETWORK_CLASSES]; /* the highest membrane */
+static number_t score[OUTPUTS]; /* the highest membrane */
 #endif
 #if @SPIKE_COUNT@
-static int score[NETWORK_CLASSES]; /* how many spikes */
+static int score[OUTPUTS]; /* how many spikes */
 #endif
 #if @FIRST_SPIKE@
-static int score[NETWORK_CLASSES]; /* minus the timestep of the first spike; INT_MIN for none */
+static int score[OUTPUTS]; /* minus the number of timesteps before the first spike */
 #endif
 
 static void clear_currents(const struct network_layer *layer)
@@ -192,7 +195,7 @@ static void look_at_outputs(void)
     const struct network_layer *last = layers + NETWORK_LAYERS - 1;
     int i;
 
-    for (i = 0; i < NETWORK_CLASSES; i++) {
+    for (i = 0; i < OUTPUTS; i++) {
         membrane_sum[i] += last->membrane[i];
 #if @MAX_MEMBRANE@
         if (steps == 0 || last->membrane[i] > score[i]) {
@@ -206,9 +209,9 @@ static void look_at_outputs(void)
     }
 #endif
 #if @FIRST_SPIKE@
-    for (i = 0; i < fired[NETWORK_LAYERS - 1]; i++) {
-        if (score[last->spikes[i]] == INT_MIN) {
-            score[last->spikes[i]] = -steps;
+    for (i = 0; i < OUTPUTS; i++) {
+        if (score[i] == -steps && last->membrane[i] <= last->threshold[i]) { /* silent so far */
+            score[i]--;
         }
     }
 #endif
@@ -225,16 +228,10 @@ void network_reset(void)
                    * (size_t)(layer->out_height * layer->out_width * layer->channels));
         fired[i] = 0;
     }
-    for (i = 0; i < NETWORK_CLASSES; i++) {
+    for (i = 0; i < OUTPUTS; i++) {
         membrane_sum[i] = 0;
-#if @MAX_MEMBRANE@
+#if @SCORE@
         score[i] = 0;
-#endif
-#if @SPIKE_COUNT@
-        score[i] = 0;
-#endif
-#if @FIRST_SPIKE@
-        score[i] = INT_MIN;
 #endif
     }
     operations = 0;
@@ -274,15 +271,42 @@ void network_step(const uint8_t *input)
     advance();
 }
 
+/* Returns the membranes of a class, summed over its neurons and all timesteps. */
+static sum_t membranes_of(int number)
+{
+    sum_t total = 0;
+    int i;
+
+    for (i = 0; i < POPULATION; i++) {
+        total += membrane_sum[number * POPULATION + i];
+    }
+    return total;
+}
+#if @SCORE@
+
+/* Returns the score of a class, summed over its neurons. */
+static sum_t score_of(int number)
+{
+    sum_t total = 0;
+    int i;
+
+    for (i = 0; i < POPULATION; i++) {
+        total += (sum_t)score[number * POPULATION + i];
+    }
+    return total;
+}
+#endif
+
 int network_decision(void)
 {
     int i, best = 0;
 
     for (i = 1; i < NETWORK_CLASSES; i++) {
-        int ahead = membrane_sum[i] > membrane_sum[best];
+        int ahead = membranes_of(i) > membranes_of(best);
 #if @SCORE@
-        if (score[i] > score[best] || score[i] < score[best]) { /* else the sum decides */
-            ahead = score[i] > score[best];
+        const sum_t own = score_of(i), leading = score_of(best);
+        if (own > leading || own < leading) { /* else the membranes decide */
+            ahead = own > leading;
         }
 #endif
         if (ahead) {

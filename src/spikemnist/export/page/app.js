@@ -213,7 +213,7 @@ find("membranes").addEventListener("pointerdown", (event) => {
   const columns = frame.width < 520 ? 2 : 5;
   const [x, y] = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
   const number = Math.floor((y * 10) / columns) * columns + Math.floor(x * columns);
-  if (number < network.classes.length) choose(network.layers.length - 1, number);
+  if (number < network.classes.length) choose(network.layers.length - 1, number * network.population);
 });
 
 find("field").addEventListener("pointerdown", (event) => {

@@ -31,7 +31,7 @@ export const zerosLike = (layers) =>
     bias: new Float64Array(bias.length),
   }));
 
-/** How each readout passes the slope of a score on: to `into`, the gradients of spikes and membranes. */
+/** How each readout passes the slope of a neuron's score on: to `into`, the gradients of spikes and membranes. */
 const GRADIENTS = {
   mean_membrane: ({ membranes }, c, slope, into) =>
     membranes.forEach((_, t) => (into.membranes[t][c] = slope / membranes.length)),
@@ -87,17 +87,18 @@ export function adjoint(layer, { spikes, membranes, rest }, above, slope) {
  * Add the gradient of an image to `gradients`; return its loss, its scores, what the network did, and
  * the gradient of each layer's currents.
  *
- * `options` is { readout, slope }: slope(x) is the surrogate derivative; `share` is the factor on the
- * gradient, 1 / batch.
+ * `options` is { readout, slope, population }: slope(x) is the surrogate derivative, and `population`
+ * the number of output neurons of a class; `share` is the factor on the gradient, 1 / batch.
  */
-export function learn(layers, input, label, gradients, { readout, slope }, share = 1) {
+export function learn(layers, input, label, gradients, { readout, slope, population = 1 }, share = 1) {
   const { layers: record } = runNetwork(layers, input);
   const output = record.at(-1);
-  const scores = scoresOf(output, readout);
+  const scores = scoresOf(output, readout, population);
   const { loss, gradient } = crossEntropy(scores, label);
-  const zeros = () => input.map(() => new Float64Array(scores.length));
+  const zeros = () => input.map(() => new Float64Array(scores.length * population));
   let above = { spikes: zeros(), membranes: zeros() };
-  gradient.forEach((value, c) => GRADIENTS[readout](output, c, value * share, above));
+  for (let n = 0; n < scores.length * population; n++)
+    GRADIENTS[readout](output, n, (gradient[Math.floor(n / population)] / population) * share, above);
   const deltas = [];
   for (let i = layers.length - 1; i >= 0; i--) {
     const layer = layers[i];

@@ -127,7 +127,7 @@ export function runNetwork(layers, input, change = { beta: null, threshold: 1 })
   return { layers: record, operations };
 }
 
-/** The score of a class by each readout, from spikes[t] and membranes[t] of the output layer. */
+/** The score of an output neuron by each readout, from spikes[t] and membranes[t] of the output layer. */
 const READOUTS = {
   mean_membrane: ({ membranes }, c) => membranes.reduce((sum, row) => sum + row[c], 0) / membranes.length,
   max_membrane: ({ membranes }, c) => Math.max(...membranes.map((row) => row[c])),
@@ -138,15 +138,22 @@ const READOUTS = {
   },
 };
 
+/** Return the means of values of the output neurons over the `population` neurons of each class. */
+export function byClass(values, population) {
+  const sums = new Array(values.length / population).fill(0);
+  values.forEach((value, n) => (sums[Math.floor(n / population)] += value));
+  return sums.map((sum) => sum / population); // not of quotients: ties stay ties
+}
+
 /** Return the scores of the classes. */
-export const scoresOf = (output, readout) =>
-  Array.from(output.membranes[0], (_, c) => READOUTS[readout](output, c));
+export const scoresOf = (output, readout, population = 1) =>
+  byClass(Array.from(output.membranes[0], (_, n) => READOUTS[readout](output, n)), population);
 
 /** Return the scores of the classes, and their mean membranes, after each timestep. */
-export function runningScores({ spikes, membranes }, readout) {
+export function runningScores({ spikes, membranes }, readout, population = 1) {
   return membranes.map((_, t) => {
     const soFar = { spikes: spikes.slice(0, t + 1), membranes: membranes.slice(0, t + 1) };
-    return { scores: scoresOf(soFar, readout), mean: scoresOf(soFar, "mean_membrane") };
+    return { scores: scoresOf(soFar, readout, population), mean: scoresOf(soFar, "mean_membrane", population) };
   });
 }
 

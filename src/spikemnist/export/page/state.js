@@ -68,7 +68,7 @@ export function run() {
 function classify(image) {
   const input = withoutErased(encode(image, settings));
   const did = runNetwork(network.layers, input, change());
-  const scores = runningScores(did.layers.at(-1), network.readout);
+  const scores = runningScores(did.layers.at(-1), network.readout, network.population);
   return { ...did, input, scores: scores.map((each) => each.scores), decisions: scores.map(decide) };
 }
 
@@ -110,6 +110,6 @@ export const slopeOf = ({ surrogate, width }) => (x) => SURROGATES[surrogate].de
 export function deltas() {
   if (!state.run || network.competition || network.layers.some((layer) => layer.inShape[1] !== 1)) return null;
   const label = state.label ?? state.run.decisions.at(-1);
-  const options = { readout: network.readout, slope: slopeOf(settings) };
+  const options = { readout: network.readout, slope: slopeOf(settings), population: network.population };
   return learn(network.layers, state.run.input, label, zerosLike(network.layers), options).deltas;
 }

@@ -1,7 +1,7 @@
 // What the page shows of its state.
 
 import { gradientFormula, incoming, membraneFormula, neuronOf, surrogateFormula } from "./formula.js";
-import { denseOperations, settled, sizeOf } from "./network.js";
+import { byClass, denseOperations, settled, sizeOf } from "./network.js";
 import { SIZE } from "./picture.js";
 import {
   fit, frame, paintImage, paintMembrane, paintRaster, paintScores, paintSurrogate, paintWeights,
@@ -101,14 +101,17 @@ function showOutputs() {
   const box = { width: width / columns - 8, height: height / (10 / columns) - 10 };
   const did = run?.layers.at(-1);
   const last = network.layers.at(-1);
-  const thresholds = Array.from(last?.threshold ?? [1], (value) => value * (change()?.threshold ?? 1));
-  const all = did ? did.membranes.flatMap((membrane) => [...membrane]) : [0, 1];
+  const means = (values) => byClass(values, network.population);
+  const thresholds = means(last?.threshold ?? []).map((value) => value * (change()?.threshold ?? 1));
+  const membranes = did?.membranes.map(means);
+  const firing = did?.spikes.map((spikes) => means(did.rest.map((_, n) => spikes.includes(n))));
+  const all = did ? membranes.flat() : [0, 1];
   const range = [Math.min(0, ...all), Math.max(...all, ...thresholds) * 1.05];
   network.classes.forEach((name, i) => {
     const place = { ...box, x: (i % columns) * (box.width + 8) + 1, y: Math.floor(i / columns) * (box.height + 10) + 1 };
     paintMembrane(context, place, {
-      values: did ? did.membranes.map((membrane) => membrane[i]) : [0],
-      spikes: did ? did.spikes.map((spikes) => spikes.includes(i)) : [],
+      values: did ? membranes.map((membrane) => membrane[i]) : [0],
+      spikes: did ? firing.map((share) => share[i] >= 0.5) : [],
       threshold: thresholds[i] ?? 1,
       now,
       range,
@@ -118,7 +121,7 @@ function showOutputs() {
   });
   find("membranes").setAttribute(
     "aria-label",
-    run ? `Membranes at t = ${now}: ${network.classes.map((name, i) => `${name}: ${did.membranes[now][i].toFixed(2)}`).join(", ")}` : "No membranes yet",
+    run ? `Membranes at t = ${now}: ${network.classes.map((name, i) => `${name}: ${membranes[now][i].toFixed(2)}`).join(", ")}` : "No membranes yet",
   );
 }
 
@@ -165,7 +168,10 @@ export function showNeuron() {
   const isDense = layer.inShape[1] === 1;
   paintWeights(find("field"), weights, square, isDense && !amounts ? events : []);
   const [up, down] = colourNames();
-  const name = neuron.layer === network.hidden ? `Output neuron ${network.classes[neuron.number]}` : `Neuron ${neuron.number} of hidden ${neuron.layer + 1}`;
+  const size = network.population;
+  const place = size > 1 ? ` (${(neuron.number % size) + 1} of ${size})` : "";
+  const output = () => `Output neuron ${network.classes[Math.floor(neuron.number / size)]}${place}`;
+  const name = neuron.layer === network.hidden ? output() : `Neuron ${neuron.number} of hidden ${neuron.layer + 1}`;
   let text = `${name}. Its ${weights.length} weights: ${up} drive it up, ${down} drive it down.`;
   if (run) {
     const did = run.layers[neuron.layer];
