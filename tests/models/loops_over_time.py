@@ -268,3 +268,21 @@ class Probabilities(HandedOn):
     def forward(self, x: Tensor) -> Tensor:
         _, mem = super().forward(x)
         return mem.sum(0).softmax(-1)
+
+
+class LayerByLayer(Dense):
+    """All timesteps of a layer, then those of the next."""
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        for linear, lif in ((self.fc1, self.lif1), (self.fc2, self.lif2)):
+            lif.reset_mem()
+            spikes = torch.stack([lif(linear(step))[0] for step in spikes])
+        return spikes
+
+
+class WithoutGradient(HandedOn):
+    """A forward without gradients."""
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x)

@@ -54,6 +54,7 @@ CHAINS: dict[str, tuple[Any, Tensor]] = {
     "hidden states and dropout": (loops.Hidden(), spikes(T, B, 784)),
     "counts": (loops.Counts(), spikes(T, B, 1, 28, 28)),
     "frames": (loops.Frames(), spikes(T, B, 2, 34, 34)),
+    "as many timesteps as samples": (loops.SpikesIn(), spikes(T, T, 784)),
     "currents first": (loops.CurrentsFirst(), spikes(T, B, 784)),
     "lapicque": (loops.FullGraph(snntorch.Lapicque), images(B, 784)),
     "own neurons": (loops.SpikesIn(loops.Ternary), spikes(T, B, 784) - spikes(T, B, 784).flip(2)),
@@ -123,18 +124,20 @@ def test_weights_too_small_to_fire() -> None:
 @pytest.mark.parametrize(
     ("network", "example", "message"),
     [
-        (loops.RateInside(), images(B, 784), "fc1 takes something else than the example"),
+        (loops.RateInside(), images(B, 784), "fc1 takes something else than the example or"),
         (loops.Crossed(), spikes(T, B, 784), "fc2 takes something else|lif1 is called 12 times"),
         (loops.Normalised(), images(B, 784), r"fc1.1 takes one timestep alone, and layers"),
         (loops.Residual(), spikes(T, B, 784), "fc2 takes something else than the output of lif1"),
-        (loops.BatchFirst(), spikes(B, T, 784), "fc1 takes something else than the example"),
+        (loops.BatchFirst(), spikes(B, T, 784), "fc1 takes something .* time the first axis"),
+        (loops.LayerByLayer(), spikes(T, B, 784), "lif2 is not called in the first timestep"),
+        (loops.WithoutGradient(), images(B, 784), "it computes no gradients"),
         (loops.Truncated(), images(B, 784), r"the gradient of \w+.\w+ is not that of its layer"),
         (loops.Probabilities(), images(B, 784), r"it returns \(4, 10\), no spikes, membranes, or"),
         (nn.Sequential(nn.Linear(784, 10)), images(B, 784), "it calls no neurons of snnTorch"),
     ],
     ids=[
-        "random", "crossed", "normalised", "residual", "batch first", "truncated", "softmax",
-        "no neurons",
+        "random", "crossed", "normalised", "residual", "batch first",
+        "layer by layer", "without gradient", "truncated", "softmax", "no neurons",
     ],
 )  # fmt: skip
 def test_forward_that_is_no_chain(network: Any, example: Tensor, message: str) -> None:

@@ -156,6 +156,12 @@ def _add_output(result: Any, step: Step, batch: int) -> None:
             f"the network must return [B, C] for one timestep, here B = {batch}; got {shape}. It "
             "is called once for each timestep, so leave the loop over time out of forward"
         )
+    if rest and rest[-1].shape != first.shape:
+        raise ValueError(
+            "the network must return spikes, or spikes and their membranes; got "
+            f"{[tuple(one.shape) for one in (first, *rest)]}. Pass an example of what forward "
+            "takes, accelerate(net, example), and the output is that of the last neurons"
+        )
     neuron = next((neuron for neuron, (_, _, passed) in step.items() if passed is first), None)
     _, membrane, _ = step.pop(neuron, (first, first, first))
     fired = torch.zeros_like(first) if neuron is None and not rest else first

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
+from spikemnist._tensors import check_tensor
 from spikemnist.models import stepped
 from spikemnist.models.execution import present
 from spikemnist.models.neuron import own_states, state_names
@@ -56,6 +57,7 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
     ValueError
         If forward is not a chain of layers, or does more; the message names what breaks it.
     """
+    check_tensor(example, "example", "[T, B, ...] or [B, ...]")
     stepped.check_kinds(network)
     # snnTorch's utils.reset, called by a copy, would reset all neurons of the process.
     with own_states(list(stepped.neurons_of(network))):
@@ -150,19 +152,24 @@ class _Call(TorchFunctionMode):
         if not self.neurons:
             raise _broken("it calls no neurons of snnTorch")
         calls: list[str | nn.Module] = []
-        before, signal, timed = "the example", example, False
+        before = (
+            "the example or its first timestep: a code is an encoder's, and time the first axis"
+        )
+        signal, timed = example, False
         for name, taken, made in self._timestep():
             one = next((one for one in (signal, signal[0]) if _same(one, taken)), None)
             if one is None or (one is not signal and timed):
                 raise _broken(f"{name} takes something else than {before}")
-            timed = timed or len(taken) != len(signal)
-            if taken.shape != one.shape:
+            timed = timed or one is not signal or len(taken) != len(signal)
+            if taken.shape != one.shape or (not calls and taken.dim() == 2):  # also for images
                 calls.append(nn.Flatten())
             calls.append(name)
             before, signal = f"the output of {name}", made
         steps = len(example) if timed else len([*self.neurons.values()][-1])
         for path, outputs in self.neurons.items():
-            if path not in calls or len(outputs) != steps:
+            if path not in calls:
+                raise _broken(f"{path} is not called in the first timestep")
+            if len(outputs) != steps:
                 raise _broken(f"{path} is called {len(outputs)} times in {steps} timesteps")
         return calls, None if timed else steps
 
@@ -236,6 +243,8 @@ def _difference(
     for value in _tensors(returned):
         if not any(value.shape == result.shape and _close(value, result) for result in results):
             return f"it returns {tuple(value.shape)}, no spikes, membranes, or their sum over time"
+    if not expected_loss.requires_grad:
+        return "it computes no gradients"
     names, parameters = zip(*network.named_parameters(), strict=True)
     gradients = (
         torch.autograd.grad(one, parameters, allow_unused=True, materialize_grads=True)
@@ -258,9 +267,9 @@ def _close(expected: Tensor, actual: Tensor) -> bool:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors of nested tuples and lists."""
+    """Yield the tensors of nested tuples, lists and dicts."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, (tuple, list)):
-        for one in value:
+    elif isinstance(value, (tuple, list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
             yield from _tensors(one)
