@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch.utils.data import DataLoader
 from typing_extensions import assert_type
 
 from spikemnist import Classifier, LatencyEncoder, LeakyConvNet, LeakyMLP, accelerate, load_digits
+from spikemnist.data import EventDataset
 from spikemnist.models import Record, SpikingNetwork
 
 if TYPE_CHECKING:
@@ -39,3 +41,10 @@ def a_dataset_gives_images_and_labels() -> None:
     for image, label in train:
         assert_type(image, "Tensor")
         assert_type(label, "Tensor")
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(train, batch_size=64)
+    assert_type(loader, "DataLoader[tuple[Tensor, Tensor]]")
+
+
+def a_loader_reads_recordings(data: EventDataset) -> None:
+    for _ in DataLoader(data, batch_size=4, collate_fn=data.collate):
+        pass

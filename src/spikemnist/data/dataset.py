@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from spikemnist._tensors import check_tensor
 
@@ -23,7 +24,7 @@ Sample = TypeVar("Sample")
 Batch = TypeVar("Batch")
 
 
-class LabelledDataset(Generic[Sample, Batch]):
+class LabelledDataset(Dataset[tuple[Sample, Tensor]], Generic[Sample, Batch]):
     """Samples with one label each.
 
     A subclass has the attributes below and the methods `_sample`, `_subset` and `_batch`.
