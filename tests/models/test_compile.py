@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikemnist import ops
-from spikemnist.models import READOUTS, LeakyConvNet, LeakyMLP, SpikingNetwork, accelerate
+from spikemnist.models import (
+    READOUTS,
+    Classifier,
+    LeakyConvNet,
+    LeakyMLP,
+    SpikingNetwork,
+    accelerate,
+)
 from tests.models.stepped_network import assert_close, gradients, images, lively, neuron
 
 # Dynamo and Inductor call what Python and torch themselves have deprecated.
@@ -91,6 +98,14 @@ def test_compiled_training_step() -> None:
     assert_compiled_equals_eager(
         "inductor", learning("subtract", readout="spike_count", backend="reference")
     )
+
+
+def test_captured_encoder(recwarn: pytest.WarningsRecorder) -> None:
+    classifier = Classifier(LeakyMLP(9, (4,), 3, backend="reference"), "latency")
+    pixels = torch.arange(27, dtype=torch.uint8).view(3, 3, 3) * 9
+    actual = torch.compile(classifier, backend="eager")(pixels).scores
+    assert not [one.message for one in recwarn if "cache" in str(one.message)]
+    assert torch.equal(actual, classifier(pixels).scores)
 
 
 class Scores(nn.Module):

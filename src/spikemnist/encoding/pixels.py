@@ -54,7 +54,9 @@ class CodedPixels(NamedTuple):
 def code_pixels(encoder: PixelCode, images: Tensor) -> CodedPixels:
     """Return the numbers ``[B, F]`` of an encoder for the pixels of images ``[B, ...]``."""
     if isinstance(images, torch.Tensor) and images.dtype == torch.uint8:
-        return CodedPixels(by_sample(images), _table(encoder))
+        # A compiler sees through the function, not through its cache.
+        table = _table.__wrapped__ if torch.compiler.is_compiling() else _table
+        return CodedPixels(by_sample(images), table(encoder))
     return CodedPixels(by_sample(encoder._pixel_code(images)))
 
 
