@@ -140,3 +140,21 @@ def test_a_set_that_cannot_be_read_leaves_no_run(home: Path) -> None:
     message = error("train", "--data", "nowhere/", "--out", "none", cwd=home, code=1)
     assert message.startswith(f"no data at {home / 'nowhere'}. Expected IDX files with the names")
     assert not (home / "none").exists()
+
+
+def test_a_run_resizes_what_it_reads(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "pictures", tmp_path / "pictures")
+    odd = tmp_path / "pictures" / "train" / "red" / "0.png"
+    Image.open(odd).resize((90, 70)).save(odd)
+    words = ("train", "--data", "pictures", "--hidden", 20, "--epochs", 2, "--out", "run")
+    assert "pass size=28, or --size 28" in error(*words, cwd=tmp_path, code=1)
+    (result,) = answers(*words, "--size", "12x10", cwd=tmp_path)
+    assert library.load(tmp_path / "run").network.config["in_features"] == 3 * 12 * 10
+    (again,) = answers("evaluate", "run", cwd=tmp_path)
+    assert again["test"]["accuracy"] == result["test"]["accuracy"]
+    (decision,) = answers("predict", "run", odd, cwd=tmp_path)
+    assert decision["pixels"] == [10, 12]  # as the network sees it
+    message = error("train", "--size", 28, cwd=tmp_path)
+    assert message.startswith("--size would do nothing for digits, whose images have one size")
+    message = error("train", "--data", "pictures", "--size", "8xx", cwd=tmp_path)
+    assert message.startswith("--size must be a whole number from 1 to 10,000; got 'x'")

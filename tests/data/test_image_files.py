@@ -7,6 +7,7 @@ import re
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision.datasets import EMNIST as TORCHVISION_EMNIST
+from torchvision.transforms import Resize
+from torchvision.transforms.functional import pil_to_tensor
 
 from spikemnist.data import load_images
 from spikemnist.data.mnist import FILES
@@ -306,15 +309,42 @@ def test_one_picture_in_colour(tmp_path):
     assert (train.images[1] == torch.from_numpy(grey)).all()
 
 
-def test_remedy_for_pictures_of_two_sizes(tmp_path):
-    write(tmp_path, pictures(a__1=some(4, 5), b__2=some(6, 7)))
-    with pytest.raises(
-        ValueError, match=r"2 sizes: 5 x 4 as .*1\.png, 7 x 6 as .*2\.png"
-    ) as caught:
+@pytest.mark.parametrize("odd", [1, 7])
+def test_pictures_of_other_sizes_are_named(tmp_path, odd):
+    files = {f"a__{n}": some(4, 5) for n in range(10)} | {f"b__{n}": some(6, 7) for n in range(odd)}
+    write(tmp_path, pictures(**files))
+    named = ", ".join(str(Path("b", f"{n}.png 7 x 6")) for n in range(min(odd, 5)))
+    message = f"{odd} of {10 + odd} pictures in {tmp_path} are not 5 x 4 as the others: {named}"
+    end = ", ..." * (odd > 5) + ". To resize all of them, pass size=28"
+    with pytest.raises(ValueError, match=f"^{re.escape(message + end)}"):
         load_images(tmp_path)
-    remedy = re.search(r"resize(\(.*?\)\))", str(caught.value))
-    assert remedy is not None
-    assert Image.open(tmp_path / "b" / "2.png").resize(eval(remedy[1])).size == (5, 4)
+
+
+@given(st.integers(4, 40), st.integers(4, 40), st.booleans())
+def test_pictures_are_resized_as_by_torchvision(tmp_path_factory, height, width, in_colour):
+    shapes = [(30, 20), (9, 50), (height, width)]
+    pixels = [some(*shape, *[3] * in_colour, seed=seed) for seed, shape in enumerate(shapes)]
+    files = pictures(**{f"train__a__{n}": array for n, array in enumerate(pixels)})
+    folder = write(tmp_path_factory.mktemp("sizes"), files | pictures(test__a__0=pixels[0]))
+    train, _ = load_images(folder, size=(height, width))
+    resize = Resize((height, width))
+    expected = [pil_to_tensor(resize(Image.fromarray(array))) for array in pixels]
+    assert torch.equal(train.images, torch.stack(expected).squeeze(1))
+    assert train.size == (height, width)
+
+
+@pytest.mark.parametrize("size", [0, (28, 0), (28,), (1, 2, 3), ()])
+def test_wrong_sizes(tmp_path, size):
+    write(tmp_path, pictures(a__1=some(4, 5)))
+    message = f"size must be pixels >= 1 or (height, width); got {size}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_images(tmp_path, size=size)
+
+
+def test_size_for_images_that_have_one(tmp_path):
+    write(tmp_path, idx_set())
+    with pytest.raises(ValueError, match=r"has images of one size: leave out size=\(28, 28\)"):
+        load_images(tmp_path, size=28)
 
 
 @pytest.mark.parametrize(
@@ -349,7 +379,5 @@ def test_message_on_what_is_expected(tmp_path):
     write(tmp_path, {"notes.txt": b"\0\0\1\0", "seven/notes.txt": b"none"})
     with pytest.raises(ValueError, match=r"holds no training images\. Expected IDX files with"):
         load_images(tmp_path)
-    with pytest.raises(
-        ValueError, match=r"notes\.txt is neither an IDX nor an npz file\. Expected"
-    ):
+    with pytest.raises(ValueError, match=r"notes\.txt is no IDX, npz or CSV file\. Expected"):
         load_images(tmp_path / "notes.txt")

@@ -51,6 +51,8 @@ def run(command: Command) -> int:
 
     A picture that cannot be read is named on standard error, and the others are answered.
     """
+    from spikemnist.data.image_files import read_picture
+
     classifier, trained = classifiers.find(command.run)
     classifiers.check_options(command, command.run, classifier, "gif", "seed", "out", "format")
     if isinstance(getattr(classifier, "encoder", None), spikemnist.encoding.EventEncoder):
@@ -61,6 +63,7 @@ def run(command: Command) -> int:
     if (trained.get("name") or "digits") not in sources.DIGITS:
         refuse(command, "invert", because=f"for {command.run}, which sees pictures as they are")
         options["prepare"] = False
+    size = sources.options_of(trained)["size"]
     if isinstance(classifier, spikemnist.Classifier):
         options["seed"] = command.seed
     show_detail(command, classifier)
@@ -70,7 +73,9 @@ def run(command: Command) -> int:
         say(command, f"{'picture':<{width}}  margin  prediction")
     for picture, stem in zip(files, _stems(files), strict=True):
         try:
-            decision = classifier.decide(picture, **options)
+            decision = classifier.decide(
+                read_picture(picture, size) if size else picture, **options
+            )
         except (OSError, ValueError) as error:
             text = str(error)
             print_error(text if str(picture) in text else f"{picture}: {text}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import spikemnist
 from spikemnist._names import DataName
 from spikemnist.cli.errors import WrongRequest, refuse
-from spikemnist.cli.parser import Command, Options, one_of
+from spikemnist.cli.parser import Command, Options, one_of, whole
 
 if TYPE_CHECKING:
     from spikemnist.data.feed import Dataset as Dataset
@@ -22,7 +22,7 @@ DIGITS = ("digits", "mnist", "nmnist")
 TEXT = (
     "data set. digits: 6,000 images of MNIST that come with the package. mnist, fashion_mnist: the "
     "full sets, read from --root, SPIKEMNIST_DATA or the cache, else downloaded. A path: any other "
-    "set of images, as IDX files, an npz file or a folder of pictures by class"
+    "set of images, as IDX files, an npz or CSV file or a folder of pictures by class"
 )
 
 
@@ -33,6 +33,8 @@ def add_options(add: Options, names: tuple[str, ...] = DATA, absent: str = "") -
     add("--data", TEXT + more, default, kind=_data(names), value="NAME|PATH", absent=absent)
     root = "folder of the data files"
     add("--root", root, kind=Path, value="PATH", absent="SPIKEMNIST_DATA, else the cache")
+    text = "height and width to resize pictures to, or of the rows of a CSV file"
+    add("--size", text, kind=_size, value="N|HxW", absent="as they are; rows are squares")
 
 
 def _data(names: tuple[str, ...]) -> Callable[[str], str]:
@@ -46,10 +48,17 @@ def _data(names: tuple[str, ...]) -> Callable[[str], str]:
     return convert
 
 
+def _size(word: str) -> tuple[int, int]:
+    """Return the height and width of ``28`` or ``12x20``."""
+    height, _, width = word.partition("x")
+    return whole(1, 10_000)(height), whole(1, 10_000)(width or height)
+
+
 def load(
     data: str,
     root: Path | None,
     *,
+    size: tuple[int, int] | None = None,
     first_saccade: bool = False,
     stabilize: bool = False,
     drop_events: float = 0.0,
@@ -59,7 +68,7 @@ def load(
     if data == "digits":
         return rooms.load_digits()
     if data not in DATA:
-        return rooms.load_images(data)
+        return rooms.load_images(data, size=size)
     if data != "nmnist":
         return {"mnist": rooms.load_mnist, "fashion_mnist": rooms.load_fashion_mnist}[data](root)
     train, test = rooms.load_nmnist(root)
@@ -87,6 +96,7 @@ def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "data": data.get("name") or "digits",
         "root": Path(data["root"]) if data.get("root") else None,
+        "size": tuple(data["size"]) if "size" in data else None,
         "first_saccade": "FirstSaccade" in changes,
         "stabilize": "Stabilize" in changes,
         "drop_events": changes.get("DropEvents", {}).get("probability", 0.0),
@@ -102,16 +112,20 @@ def test_set(command: Command, described: Mapping[str, Any]) -> tuple[str, Datas
     options = options_of(described)
     if command.data or command.root:
         options["root"] = command.root
+    if command.data or command.size:
+        options["size"] = command.size
     options["data"] = command.data or options["data"]
-    check_root(command, options["data"])
+    check_place(command, options["data"])
     return options["data"], load(**options)[1]
 
 
-def check_root(command: Command, data: str) -> None:
-    """Refuse a folder for data whose place is known."""
+def check_place(command: Command, data: str) -> None:
+    """Refuse a folder for data whose place is known, and a size for named data."""
     if data == "digits":
         refuse(command, "root", because="for digits, which come with the package")
-    elif data not in DATA:
+    if data in DATA:
+        refuse(command, "size", because=f"for {data}, whose images have one size")
+    else:
         refuse(command, "root", because="for --data with a path")
 
 

@@ -66,7 +66,7 @@ def check(command: Command) -> None:
     """Refuse options that do not fit each other."""
     if command.features is not None:
         refuse(command, *OF_NEURONS, because="with --features")
-    sources.check_root(command, command.data)
+    sources.check_place(command, command.data)
 
 
 def run(command: Command) -> int:
@@ -77,7 +77,7 @@ def run(command: Command) -> int:
     with request(command):
         classifier = _classifier(command)
     show_detail(command, classifier)
-    images, test = sources.load(command.data, command.root)
+    images, test = sources.load(command.data, command.root, size=command.size)
     train = images.images, images.labels  # type: ignore[union-attr]  # --data has no recordings
     files, settings = [MODEL, CONFIG], dict[str, float]()
     description = {

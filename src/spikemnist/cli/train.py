@@ -138,7 +138,7 @@ def check(command: Command) -> None:
         refuse(command, "augment", because="for recordings, which have --drop-events")
     if command.backend == "snntorch" and command.batch_norm:
         raise WrongRequest("--backend snntorch cannot train with batch norm; add --no-batch-norm")
-    sources.check_root(command, command.data)
+    sources.check_place(command, command.data)
     sources.check_code(command)
     if command.patience and not command.validation:
         raise WrongRequest("--patience needs --validation, for example --validation 0.1")
@@ -175,7 +175,10 @@ def run(command: Command) -> int:
         spikemnist.ops.select_backend(command.backend)
         device = training.select_device(command.device)
     train, test = sources.load(
-        command.data, command.root, **{name: vars(command)[name] for name in OF_RECORDINGS}
+        command.data,
+        command.root,
+        size=command.size,
+        **{name: vars(command)[name] for name in OF_RECORDINGS},
     )
     classifier, config = _prepare(command, train)
     show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")

@@ -146,6 +146,8 @@ def describe_data(train: Data, validation: Any) -> dict[str, Any]:
         described = {"name": data.name, "root": data.root, "samples": len(data), **described}
     if isinstance(data, EventDataset):
         described["changes"] = plain(data.transforms)
+    if isinstance(data, ImageDataset) and data.size:
+        described["size"] = list(data.size)
     if validation is not None and not isinstance(validation, float):
         validation = _digest(validation)
     return {**described, "validation": validation}

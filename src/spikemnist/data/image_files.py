@@ -1,4 +1,4 @@
-"""Load any set of labelled images: IDX files, an npz file, or folders of pictures by class.
+"""Load any set of labelled images: IDX files, npz, CSV, or folders of pictures by class.
 
 Shapes: ``N`` samples, ``H`` and ``W`` pixels, ``C`` channels.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import string
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikemnist.data.csv_rows import read_csv
 from spikemnist.data.images import ImageDataset
 from spikemnist.data.mnist import read_idx
 from spikemnist.data.picture import PreparedPicture, open_picture
@@ -38,9 +40,15 @@ IDX = re.compile(
 """Names of IDX files: what stands before the split, such as ``emnist-letters-``, names the set."""
 
 EXPECTED = (
-    "IDX files with the names of MNIST's, such as train-images-idx3-ubyte, an npz file, or a "
-    "folder of pictures for each class"
+    "IDX files with the names of MNIST's, such as train-images-idx3-ubyte, an npz file, CSV files "
+    "of a label and its pixels in each row, or a folder of pictures for each class"
 )
+
+Sides = tuple[int, int]
+"""Height and width."""
+
+SHOWN = 5
+"""Number of pictures of other sizes that an error names."""
 
 _CHARACTERS = string.digits + string.ascii_uppercase
 EMNIST = {
@@ -52,15 +60,20 @@ EMNIST = {
 """Characters of the labels of EMNIST; those of letters begin at 1."""
 
 
-def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDataset]:
-    """Load a set of labelled images in one of three forms.
+def load_images(
+    path: str | os.PathLike[str], *, size: int | tuple[int, int] | None = None
+) -> tuple[ImageDataset, ImageDataset]:
+    """Load a set of labelled images in one of four forms.
 
     **IDX files** of unsigned bytes, raw or packed by gzip, with the names of MNIST's files:
     ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, and the same with ``t10k`` or
     ``test``, as of KMNIST and EMNIST. The images of EMNIST are transposed in its files
     ``emnist-...`` and upright here. **One npz file** with the arrays ``x_train``, ``y_train``,
     ``x_test`` and ``y_test`` as in Keras, or ``images`` and ``labels``. Images with four dimensions
-    have 1 or 3 channels, first or last. **Pictures** in a folder for each class, such as
+    have 1 or 3 channels, first or last. **A CSV file** with a label and the pixels of an image in
+    each row: the label comes first, or where a header says ``label`` or ``class``. Pixels are 0 to
+    255, or in [0, 1] if none is above 1. A file beside it whose name differs only in ``train``,
+    ``test`` or ``val`` belongs to it. **Pictures** in a folder for each class, such as
     ``train/seven/1.png`` or ``seven/1.png``, all of one size, read as they are. Grey pictures with
     more than 8 bits are refused; Pillow reduces colours of 16 bits to 8.
 
@@ -71,7 +84,12 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
     Parameters
     ----------
     path : path
-        Folder with one set, or one of its files where the folder holds several sets.
+        Folder with one set, or one of its files where the folder holds several sets; a CSV file.
+    size : int or (int, int), default None
+        Height and width of the images, one number for squares. Pictures of another size are
+        resized by Pillow's bilinear filter, which averages where it reduces and does not keep the
+        proportions. The pixels of a row of a CSV file are those of a square unless ``size``, or a
+        header that ends in ``12x20``, says otherwise. None reads pictures as they are.
 
     Returns
     -------
@@ -87,8 +105,9 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
         If there is nothing at ``path``.
     ValueError
         If it holds no such set, or several, a file is damaged, images differ in size or have
-        neither 1 nor 3 channels, or a label is 65,536 or more, as an ID may be. An npz file with
-        Python objects is refused, since reading them can run code.
+        neither 1 nor 3 channels, or a label is 65,536 or more, as an ID may be; for a ``size`` with
+        IDX or npz files. An npz file with Python objects is refused, since reading them can
+        run code.
 
     Notes
     -----
@@ -109,10 +128,11 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
     place = Path(path).expanduser()
     if not place.exists():
         raise FileNotFoundError(f"no data at {place}. Expected {EXPECTED}")
-    splits, classes = _read_files(place) or _pictures(place)
+    sides = _sides(size)
+    splits, classes = _read_files(place, sides) or _pictures(place, sides)
     try:
         name = str(place.resolve())
-        sets = {split: _dataset(*pair, classes, name) for split, pair in splits.items()}
+        sets = {split: _dataset(pair, classes, name, sides) for split, pair in splits.items()}
         if len(sets) == 1:
             return sets["train"].split(HELD_OUT)
         shapes = {split: list(data.images.shape[1:]) for split, data in sets.items()}
@@ -123,12 +143,19 @@ def load_images(path: str | os.PathLike[str]) -> tuple[ImageDataset, ImageDatase
     return sets["train"], sets["test" if "test" in sets else "val"]
 
 
+def _sides(size: int | tuple[int, int] | None) -> Sides | None:
+    sides = (size, size) if isinstance(size, int) else size
+    if sides is not None and (len(sides) != 2 or min(sides) < 1):
+        raise ValueError(f"size must be pixels >= 1 or (height, width); got {size!r}")
+    return sides
+
+
 def _split(name: str) -> str:
     match = SPLIT.search(name.lower())
     return SPLITS[match[0]] if match else "train"
 
 
-def _read_files(place: Path) -> tuple[Splits, tuple[str, ...]] | None:
+def _read_files(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...]] | None:
     """Return the images and labels of each split, and the names of the classes.
 
     A folder without IDX and npz files gives None.
@@ -142,9 +169,12 @@ def _read_files(place: Path) -> tuple[Splits, tuple[str, ...]] | None:
     if (place / "raw").is_dir():  # as torchvision stores them
         folder = place / "raw"
     sets = {file.name: name for file in folder.iterdir() if (name := _set_of(file)) is not None}
-    if place.is_file():
+    is_csv = place.suffix.lower() == ".csv" and place.is_file()
+    if is_csv:
+        sets = {place.name: place.name}
+    elif place.is_file():
         if place.name not in sets:
-            raise ValueError(f"{place} is neither an IDX nor an npz file. Expected {EXPECTED}")
+            raise ValueError(f"{place} is no IDX, npz or CSV file. Expected {EXPECTED}")
         sets = {file: name for file, name in sets.items() if name == sets[place.name]}
     if len(names := {*sets.values()}) > 1:
         several = ", ".join(sorted(name.strip("-_. ") or "without a name" for name in names))
@@ -152,7 +182,11 @@ def _read_files(place: Path) -> tuple[Splits, tuple[str, ...]] | None:
     if not sets:
         return None
     (name,) = names
-    if name.endswith(".npz"):
+    if is_csv:
+        splits = _read_csvs(place, size)
+    elif size:
+        raise ValueError(f"{place} has images of one size: leave out size={size}")
+    elif name.endswith(".npz"):
         splits = _pair(_read_npz(folder / name), place)
     else:
         # A file may be there raw and packed, as torchvision leaves it.
@@ -191,6 +225,14 @@ def _read_npz(file: Path) -> Arrays:
         ) from error
 
 
+def _read_csvs(place: Path, size: Sides | None) -> Splits:
+    """Return the images and labels of a CSV file, and of those of other splits beside it."""
+    sets = {file: SPLIT.sub("", file.name.lower(), 1) for file in sorted(place.parent.iterdir())}
+    files = {_split(file.name): file for file, name in sets.items() if name == sets[place]}
+    files = files if "train" in files else {"train": place}
+    return {split: read_csv(file, size) for split, file in files.items()}
+
+
 def _pair(arrays: Arrays, place: Path) -> Splits:
     """Return the images and labels of each split."""
     groups: dict[str, tuple[Any, Any]] = {}
@@ -208,7 +250,7 @@ def _pair(arrays: Arrays, place: Path) -> Splits:
     return {split: (images, labels) for split, ((images,), (labels,)) in groups.items()}
 
 
-def _pictures(place: Path) -> tuple[Splits, tuple[str, ...]]:
+def _pictures(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...]]:
     """Read the pictures in a folder for each class, in a folder for each split if there are."""
     from PIL import Image
 
@@ -220,14 +262,8 @@ def _pictures(place: Path) -> tuple[Splits, tuple[str, ...]]:
     splits = np.array([_split(file.parts[-3]) if has_splits else "train" for file in files])
     if "train" not in splits:
         raise ValueError(f"{place} holds no training images. Expected {EXPECTED}")
-    pictures = [read_picture(file) for file in files]
-    sizes = {array.shape[1::-1]: file for array, file in zip(pictures, files, strict=True)}
-    if len(sizes) > 1:
-        some = ", ".join(f"{w} x {h} as {file}" for (w, h), file in [*sizes.items()][:2])
-        raise ValueError(
-            f"the pictures in {place} have {len(sizes)} sizes: {some}. Resize them first, for "
-            f"example with Pillow: Image.open(file).resize({min(sizes)}).save(file)"
-        )
+    pictures = [read_picture(file, size) for file in files]
+    _check_sizes(place, files, pictures)
     images = np.stack(pictures)
     images = images[..., 0] if (images == images[..., :1]).all() else images
     names = [file.parent.name for file in files]
@@ -237,8 +273,22 @@ def _pictures(place: Path) -> tuple[Splits, tuple[str, ...]]:
     return {split: (images[mask], labels[mask]) for split, mask in of.items()}, tuple(classes)
 
 
-def read_picture(file: Path) -> NDArray[np.uint8]:
-    """Return the pixels of a picture, ``[H, W, 3]``, as they are.
+def _check_sizes(place: Path, files: list[Path], pictures: list[NDArray[np.uint8]]) -> None:
+    """Raise a `ValueError` that names the pictures of another size than most have."""
+    sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in pictures]
+    usual = Counter(sizes).most_common(1)[0][0]
+    odd = [i for i, size in enumerate(sizes) if size != usual]
+    named = [f"{files[i].relative_to(place)} {sizes[i]}" for i in odd]
+    if named:
+        raise ValueError(
+            f"{len(named)} of {len(files)} pictures in {place} are not {usual} as the others: "
+            f"{', '.join(named[:SHOWN])}{', ...' * (len(named) > SHOWN)}. To resize all of them, "
+            "pass size=28, or --size 28 on the command line, or another size"
+        )
+
+
+def read_picture(file: Path, size: Sides | None = None) -> NDArray[np.uint8]:
+    """Return the pixels of a picture, ``[H, W, 3]``, as they are, or resized.
 
     Raises
     ------
@@ -246,13 +296,16 @@ def read_picture(file: Path) -> NDArray[np.uint8]:
         If the file is no picture, is transparent, or is grey with more than 8 bits. Pillow reads
         colours of 16 bits as colours of 8.
     """
+    from PIL.Image import Resampling
+
     picture = open_picture(file)
     if picture.mode[0] in "IF" or (np.asarray(picture.convert("RGBA"))[..., 3] < 255).any():
         raise ValueError(
             f"{file} is transparent or grey with more than 8 bits; save it without transparency, "
             "with 8 bits"
         )
-    return np.asarray(picture.convert("RGB"))
+    picture = picture.convert("RGB")
+    return np.asarray(picture.resize(size[::-1], Resampling.BILINEAR) if size else picture)
 
 
 def as_it_is(file: Path) -> PreparedPicture:
@@ -269,7 +322,7 @@ def as_it_is(file: Path) -> PreparedPicture:
 
 
 def _dataset(
-    images: NDArray[Any], labels: NDArray[Any], classes: tuple[str, ...], name: str
+    pair: tuple[NDArray[Any], NDArray[Any]], classes: tuple[str, ...], name: str, size: Sides | None
 ) -> ImageDataset:
     """Return a dataset, with channels first.
 
@@ -278,6 +331,7 @@ def _dataset(
     ValueError
         If images with four dimensions have neither 1 nor 3 channels, or labels do not fit.
     """
+    images, labels = pair
     if images.ndim == 4 and images.shape[1] not in (1, 3):
         if images.shape[3] not in (1, 3):
             raise ValueError(
@@ -287,4 +341,5 @@ def _dataset(
         images = np.moveaxis(images, 3, 1)
     images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
     pixels = torch.from_numpy(np.ascontiguousarray(images))
-    return ImageDataset(pixels, torch.from_numpy(labels.astype(np.int64)), classes, name)
+    targets = torch.from_numpy(labels.astype(np.int64))
+    return ImageDataset(pixels, targets, classes, name, size=size)

@@ -34,6 +34,8 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
     name, root : str, default ""
         Name of the data set, such as ``"mnist"``, or the path of another one, and the folder of its
         files. The loaders of this package set them, and a run folder holds them.
+    size : tuple of int, default None
+        Height and width that `load_images` was asked for; a run folder holds them.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
     classes: tuple[str, ...] = ()
     name: str = ""
     root: str = ""
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         check_tensor(self.images, "images", "[N, ...]")

@@ -1,0 +1,140 @@
+"""Images in CSV files, written here by the `csv` module."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikemnist.data import load_images
+from tests.data.idx_files import some
+
+TWO_ROWS = "label,1,2,3,4\n0,0,255,0,0\n1,0,0,255,0\n"
+
+
+def write_csv(file: Path, images: np.ndarray, labels: np.ndarray, header=None, place=0, **options):
+    with file.open("w", newline="", encoding=options.pop("encoding", "utf-8")) as stream:
+        writer = csv.writer(stream, **options)
+        writer.writerows([header] if header else [])
+        for image, label in zip(images.reshape(len(images), -1), labels, strict=True):
+            row = [str(pixel) for pixel in image]
+            writer.writerow([*row[:place], str(label), *row[place:]])
+
+
+@given(
+    side=st.integers(1, 6),
+    name=st.sampled_from([None, "label", "Class", "y"]),
+    last=st.booleans(),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig"]),
+)
+def test_rows_of_any_writer(tmp_path_factory, side, name, last, quoting, end, encoding):
+    images, labels = some(10, side, side, seed=side), np.arange(10) % 3
+    images[0, 0, 0] = 2  # not all in 0 and 1
+    place = side * side if name and last else 0
+    header = [f"pixel{i}" for i in range(side * side)]
+    header.insert(place, name or "")
+    file = tmp_path_factory.mktemp("csv") / "train.csv"
+    options = {"quoting": quoting, "lineterminator": end, "encoding": encoding}
+    write_csv(file, images, labels, header if name else None, place, **options)
+    train, test = load_images(file)
+    assert (train.images.dtype, len(test), train.classes) == (torch.uint8, 2, ("0", "1", "2"))
+    for data in (train, test):
+        for image, label in data:
+            (index,) = np.flatnonzero((images == image.numpy()).all((1, 2)))[:1]
+            assert int(label) in labels[(images == images[index]).all((1, 2))]
+
+
+def test_rows_in_the_unit_range(tmp_path):
+    images = np.linspace(0, 1, 40).reshape(10, 2, 2)
+    write_csv(tmp_path / "a.csv", images, np.zeros(10, int))
+    train, test = load_images(tmp_path / "a.csv")
+    assert train.images.dtype == torch.float32
+    actual = torch.cat((train.images, test.images)).sort(0).values
+    torch.testing.assert_close(actual, torch.from_numpy(images).float())
+
+
+@pytest.mark.parametrize("given_file", ["digits_Train.csv", "digits_test.csv"])
+def test_files_of_two_splits(tmp_path, given_file):
+    write_csv(tmp_path / "digits_Train.csv", some(4, 3, 3), np.arange(4))
+    write_csv(tmp_path / "digits_test.csv", some(2, 3, 3, seed=1), np.arange(2))
+    write_csv(tmp_path / "other_test.csv", some(2, 5, 5), np.arange(2))
+    train, test = load_images(tmp_path / given_file)
+    assert torch.equal(train.images, torch.from_numpy(some(4, 3, 3)))
+    assert torch.equal(test.images, torch.from_numpy(some(2, 3, 3, seed=1)))
+
+
+def test_name_of_a_single_file_is_free(tmp_path):
+    write_csv(tmp_path / "values.csv", some(10, 3, 3), np.arange(10) % 2)
+    assert [*map(len, load_images(tmp_path / "values.csv"))] == [8, 2]
+
+
+def test_letters_of_emnist_are_upright(tmp_path):
+    for split in ("train", "test"):
+        write_csv(tmp_path / f"emnist-letters-{split}.csv", some(26, 28, 28), np.arange(1, 27))
+    train, _ = load_images(tmp_path / "emnist-letters-train.csv")
+    assert torch.equal(train.images.mT, torch.from_numpy(some(26, 28, 28)))
+    assert (train.classes[0], train.labels[0].item()) == ("a", 0)
+
+
+@pytest.mark.parametrize(
+    ("last_name", "size"), [("3x4", None), ("x", (3, 4)), ("4x3", (3, 4)), ("3x4", (3, 4))]
+)
+def test_rows_that_are_no_squares(tmp_path, last_name, size):
+    images = some(10, 3, 4)
+    header = ["label", *(f"p{i}" for i in range(11)), last_name]
+    write_csv(tmp_path / "a.csv", images, np.zeros(10, int), header)
+    train, _ = load_images(tmp_path / "a.csv", size=size)
+    assert train.images.shape == (8, 3, 4)
+    assert train.size == size
+    assert torch.equal(train.images[0], torch.from_numpy(images[0]))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (TWO_ROWS + "1,0,0,255\n", "no table of numbers: .* from 5 to 4 at row 3$"),
+        (TWO_ROWS + "1,0,0,,9\n", "could not convert string '' .* at row 3, column 4"),
+        (TWO_ROWS + "1,0,0,x,9\n", "could not convert string 'x' .* at row 3, column 4"),
+        (TWO_ROWS + "1,0,0,7.5,9\n", "row 3 has the label 1 and pixels from 0 to 9; expected an"),
+        (TWO_ROWS + "1,0,0,256,9\n", "row 3 has the label 1 and pixels from 0 to 256"),
+        (
+            TWO_ROWS + "1,0,-1,0,9\n",
+            r"row 3 .* pixels from -1 to 9; .* \(x - min\) / \(max - min\)",
+        ),
+        (TWO_ROWS + "1,0,nan,0,9\n", "row 3 .* pixels from nan to nan"),
+        (TWO_ROWS + "1.5,0,1,0,9\n", "row 3 has the label 1.5"),
+        (TWO_ROWS + "-1,0,1,0,9\n", "row 3 has the label -1"),
+        (TWO_ROWS + "70000,0,1,0,9\n", "labels must be below 65536; got 70000"),
+        ("0,0.5,-0.1,0,0\n", "row 1 has the label 0 and pixels from -0.1 to 0.5"),
+        ("pixel0,pixel1,pixel2,pixel3\n0,0,0,0\n", "begins with 'pixel0,.*one column label or"),
+        ("label,class,x\n0,0,0\n", "begins with 'label,class,x'; expected rows of a label and"),
+        ("label;1;2;3;4\n0;0;0;0;0\n", "begins with 'label;1;2;3;4'"),
+        ("label,1,2,3,4\n", "begins with 'label,1,2,3,4'; expected rows"),
+        ("", "begins with ''; expected rows"),
+        ("seven,0,0,0,0\n", "begins with 'seven,0,0,0,0'"),
+        ("label,1,2,3,4\n0,0,9,0\n", "3 pixels in a row, not 1 x 1"),
+        ("0,0,9,0\n", "3 pixels in a row, not 1 x 1: pass size= .*--size 12x20"),
+        ("0\n1\n", "0 pixels in a row"),
+        ("0,0,0,0,0\n" * 2, "leaves the held-out part empty"),
+    ],
+)
+def test_rows_of_another_kind(tmp_path, text, reason):
+    file = tmp_path / "a.csv"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(file))}.* ?{reason}"):
+        load_images(file)
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    for content in (bytes(range(256)), b"0,0,9,0,0\n0,0,\xff,0,0\n"):
+        (tmp_path / "a.csv").write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.csv"):
+            load_images(tmp_path / "a.csv")
