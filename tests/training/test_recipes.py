@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -40,6 +42,17 @@ def test_the_fast_recipe_learns() -> None:
 def test_a_code_with_channels_goes_into_convolutions() -> None:
     recipe = Recipe(network={"name": "conv"}, encoder={"name": "population", "num_steps": 3})
     assert recipe.classifier().network.in_shape == (8, 28, 28)
+
+
+@pytest.mark.parametrize("classes", [(), ("a", "b", "c")])
+@pytest.mark.parametrize(
+    "sample", [(4, 4), (8, 8), (15, 40), (16, 16), (12, 20), (3, 12, 20), (28, 28), (34, 34)]
+)
+def test_default_layers_fit_the_images(sample: tuple[int, ...], classes: tuple[str, ...]) -> None:
+    recipe = replace(recipes["default", "conv"], sample=sample, classes=classes)
+    network = recipe.classifier().network
+    assert network.sizes["output"] == (len(classes) or 10)
+    assert ("C5" in network.config["layers"]) == (min(sample[-2:]) >= 16)
 
 
 def test_the_default_settings_are_those_of_the_default_recipe() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -17,9 +16,9 @@ from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
 from spikemnist.cli.output import Block, command_line, say, show, show_detail
 from spikemnist.cli.parser import Command, Options, number, whole
-from spikemnist.models.network_options import NetworkOptions
+from spikemnist.models.network_options import ConvNetOptions, NetworkOptions
 from spikemnist.training.config import TrainConfig
-from spikemnist.training.recipe import Recipe, recipes
+from spikemnist.training.recipe import SMALL, SMALL_LAYERS, Recipe, recipes, with_classes
 
 SUMMARY = "Train a spiking network, test it, and draw its activity."
 EXAMPLES = """
@@ -57,7 +56,8 @@ def add_options(add: Options) -> None:
         "layers of a conv: 12C5 is a convolution with 12 channels and kernels of 5 x 5, P2 is "
         "pooling, 10 is a dense layer"
     )
-    add("--layers", text, "12C5-P2-64C5-P2-10", value="LAYERS")
+    absent = f"{ConvNetOptions.layers}, {SMALL_LAYERS} below {SMALL} pixels, ending in the classes"
+    add("--layers", text, value="LAYERS", absent=absent)
     add.fields(
         NetworkOptions,
         batch_norm="batch normalisation of each convolution of a conv, or hidden layer of an mlp",
@@ -151,7 +151,8 @@ def recipe_of(command: Command) -> Recipe:
     run = _resumed(command)[0] if command.resume else Recipe()
 
     def described(part: Mapping[str, Any], name: str, *options: str) -> dict[str, Any]:
-        values = {"name": name, **{option: vars(command)[option] for option in options}}
+        given = {option: vars(command)[option] for option in options}
+        values = {"name": name, **{option: x for option, x in given.items() if x is not None}}
         return {**part, **values} if part["name"] == name else values
 
     layers = "layers" if command.model == "conv" else "hidden"
@@ -241,8 +242,8 @@ def _prepare(command: Command, train: sources.Dataset) -> tuple[spikemnist.Class
         # The classes of digits are numbers, which need no names.
         classes = () if command.data in sources.DIGITS else train.classes
         recipe = replace(recipe, sample=sample_shape(train), classes=classes)
-        if classes and command.model == "conv" and "layers" not in command.given:
-            layers = re.sub(r"\d+$", str(len(classes)), command.layers)
+        if classes and command.layers and "layers" not in command.given:
+            layers = with_classes(command.layers, len(classes))
             recipe = replace(recipe, network={**recipe.network, "layers": layers})
     option = "--layers" if command.model == "conv" else "--encoder"
     with request(command, "--out" if command.resume else option):

@@ -6,12 +6,14 @@ show recipes at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from spikemnist._descriptions import fields_of, plain
 from spikemnist._names import NUM_STEPS
+from spikemnist.models.network_options import ConvNetOptions
 from spikemnist.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 CLASSES = 10
 """Number of classes of MNIST and N-MNIST."""
+
+SMALL, SMALL_LAYERS = 16, "12C3p1-P2-64C3p1-P2-10"
+"""Shorter side, in pixels, below which kernels of 5 x 5 do not fit; layers for such images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,8 @@ class Recipe:
     ----------
     network : mapping, default {"name": "mlp"}
         ``"mlp"``, a `LeakyMLP`, or ``"conv"``, a `LeakyConvNet`, as ``name``, with keyword
-        arguments such as ``hidden`` or ``layers``.
+        arguments such as ``hidden`` or ``layers``. Without ``layers``, images of less than 16
+        pixels in height or width get kernels of 3 x 3.
     encoder : mapping, default {"name": "latency", "num_steps": 8}
         Name and options of the encoder, as for `spikemnist.encoding.get_encoder`.
     sample : tuple of int, default (28, 28)
@@ -149,7 +155,9 @@ class Recipe:
         number = len(self.classes) or CLASSES
         fitted: dict[str, Any] = {"in_features": shape.numel(), "out_features": number}
         if self.network["name"] == "conv":
+            layers = SMALL_LAYERS if min(shape[-2:]) < SMALL else ConvNetOptions.layers
             fitted = {"in_shape": (1, *shape) if len(shape) == 2 else tuple(shape)}
+            fitted["layers"] = with_classes(layers, outputs)
         network = build_network({**fitted, "seed": seed, **self.network})
         last = network.sizes["output"] // network.population
         # The description of a network that was built has sizes of its own.
@@ -159,6 +167,11 @@ class Recipe:
                 f"{network.config['layers']}"
             )
         return Classifier(network, encoder, self.classes)
+
+
+def with_classes(layers: str, classes: int) -> str:
+    """Return layers of a `LeakyConvNet` that end in this number of classes."""
+    return re.sub(r"\d+$", str(classes), layers)
 
 
 def _tuples(value: Any) -> Any:
