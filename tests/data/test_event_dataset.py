@@ -132,6 +132,54 @@ def test_transforms_by_index_and_seed(seed: int) -> None:
     assert len(one.t) != len(other.t) or not torch.equal(one.t, other.t)
 
 
+class Thinning:
+    """A transform of events alone, as those of tonic: it draws from NumPy's global generator."""
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    def __call__(self, events: np.ndarray) -> np.ndarray:
+        dropped = np.random.choice(len(events), int(self.p * len(events)), replace=False)  # noqa: NPY002
+        return np.delete(events, dropped)
+
+
+def jitter(events: np.ndarray) -> np.ndarray:
+    """Move the times of events in place, out of their order."""
+    events["t"] += np.random.normal(0, 500, len(events)).astype(int)  # noqa: NPY002
+    return events
+
+
+@given(SEEDS)
+def test_transforms_of_events_alone(seed: int) -> None:
+    recordings = [random_events(60, seed=i) for i in range(10)]
+    data = dataset([events.copy() for events in recordings])
+    changed = data.transformed(Crop(30, 28), Thinning(0.25), jitter, DropEvents(0.1))
+    assert changed.seen_sensor == (30, 28)
+    np.random.seed(seed % 1000)  # noqa: NPY002
+    expected = np.random.random()  # noqa: NPY002
+    np.random.seed(seed % 1000)  # noqa: NPY002
+    one, again, other = (next(changed.batches(10, seed=s))[0] for s in (seed, seed, seed + 1))
+    assert np.random.random() == expected  # noqa: NPY002
+    assert torch.equal(one.t, again.t)
+    assert len(one.t) != len(other.t) or not torch.equal(one.t.sort()[0], other.t.sort()[0])
+    assert all((data[i][0] == recordings[i]).all() for i in range(10))
+    assert len(next(data.transformed(Thinning(0.25)).batches(10))[0].t) == 10 * 45
+
+
+def test_transforms_given_when_a_dataset_is_made() -> None:
+    data = EventDataset(Counting(), torch.arange(10), (34, 34), transforms=(jitter,))
+    assert "EventsOnly(transform=<function jitter" in repr(data)
+    times = data[9][0]["t"]
+    assert (np.diff(times) >= 0).all()
+    assert not np.array_equal(times, random_events(9, seed=9)["t"])
+
+
+@pytest.mark.parametrize("frames", [lambda events: np.zeros((5, 2, 3, 4)), lambda events: None])
+def test_transforms_to_something_else_than_events(frames: object) -> None:
+    with pytest.raises(TypeError, match=r"recording 0 of the batch is .* of dtype \[\('t'"):
+        next(dataset().transformed(frames)[1:].batches(3))
+
+
 def test_share_of_dropped_events() -> None:
     events = random_events(20_000, seed=0)
     left, _ = DropEvents(0.3)(events, (34, 34), np.random.default_rng(0))

@@ -5,7 +5,8 @@ Shapes: ``N`` recordings, ``B`` recordings of a batch, ``E`` events.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -199,6 +200,39 @@ class Transform(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class EventsOnly:
+    """A transform of events alone, as those of tonic are, called as all others.
+
+    The sensor stays. The events, of which it gets a copy, are sorted by time afterwards. NumPy's
+    global random numbers are seeded by the generator for the call, and restored.
+    """
+
+    transform: Callable[[Events], Events]
+
+    def __call__(
+        self, events: Events, sensor: tuple[int, int], generator: np.random.Generator, /
+    ) -> tuple[Events, tuple[int, int]]:
+        """Change the events of a recording."""
+        if not len(events):
+            return events, sensor
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(generator.integers(2**32))  # noqa: NPY002
+        try:
+            changed = self.transform(events.copy())
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+        if getattr(changed, "dtype", None) == EVENT:
+            changed = changed[changed["t"].argsort(kind="stable")]
+        return changed, sensor
+
+
+def _with_sensor(transform: Any) -> Transform:
+    """Return a transform of events, sensor and generator, also for one of events alone."""
+    takes_events_only = len(inspect.signature(transform).parameters) == 1
+    return EventsOnly(transform) if takes_events_only else transform
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class EventDataset(LabelledDataset[Events, EventBatch]):
     """Recordings of an event camera with one label each.
@@ -254,6 +288,7 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         if height < 1 or width < 1:
             raise ValueError(f"sensor must be (height, width), integers >= 1; got {self.sensor}")
         self._set_labels(len(self.recordings), "recordings")
+        object.__setattr__(self, "transforms", tuple(map(_with_sensor, self.transforms)))
 
     def __repr__(self) -> str:
         classes = f", {len(self.classes)} classes" if self.classes else ""
@@ -268,7 +303,7 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         """Height and width of the sensor after all transforms."""
         return self._transform(np.empty(0, EVENT), 0, 0)[1]
 
-    def transformed(self, *transforms: Transform) -> EventDataset:
+    def transformed(self, *transforms: Transform | Callable[[Events], Events]) -> EventDataset:
         """Return the dataset with further transforms of each recording.
 
         Parameters
@@ -277,7 +312,9 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
             `FirstSaccade`, `Stabilize`, `Crop`, `DropEvents`, or your own functions: each takes
             events, sensor and a generator, and returns events and sensor. The generator is seeded
             with the seed of `batches` and the recording's index in the dataset: each epoch of
-            `spikemnist.training.fit` draws new numbers, and each run draws the same ones.
+            `spikemnist.training.fit` draws new numbers, and each run draws the same ones. A
+            function of events alone, as the transforms of tonic are, leaves the sensor as it is;
+            it draws from NumPy's global generator, seeded alike, and its events are sorted by time.
 
         Returns
         -------
@@ -292,7 +329,8 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         >>> data.transformed(Crop(2, 2))
         EventDataset(1 recordings, sensor 2 x 2, Crop(height=2, width=2, random=False))
         """
-        return replace(self, transforms=(*self.transforms, *transforms))
+        both: Any = (*self.transforms, *transforms)
+        return replace(self, transforms=both)
 
     def collate(self, samples: Sequence[tuple[Events, Tensor]]) -> tuple[EventBatch, Tensor]:
         """Make a batch of samples of this dataset: the ``collate_fn`` of a DataLoader.
