@@ -333,11 +333,10 @@ def test_pictures_are_resized_as_by_torchvision(tmp_path_factory, height, width,
     assert train.size == (height, width)
 
 
-@pytest.mark.parametrize("size", [0, (28, 0), (28,), (1, 2, 3), ()])
+@pytest.mark.parametrize("size", [0, (28, 0), (28,), (1, 2, 3), (2.5, 3)])
 def test_wrong_sizes(tmp_path, size):
     write(tmp_path, pictures(a__1=some(4, 5)))
-    message = f"size must be pixels >= 1 or (height, width); got {size}"
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises((ValueError, TypeError), match=r"> 0|of length 2|as an integer"):
         load_images(tmp_path, size=size)
 
 

@@ -40,8 +40,8 @@ IDX = re.compile(
 """Names of IDX files: what stands before the split, such as ``emnist-letters-``, names the set."""
 
 EXPECTED = (
-    "IDX files with the names of MNIST's, such as train-images-idx3-ubyte, an npz file, CSV files "
-    "of a label and its pixels in each row, or a folder of pictures for each class"
+    "IDX files with the names of MNIST's, such as train-images-idx3-ubyte, an npz file, the path "
+    "of a CSV file with a label and pixels in each row, or a folder of pictures for each class"
 )
 
 Sides = tuple[int, int]
@@ -128,7 +128,7 @@ def load_images(
     place = Path(path).expanduser()
     if not place.exists():
         raise FileNotFoundError(f"no data at {place}. Expected {EXPECTED}")
-    sides = _sides(size)
+    sides = (size, size) if isinstance(size, int) else size
     splits, classes = _read_files(place, sides) or _pictures(place, sides)
     try:
         name = str(place.resolve())
@@ -141,13 +141,6 @@ def load_images(
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
     return sets["train"], sets["test" if "test" in sets else "val"]
-
-
-def _sides(size: int | tuple[int, int] | None) -> Sides | None:
-    sides = (size, size) if isinstance(size, int) else size
-    if sides is not None and (len(sides) != 2 or min(sides) < 1):
-        raise ValueError(f"size must be pixels >= 1 or (height, width); got {size!r}")
-    return sides
 
 
 def _split(name: str) -> str:
