@@ -110,6 +110,12 @@ def test_a_colour_above_the_decision(shape):
     assert np.array_equal(actual.reshape(28, 28, -1), image[0].movedim(0, -1))
 
 
+def test_decision_on_a_vector():
+    vectors = torch.rand(3, 40)
+    figure = viz.of_sample(make_record(), vectors, sample=1, names=["decision"])["decision"]
+    assert figure.axes[0].images[0].get_array().shape == (1, 40)
+
+
 def test_unknown_names():
     with pytest.raises(ValueError, match="names must be among encoding; got rster"):
         viz.of_sample(torch.ones(2, 1, 784), names=["rster"])

@@ -178,7 +178,8 @@ def _decision(record: Record, image: Tensor | None, **options: Any) -> Figure:
     figure = _style.new_figure(5.6, sum(heights))
     *above, middle, below = figure.subplots(len(heights), 1, height_ratios=heights)
     if image is not None:
-        pixels = (image.movedim(0, -1) if image.ndim == 3 else image).cpu().numpy()
+        flat = image.reshape(_rows_and_columns(image.shape))  # a vector is a row of pixels
+        pixels = (image.movedim(0, -1) if image.ndim == 3 else flat).cpu().numpy()
         _style.pixels(above[0], pixels, "what the network sees", **_style.grey_levels(pixels))
     membrane(record, sample=options["sample"], ax=middle)
     decision(record, ax=below, **options)
