@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikemnist._progress import progress_bar
 from spikemnist.data.csv_rows import read_csv
 from spikemnist.data.images import ImageDataset
 from spikemnist.data.mnist import read_idx
@@ -255,7 +256,9 @@ def _pictures(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...]]
     splits = np.array([_split(file.parts[-3]) if has_splits else "train" for file in files])
     if "train" not in splits:
         raise ValueError(f"{place} holds no training images. Expected {EXPECTED}")
-    pictures = [read_picture(file, size) for file in files]
+    look: dict[str, Any] = {"desc": "reading", "unit": "picture", "delay": 2.0, "leave": False}
+    with progress_bar(progress=True, iterable=files, **look) as bar:
+        pictures = [read_picture(file, size) for file in bar]
     _check_sizes(place, files, pictures)
     images = np.stack(pictures)
     images = images[..., 0] if (images == images[..., :1]).all() else images
