@@ -157,7 +157,7 @@ class Recipe:
         if self.network["name"] == "conv":
             layers = SMALL_LAYERS if min(shape[-2:]) < SMALL else ConvNetOptions.layers
             fitted = {"in_shape": (1, *shape) if len(shape) == 2 else tuple(shape)}
-            fitted["layers"] = with_classes(layers, outputs)
+            fitted["layers"] = with_classes(layers, number)
         network = build_network({**fitted, "seed": seed, **self.network})
         last = network.sizes["output"] // network.population
         # The description of a network that was built has sizes of its own.
