@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spikemnist.plasticity import pair_stdp, post_stdp, reward_stdp, stdp_window
+from spikemnist.plasticity import pair_stdp, post_stdp, stdp_window
 from tests.strategies import SEEDS
 
 STEPS, BATCH = 12, 3
@@ -61,19 +61,6 @@ def test_a_change_follows_a_power_of_the_headroom(mu: float, start: float) -> No
     assert down.item() - start == exactly(-0.0105 * (start + 1) ** mu * left)
 
 
-def test_pairing_with_all_or_the_nearest_spike() -> None:
-    pre, post = spikes_at(10, 14), spikes_at(20)
-    near, far = 0.01 * math.exp(-6 / 20), 0.01 * math.exp(-10 / 20)
-    change = pair_stdp(pre, post, weight_of())
-    nearest = pair_stdp(pre, post, weight_of(), traces="nearest")
-    assert change.item() - 0.5 == exactly(near + far)
-    assert nearest.item() - 0.5 == exactly(near)
-    change = pair_stdp(post, pre, weight_of())
-    nearest = pair_stdp(post, pre, weight_of(), traces="nearest")
-    assert change.item() - 0.5 == exactly(-1.05 * (near + far))
-    assert nearest.item() - 0.5 == exactly(-1.05 * near)
-
-
 @pytest.mark.parametrize("lag", [-3, 0, 1, 8])
 @pytest.mark.parametrize("mu", [0.0, 0.5, 1.0])
 def test_a_postsynaptic_spike_compares_the_trace_with_its_target(lag: int, mu: float) -> None:
@@ -92,12 +79,6 @@ def test_a_postsynaptic_spike_compares_the_trace_with_its_target(lag: int, mu: f
     assert after.item() - 0.75 == exactly(0.1 * (trace - 0.25) * 0.25**mu)
 
 
-@pytest.mark.parametrize(("traces", "trace"), [("all", 1 + math.exp(-5 / 20)), ("nearest", 1.0)])
-def test_traces_of_the_postsynaptic_rule(traces: str, trace: float) -> None:
-    after = post_stdp(spikes_at(3, 8), spikes_at(8), weight_of(), traces=traces)
-    assert after.item() - 0.5 == exactly(0.005 * (trace - 0.3) * 0.5)
-
-
 @dataclass
 class Case:
     """Arguments of a rule."""
@@ -105,7 +86,6 @@ class Case:
     pre: Tensor
     post: Tensor
     weight: Tensor
-    reward: Tensor
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -117,7 +97,7 @@ def draw(
     spikes: torch.dtype = torch.float32,
     **options: Any,
 ) -> Case:
-    """Draw spikes ``[T, B, I]`` and ``[T, B, J]``, weights in [0.3, 0.7], and rewards."""
+    """Draw spikes ``[T, B, I]`` and ``[T, B, J]`` and weights in [0.3, 0.7]."""
     steps, batch, inputs, outputs = shape
     random = torch.Generator().manual_seed(seed)
 
@@ -128,7 +108,6 @@ def draw(
         (uniform(steps, batch, inputs) < densities[0]).to(spikes),
         (uniform(steps, batch, outputs) < densities[1]).to(spikes),
         (0.3 + 0.4 * uniform(outputs, inputs)).to(dtype),
-        (2 * uniform(steps, batch) - 1).to(dtype),
         options,
     )
 
@@ -144,7 +123,6 @@ CASES = st.builds(
     st.tuples(DENSITIES, DENSITIES),
     st.sampled_from([torch.float32, torch.float64]),
     st.sampled_from([torch.bool, torch.uint8, torch.float32]),
-    traces=st.sampled_from(["all", "nearest"]),
     timestep=st.sampled_from([0.5, 1.0, 7.0]),
 )
 EXPONENTS = st.sampled_from([0.0, 0.5, 1.0])
@@ -194,33 +172,8 @@ def test_weights_stay_between_any_bounds(
     for after in (
         pair_stdp(pre, post, weight, a_plus=2.0, a_minus=3.0, weight_dependence=mu, **options),
         post_stdp(pre, post, weight, learning_rate=5.0, weight_dependence=mu, **options),
-        reward_stdp(pre, post, weight, 9 * case.reward, **options),
     ):
         assert ((after >= low) & (after <= high)).all()
-
-
-def eligible(case: Case, reward: Tensor, tau: float) -> Tensor:
-    """Return the weights by a trace for each of them and each sample, ``[B, J, I]``."""
-    pre, post, weight = case.pre.double(), case.post.double(), case.weight.clone()
-    x, y = torch.zeros_like(pre[0]), torch.zeros_like(post[0])
-    trace = torch.zeros(len(x), *weight.shape, dtype=torch.float64)
-    for t in range(len(pre)):
-        x, y = x * math.exp(-1 / 20), y * math.exp(-1 / 20)
-        change = 0.01 * post[t][:, :, None] * x[:, None] - 0.0105 * y[:, :, None] * pre[t][:, None]
-        trace = math.exp(-1 / tau) * trace + change
-        weight = weight + (reward[t].view(-1, 1, 1) * trace).sum(0)
-        x, y = x + pre[t], y + post[t]
-    return weight.clamp(0, 1)
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_a_reward_pays_what_is_in_the_eligibility_trace(shared: bool) -> None:
-    case = draw(1, (40, 3, 6, 5))
-    reward = case.reward[:, 0] if shared else case.reward
-    signal = reward[:, None].expand(40, 3) if shared else reward
-    after = reward_stdp(case.pre, case.post, case.weight, reward, tau_eligibility=30.0)
-    assert not torch.allclose(after, case.weight, atol=1e-3)
-    assert torch.allclose(after, eligible(case, signal, 30.0), rtol=0, atol=1e-12)
 
 
 def test_weights_that_require_gradients() -> None:
@@ -255,12 +208,11 @@ INVALID: list[tuple[tuple[Tensor, ...], dict[str, Any], str]] = [
     ((*SPIKES, WEIGHT * math.nan), {}, "weights must lie between"),
     ((*SPIKES, WEIGHT), {"w_max": 0.0}, "w_min must be less than w_max; got 0.0 and 0.0"),
     ((*SPIKES, WEIGHT), {"w_max": math.inf}, "must be finite; got inf"),
-    ((*SPIKES, WEIGHT), {"traces": "some"}, "traces must be 'all' or 'nearest'; got 'some'"),
     ((*SPIKES, WEIGHT), {"timestep": 0.0}, "the timestep must be positive; got .* and 0.0 ms"),
 ]
 
 
-@pytest.mark.parametrize("rule", [pair_stdp, post_stdp, reward_stdp])
+@pytest.mark.parametrize("rule", [pair_stdp, post_stdp])
 @pytest.mark.parametrize(("arguments", "options", "message"), INVALID)
 def test_invalid_arguments(
     rule: Callable[..., Tensor],
@@ -268,9 +220,8 @@ def test_invalid_arguments(
     options: dict[str, Any],
     message: str,
 ) -> None:
-    reward = [zeros(len(arguments[0]))] if rule is reward_stdp else []
     with pytest.raises(ValueError, match=message):
-        rule(*arguments, *reward, **options)
+        rule(*arguments, **options)
 
 
 POSITIVE, FINITE = "must be positive; got {} and 1.0 ms", "must be finite; got {}"
@@ -279,8 +230,7 @@ CONSTANTS = [
     (pair_stdp, "tau_plus", 0.0, POSITIVE),
     (pair_stdp, "tau_minus", math.nan, POSITIVE),
     (post_stdp, "tau_trace", 0.0, POSITIVE),
-    (reward_stdp, "tau_minus", -1.0, POSITIVE),
-    (reward_stdp, "tau_eligibility", math.nan, POSITIVE),
+    (pair_stdp, "tau_minus", -1.0, POSITIVE),
     (pair_stdp, "a_plus", math.nan, FINITE),
     (post_stdp, "target_trace", math.nan, FINITE),
     (pair_stdp, "weight_dependence", -0.5, NOT_NEGATIVE),
@@ -292,27 +242,11 @@ CONSTANTS = [
 def test_constants_out_of_range(
     rule: Callable[..., Tensor], name: str, value: float, message: str
 ) -> None:
-    reward = [zeros(9)] if rule is reward_stdp else []
     with pytest.raises(ValueError, match=message.format(value)):
-        rule(*SPIKES, WEIGHT, *reward, **{name: value})
+        rule(*SPIKES, WEIGHT, **{name: value})
 
 
 @pytest.mark.parametrize("tau", [-1.0, 0.0, math.nan])
 def test_the_time_constants_of_a_window_are_positive(tau: float) -> None:
     with pytest.raises(ValueError, match=r"time constants .* must be positive"):
         stdp_window(zeros(3), tau_minus=tau)
-
-
-REWARDS = [
-    (torch.full((9,), math.nan), "reward must be finite"),
-    (zeros(8), r"reward must be \[T\] or \[T, B\] = \[9, 1\]; got \(8,\)"),
-    (zeros(9, 2), r"got \(9, 2\)"),
-    (zeros(9, 1, 1), r"got \(9, 1, 1\)"),
-    (zeros(1, 9), r"got \(1, 9\)"),
-]
-
-
-@pytest.mark.parametrize(("reward", "message"), REWARDS)
-def test_invalid_rewards(reward: Tensor, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        reward_stdp(*SPIKES, WEIGHT, reward)

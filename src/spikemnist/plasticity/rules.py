@@ -25,13 +25,10 @@ Shapes: ``T`` timesteps, ``B`` batch, ``I`` presynaptic and ``J`` postsynaptic n
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-Traces = Literal["all", "nearest"]
-"""Whether a spike pairs with all earlier spikes or only the nearest, which sets a trace to 1."""
 
 
 def pair_stdp(
@@ -46,7 +43,6 @@ def pair_stdp(
     weight_dependence: float = 0.0,
     w_min: float = 0.0,
     w_max: float = 1.0,
-    traces: Traces = "all",
     timestep: float = 1.0,
 ) -> Tensor:
     r"""Return the weights after pair-based STDP.
@@ -69,8 +65,6 @@ def pair_stdp(
         Exponent :math:`\mu`.
     w_min, w_max : float, default 0.0 and 1.0
         Bounds of the weights.
-    traces : str, default "all"
-        Spikes that a spike pairs with: ``"all"`` spikes before it, or the ``"nearest"``.
     timestep : float, default 1.0
         Duration of a timestep, in ms.
 
@@ -104,9 +98,7 @@ def pair_stdp(
     >>> round(change.item(), 5), round(0.01 * math.exp(-10 / 20), 5)
     (0.00607, 0.00607)
     """
-    rule = _Rule(
-        a_plus, a_minus, tau_plus, tau_minus, weight_dependence, w_min, w_max, traces, timestep
-    )
+    rule = _Rule(a_plus, a_minus, tau_plus, tau_minus, weight_dependence, w_min, w_max, timestep)
     return _apply(rule, pre, post, weight)
 
 
@@ -121,7 +113,6 @@ def post_stdp(
     weight_dependence: float = 1.0,
     w_min: float = 0.0,
     w_max: float = 1.0,
-    traces: Traces = "all",
     timestep: float = 1.0,
 ) -> Tensor:
     r"""Return the weights after the postsynaptic rule of Diehl and Cook.
@@ -145,8 +136,6 @@ def post_stdp(
         Exponent :math:`\mu`.
     w_min, w_max, timestep : float, default 0.0, 1.0 and 1.0
         Bounds of the weights and timestep, as for `pair_stdp`.
-    traces : str, default "all"
-        Pairing of spikes, as for `pair_stdp`.
 
     Returns
     -------
@@ -172,84 +161,9 @@ def post_stdp(
     tensor([[0.5350, 0.4850]])
     """
     rule = _Rule(
-        learning_rate, 0.0, tau_trace, tau_trace, weight_dependence, w_min, w_max, traces, timestep
+        learning_rate, 0.0, tau_trace, tau_trace, weight_dependence, w_min, w_max, timestep
     )._replace(target=target_trace, at_once=True)
     return _apply(rule, pre, post, weight)
-
-
-def reward_stdp(
-    pre: Tensor,
-    post: Tensor,
-    weight: Tensor,
-    reward: Tensor,
-    *,
-    a_plus: float = 0.01,
-    a_minus: float = 0.0105,
-    tau_plus: float = 20.0,
-    tau_minus: float = 20.0,
-    tau_eligibility: float = 100.0,
-    w_min: float = 0.0,
-    w_max: float = 1.0,
-    traces: Traces = "all",
-    timestep: float = 1.0,
-) -> Tensor:
-    r"""Return the weights after reward-modulated STDP.
-
-    The changes of the additive `pair_stdp` enter an eligibility trace e, which the reward r turns
-    into changes of the weights:
-
-    .. math::
-
-        e_t &= e^{-\Delta t / \tau_e} e_{t-1} + \Delta w_t \\
-        w &\leftarrow w + \sum_{t, b} r_{tb}\, e_{tb}
-
-    A change at timestep s is thus multiplied by the discounted reward
-    :math:`\sum_{t \ge s} r_t e^{-(t - s) \Delta t / \tau_e}`, so no trace per weight is needed. The
-    weights are clamped to their bounds at the end.
-
-    Parameters
-    ----------
-    pre, post, weight : torch.Tensor
-        Spikes and weights, as for `pair_stdp`.
-    reward : torch.Tensor
-        Reward ``[T]`` or ``[T, B]``; negative for a punishment.
-    a_plus, a_minus, tau_plus, tau_minus : float, default 0.01, 0.0105, 20.0 and 20.0
-        Amplitudes and time constants, as for `pair_stdp`.
-    tau_eligibility : float, default 100.0
-        :math:`\tau_e`, in ms.
-    w_min, w_max, timestep : float, default 0.0, 1.0 and 1.0
-        Bounds of the weights and timestep, as for `pair_stdp`.
-    traces : str, default "all"
-        Pairing of spikes, as for `pair_stdp`.
-
-    Returns
-    -------
-    torch.Tensor
-        The new weights, ``[J, I]``.
-
-    Raises
-    ------
-    ValueError
-        As for `pair_stdp`, and for a reward of another shape.
-
-    Notes
-    -----
-    R. Florian, *Reinforcement learning through modulation of spike-timing-dependent synaptic
-    plasticity*, Neural Computation 19, 2007; E. Izhikevich, *Solving the distal reward problem
-    through linkage of STDP and dopamine signaling*, Cerebral Cortex 17, 2007.
-
-    Examples
-    --------
-    >>> import math, torch
-    >>> pre, post, reward = torch.zeros(30, 1, 1), torch.zeros(30, 1, 1), torch.zeros(30)
-    >>> pre[5], post[15], reward[25] = 1, 1, 2.0
-    >>> change = reward_stdp(pre, post, torch.full((1, 1), 0.5), reward) - 0.5
-    >>> round(change.item(), 5), round(2 * math.exp(-10 / 100) * 0.01 * math.exp(-10 / 20), 5)
-    (0.01098, 0.01098)
-    """
-    rule = _Rule(a_plus, a_minus, tau_plus, tau_minus, 0.0, w_min, w_max, traces, timestep)
-    gain = _discounted(reward, pre, _decay(tau_eligibility, timestep), weight.dtype)
-    return _apply(rule, pre, post, weight, gain)
 
 
 def stdp_window(
@@ -310,47 +224,29 @@ class _Rule(NamedTuple):
     weight_dependence: float
     w_min: float
     w_max: float
-    traces: Traces
     timestep: float
     target: float = 0.0
     at_once: bool = False
 
 
-def _apply(
-    rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor, gain: Tensor | None = None
-) -> Tensor:
-    """Return the new weights ``[J, I]``.
-
-    Parameters
-    ----------
-    rule, pre, post, weight
-        Constants, spikes and weights, as for `pair_stdp`.
-    gain : torch.Tensor, default None
-        Factor of the changes of each timestep, ``[T, B]``. With it, the weights are clamped to
-        their bounds only at the end; without it, after each change.
-    """
+def _apply(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> Tensor:
+    """Return the new weights ``[J, I]``."""
     _check(rule, pre, post, weight)
     decay_plus = _decay(rule.tau_plus, rule.timestep)
     decay_minus = _decay(rule.tau_minus, rule.timestep)
-    low, high = (rule.w_min, rule.w_max) if gain is None else (-math.inf, math.inf)
-    pre, post, weight = pre.to(weight.dtype), post.to(weight.dtype), weight.detach()
+    low, high = rule.w_min, rule.w_max
+    pre, post, weight = pre.to(weight.dtype), post.to(weight.dtype), weight.detach().clone()
     x, y = pre.new_zeros(pre.shape[1:]), post.new_zeros(post.shape[1:])
     for t in range(len(pre)):
-        factor = 1.0 if gain is None else gain[t][:, None]
         x, y = decay_plus * x, decay_minus * y
-        x_now, y_now = (_after(trace, spikes[t], rule) for trace, spikes in ((x, pre), (y, post)))
-        headroom = (weight - rule.w_min) ** rule.weight_dependence
-        weight = (weight - rule.a_minus * headroom * ((y * factor).T @ pre[t])).clamp(low, high)
-        headroom = (rule.w_max - weight) ** rule.weight_dependence
+        x_now, y_now = x + pre[t], y + post[t]
+        headroom = (weight - low) ** rule.weight_dependence
+        weight = (weight - rule.a_minus * headroom * (y.T @ pre[t])).clamp(low, high)
+        headroom = (high - weight) ** rule.weight_dependence
         seen = (x_now if rule.at_once else x) - rule.target
-        weight = (weight + rule.a_plus * headroom * ((post[t] * factor).T @ seen)).clamp(low, high)
+        weight = (weight + rule.a_plus * headroom * (post[t].T @ seen)).clamp(low, high)
         x, y = x_now, y_now
-    return weight.clamp(rule.w_min, rule.w_max)
-
-
-def _after(trace: Tensor, spikes: Tensor, rule: _Rule) -> Tensor:
-    """Return a trace after the spikes of a timestep."""
-    return torch.where(spikes != 0, spikes, trace) if rule.traces == "nearest" else trace + spikes
+    return weight
 
 
 def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
@@ -374,8 +270,6 @@ def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
             f"weights must lie between w_min {rule.w_min} and w_max {rule.w_max}; "
             f"got {float(weight.min())} to {float(weight.max())}"
         )
-    if rule.traces not in get_args(Traces):
-        raise ValueError(f"traces must be 'all' or 'nearest'; got {rule.traces!r}")
     if not rule.weight_dependence >= 0:
         raise ValueError(f"weight_dependence must be at least 0; got {rule.weight_dependence}")
 
@@ -387,20 +281,3 @@ def _decay(tau: float, timestep: float) -> float:
             f"time constants and the timestep must be positive; got {tau} and {timestep} ms"
         )
     return math.exp(-timestep / tau)
-
-
-def _discounted(reward: Tensor, pre: Tensor, left: float, dtype: torch.dtype) -> Tensor:
-    """Return the discounted sum of the rewards from each timestep on, ``[T, B]``."""
-    steps, batch = pre.shape[:2]
-    if reward.shape not in ((steps,), (steps, batch)):
-        raise ValueError(
-            f"reward must be [T] or [T, B] = [{steps}, {batch}]; got {tuple(reward.shape)}"
-        )
-    signal = reward.detach().to(dtype)
-    if not bool(signal.isfinite().all()):
-        raise ValueError("reward must be finite")
-    signal = (signal[:, None] if signal.dim() == 1 else signal).expand(steps, batch)
-    values, later = torch.empty_like(signal), signal.new_zeros(batch)
-    for t in range(steps - 1, -1, -1):
-        values[t] = later = signal[t] + left * later
-    return values
