@@ -131,7 +131,7 @@ PACKAGES = {
     name: importlib.import_module(name)
     for name in ("spikemnist", *(f"spikemnist.{room}" for room in ROOMS))
 }
-ELSEWHERE = {*dir(builtins), "matplotlib", "os", "snntorch", "tensorboard", "torch", "tqdm"}
+ELSEWHERE = {*dir(builtins), "matplotlib", "os", "snntorch", "torch", "tqdm"}
 MARKED = re.compile(r"``.*?``|:math:`[^`]*`", re.DOTALL)
 
 

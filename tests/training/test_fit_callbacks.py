@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from spikemnist._progress import progress_bar
-from spikemnist.training import History, tensorboard
+from spikemnist.training import History
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.training.small_runs import DIRECT, digits, fit_with, new_classifier, run, same, weights
 
@@ -82,23 +82,6 @@ def test_a_table_open_in_another_program_is_written_later(tmp_path, monkeypatch)
     assert len(caught) == 2
     assert len(history) == 4
     assert (tmp_path / "metrics.csv").read_text(encoding="utf-8") == history.to_csv()
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's own
-def test_tensorboard_shows_the_metrics(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    folder = tmp_path / "events"
-    settings = {"epochs": 2, "validation": None}
-    history = run(tmp_path, new_classifier(), callbacks=[tensorboard(folder)], **settings)
-    events = EventAccumulator(str(folder)).Reload()
-    names = {"loss", "accuracy", "lr", "spikes_per_sample"}  # what was measured
-    assert set(events.Tags()["scalars"]) == names
-    for name in names:
-        scalars = events.Scalars(name)
-        assert [scalar.step for scalar in scalars] == [1, 2]
-        # Event files hold float32.
-        assert [s.value for s in scalars] == pytest.approx(history.column(name), rel=1e-6)
 
 
 class Terminal(io.StringIO):

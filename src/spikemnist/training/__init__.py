@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from spikemnist.models.devices import select_device as select_device
     from spikemnist.training.callbacks import Callback as Callback
     from spikemnist.training.callbacks import csv_logger as csv_logger
-    from spikemnist.training.callbacks import tensorboard as tensorboard
     from spikemnist.training.config import TrainConfig as TrainConfig
     from spikemnist.training.doctor import diagnose as diagnose
     from spikemnist.training.evaluation import evaluate as evaluate
