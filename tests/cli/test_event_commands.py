@@ -33,8 +33,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a run, and its result."""
     folder = tmp_path_factory.mktemp("events")
-    words = ("--data", "nmnist", "--root", root, "--epochs", 1, "--hidden", 16, "--stabilize")
-    words += ("--threshold", 0.2, "--drop-events", 0.1, "--out", "run")
+    words = ("--data", "nmnist", "--root", root, "--epochs", 1, "--hidden", 16)
+    words += ("--threshold", 0.2, "--first-saccade", "--drop-events", 0.1, "--out", "run")
     (result,) = answers("train", *words, cwd=folder)
     return folder / "run", result
 
@@ -44,7 +44,7 @@ def test_train_evaluate_and_plot(trained: tuple[Path, dict[str, Any]]) -> None:
     assert result["test"]["samples"] == 20
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     names = [change.pop("name").split(".")[-1] for change in config["data"]["changes"]]
-    assert names == ["Stabilize", "DropEvents"]
+    assert names == ["FirstSaccade", "DropEvents"]
     assert config["data"]["changes"] == [{}, {"probability": 0.1}]
     assert config["encoder"]["name"] == "events"
     assert load(run).network.in_shape == (2 * 34 * 34,)
@@ -56,7 +56,7 @@ def test_train_evaluate_and_plot(trained: tuple[Path, dict[str, Any]]) -> None:
     resume = ("train", "--resume", "--out", "run")
     (resumed,) = answers(*resume, cwd=run.parent)
     assert resumed["test"]["confusion"] == result["test"]["confusion"]
-    assert "data.changes was " in error(*resume, "--no-stabilize", cwd=run.parent)
+    assert "data.changes was " in error(*resume, "--no-first-saccade", cwd=run.parent)
 
     (drawn,) = answers("plot", "run", "--index", 3, cwd=run.parent)
     names = {Path(path).name for path in drawn["written"]}

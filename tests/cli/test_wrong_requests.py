@@ -89,7 +89,6 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
     [
         ("train --model conv --hidden 9", "--hidden: with --model conv, which has --layers"),
         ("train --layers 12C5-10", "--layers: without --model conv"),
-        ("train --stabilize", "--stabilize: without --data nmnist"),
         (
             "train --first-saccade --drop-events 0.1",
             "--first-saccade, --drop-events: without --data nmnist",

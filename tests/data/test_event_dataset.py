@@ -16,7 +16,6 @@ from spikemnist.data import (
     EventBatch,
     EventDataset,
     FirstSaccade,
-    Stabilize,
 )
 from tests.event_recordings import MovingBars, random_events
 from tests.strategies import SEEDS
@@ -201,29 +200,11 @@ def test_crop_of_the_sensor(height: int, width: int, random: bool, seed: int) ->
     assert everywhere["x"].max() == 33  # the argument is unchanged
 
 
-def test_stabilize_and_movement_of_the_camera() -> None:
-    """A point at rest before a camera that moves along the triangle is one pixel afterwards."""
-    t = np.arange(0, 315_000, 500)
-    saccade, share = t // 105_000, t % 105_000 / 105_000
-    right = np.choose(saccade, (share, 1 + share, 2 - 2 * share)) * 3.5
-    down = np.choose(saccade, (share, 1 - share, 0 * share)) * 7
-    events = np.zeros(len(t), EVENT)
-    events["t"], events["x"], events["y"] = t, np.rint(10 + right), np.rint(20 + down)
-    still, sensor = Stabilize()(events, (34, 34), np.random.default_rng(0))
-    assert sensor == (34, 34)
-    assert len(still) == len(events)
-    # Rounded twice, by the sensor and by us: at most a pixel off.
-    assert np.abs(still["x"] - 10).max() <= 1
-    assert np.abs(still["y"] - 20).max() <= 1
-    assert (still["x"] == 10).mean() > 0.5
-    first, _ = FirstSaccade()(events, (34, 34), np.random.default_rng(0))
-    assert (len(first), first["t"].max()) == (210, 104_500)
-
-
-def test_stabilize_beyond_the_sensor() -> None:
-    events = np.array([(104_000, 0, 0, True), (104_000, 33, 33, True)], EVENT)
-    still, _ = Stabilize()(events, (34, 34), np.random.default_rng(0))
-    assert still[["x", "y"]].tolist() == [(30, 26)]
+def test_first_saccade() -> None:
+    events = np.zeros(630, EVENT)
+    events["t"] = np.arange(0, 315_000, 500)
+    first, sensor = FirstSaccade()(events, (34, 34), np.random.default_rng(0))
+    assert (sensor, len(first), first["t"].max()) == ((34, 34), 210, 104_500)
 
 
 def test_crop_beyond_the_sensor() -> None:

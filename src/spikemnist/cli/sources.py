@@ -60,7 +60,6 @@ def load(
     *,
     size: tuple[int, int] | None = None,
     first_saccade: bool = False,
-    stabilize: bool = False,
     drop_events: float = 0.0,
 ) -> tuple[Dataset, Dataset]:
     """Return the training and the test set."""
@@ -72,7 +71,7 @@ def load(
     if data != "nmnist":
         return {"mnist": rooms.load_mnist, "fashion_mnist": rooms.load_fashion_mnist}[data](root)
     train, test = rooms.load_nmnist(root)
-    changes: list[Any] = [rooms.FirstSaccade()] * first_saccade + [rooms.Stabilize()] * stabilize
+    changes = [rooms.FirstSaccade()] * first_saccade
     dropped = [rooms.DropEvents(drop_events)] if drop_events else []
     return train.transformed(*changes, *dropped), test.transformed(*changes)
 
@@ -89,7 +88,7 @@ def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
         (change["name"] if isinstance(change, Mapping) else change).rpartition(".")[2]: change
         for change in data.get("changes", ())
     }
-    if others := changes.keys() - {"FirstSaccade", "Stabilize", "DropEvents"}:
+    if others := changes.keys() - {"FirstSaccade", "DropEvents"}:
         raise WrongRequest(
             f"no option changes recordings by {', '.join(others)}, as this run did: use Python"
         )
@@ -98,7 +97,6 @@ def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
         "root": Path(data["root"]) if data.get("root") else None,
         "size": tuple(data["size"]) if "size" in data else None,
         "first_saccade": "FirstSaccade" in changes,
-        "stabilize": "Stabilize" in changes,
         "drop_events": changes.get("DropEvents", {}).get("probability", 0.0),
     }
 

@@ -29,7 +29,7 @@ spikemnist train --resume --out runs/fast
 
 NETWORKS = get_args(NetworkName)
 RECIPES = dict.fromkeys(name for name, _ in recipes if name not in ("default", "events", "fashion"))
-OF_RECORDINGS = ("first_saccade", "stabilize", "drop_events")
+OF_RECORDINGS = ("first_saccade", "drop_events")
 
 
 def add_options(add: Options) -> None:
@@ -68,8 +68,6 @@ def add_options(add: Options) -> None:
     add.fields(TrainConfig, seed="seed of the weights, the order of the images and the encoder")
     add.group("recordings, with --data nmnist")
     add("--first-saccade", "use only the first saccade of each recording", False, undo=True)
-    text = "remove the movement of the camera from the events"
-    add("--stabilize", text, False, undo=True)
     text = "probability that an event is left out in training, drawn anew in each epoch"
     add("--drop-events", text, 0.0, kind=number(0, 1), value="P")
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from spikemnist.data.event_transforms import Crop as Crop
     from spikemnist.data.event_transforms import DropEvents as DropEvents
     from spikemnist.data.event_transforms import FirstSaccade as FirstSaccade
-    from spikemnist.data.event_transforms import Stabilize as Stabilize
     from spikemnist.data.events import EVENT as EVENT
     from spikemnist.data.events import EventBatch as EventBatch
     from spikemnist.data.events import EventDataset as EventDataset

@@ -17,9 +17,6 @@ Sensor = tuple[int, int]
 SACCADE = 105_000
 """Microseconds from the start of one saccade of N-MNIST to the start of the next."""
 
-REACH = 3.5
-"""Pixels that the picture of N-MNIST moves right in the first saccade; down it is twice as far."""
-
 
 @dataclass(frozen=True)
 class FirstSaccade:
@@ -39,47 +36,6 @@ class FirstSaccade:
     ) -> tuple[Events, Sensor]:
         """Drop the later events."""
         return events[events["t"] < SACCADE], sensor
-
-
-@dataclass(frozen=True)
-class Stabilize:
-    r"""Remove the movement of the camera from a recording of N-MNIST.
-
-    In the saccades, of 105 ms each, the picture moves along the sides of a triangle. With :math:`s`
-    the elapsed fraction of a saccade, it has moved by
-
-    .. math:: (3.5 s, 7 s), \quad (3.5 + 3.5 s, 7 - 7 s), \quad (7 - 7 s, 0)
-
-    pixels. This is subtracted from the coordinates, which are then rounded. Events that then lie
-    beyond the sensor are dropped.
-
-    Notes
-    -----
-    The path follows Orchard, Jayawant, Cohen, Thakor, *Converting Static Image Datasets to
-    Spiking Neuromorphic Datasets Using Saccades*, Frontiers in Neuroscience 9:437, 2015, and
-    the code that comes with the data.
-
-    Examples
-    --------
-    >>> from spikemnist.data import EVENT
-    >>> events = np.array([(0, 10, 10, True), (60_000, 12, 14, True)], EVENT)
-    >>> kept, _ = Stabilize()(events, (34, 34), np.random.default_rng(0))
-    >>> kept["x"].tolist(), kept["y"].tolist()
-    ([10, 10], [10, 10])
-    """
-
-    def __call__(
-        self, events: Events, sensor: Sensor, generator: np.random.Generator
-    ) -> tuple[Events, Sensor]:
-        """Move the events back to their positions for a camera at rest."""
-        saccade = np.clip(events["t"] // SACCADE, 0, 2)
-        share = events["t"] / SACCADE - saccade
-        right = np.choose(saccade, (share, 1 + share, 2 - 2 * share)) * REACH
-        down = np.choose(saccade, (share, 1 - share, 0 * share)) * 2 * REACH
-        x, y = np.rint(events["x"] - right), np.rint(events["y"] - down)
-        result = events.copy()
-        result["x"], result["y"] = x, y
-        return result[(x >= 0) & (y >= 0) & (x < sensor[1]) & (y < sensor[0])], sensor
 
 
 @dataclass(frozen=True)

@@ -309,7 +309,7 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         Parameters
         ----------
         *transforms : callable
-            `FirstSaccade`, `Stabilize`, `Crop`, `DropEvents`, or your own functions: each takes
+            `FirstSaccade`, `Crop`, `DropEvents`, or your own functions: each takes
             events, sensor and a generator, and returns events and sensor. The generator is seeded
             with the seed of `batches` and the recording's index in the dataset: each epoch of
             `spikemnist.training.fit` draws new numbers, and each run draws the same ones. A
