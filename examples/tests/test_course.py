@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import pytest
 import torch
 
-from spikemnist import Classifier, LeakyMLP, diagnose, evaluate, load_digits, measure_energy, ops
+from spikemnist import Classifier, LeakyMLP, diagnose, evaluate, load_digits, ops
 from spikemnist.data import load_images
 from spikemnist.encoding import LatencyEncoder
 
@@ -532,13 +532,27 @@ def test_the_links_of_sheet_4_are_those_of_the_playground() -> None:
 def test_the_chip_of_sheet_5_counts_as_the_library_does() -> None:
     train, _ = load_digits()
     classifier = Classifier(LeakyMLP(hidden=(20, 15), threshold=0.3), LatencyEncoder(num_steps=5))
-    energy = measure_energy(classifier, train[:50], chip="neuro4ml")
+    result = checks.on_chip(classifier, train[:50])
     sizes, tasks = (784, 20, 15, 10), checks.TASKS
     sent = evaluate(classifier, train[:50]).spikes_per_sample
     picojoules = tasks["chip_energy"].right([*sent.values()][:3], sizes, 5)
-    assert tasks["synapses"].right(sizes) == energy.synapses
-    assert picojoules == pytest.approx(energy.on_chip.total)
-    assert tasks["score"].right(energy.accuracy, picojoules) == pytest.approx(energy.score)
+    assert tasks["synapses"].right(sizes) == result.synapses
+    assert picojoules == pytest.approx(1000 * result.nanojoules)
+    assert tasks["score"].right(result.accuracy, picojoules) == pytest.approx(result.score)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "encoder", "reason"),
+    [
+        (1020, "latency", "1,030 neurons, but the chip has 1,024; "),
+        (166, "latency", "131,804 synapses, but the chip has 131,072$"),
+        (20, "direct", "hidden 1 receives values other than spikes"),
+    ],
+)
+def test_networks_that_do_not_fit_the_chip(hidden: int, encoder: str, reason: str) -> None:
+    classifier = Classifier(LeakyMLP(hidden=hidden), encoder)
+    with pytest.raises(ValueError, match=f"does not fit the chip: {reason}"):
+        checks.on_chip(classifier, load_digits()[1][:2])
 
 
 def test_sheet_4_measures_what_the_doctor_does() -> None:

@@ -29,7 +29,6 @@ Voting = Literal["proportional", "assigned"]
 DataName = Literal["digits", "mnist", "fashion_mnist", "nmnist"]
 TechnologyName = Literal["45nm-fp32", "45nm-fp16", "45nm-int32", "45nm-int8"]
 MemoryName = Literal["8KB", "32KB", "1MB", "DRAM"]
-ChipName = Literal["neuro4ml"]
 
 NUM_STEPS = 8
 """Number of timesteps of an encoder that is given none."""

@@ -12,7 +12,7 @@ from spikemnist import load
 from spikemnist.data import load_digits
 from spikemnist.energy import measure_energy
 from spikemnist.training import evaluate, measure_robustness
-from tests.cli.command import answers, error, fields, spikemnist
+from tests.cli.command import answers, fields, spikemnist
 
 DIGITS = load_digits()[1]
 
@@ -43,16 +43,6 @@ def test_energy(run: Path) -> None:
     assert answer["energy"]["total"]["spikes"] == pytest.approx(energy.total.spikes)
     assert answer["energy"]["picojoules"]["snn"]["total"] == pytest.approx(energy.snn.total)
     assert {"ann_dense", "ann_skipping"} < answer["energy"]["picojoules"].keys()
-
-
-def test_a_chip(run: Path) -> None:
-    energy = measure_energy(load(run), DIGITS, chip="neuro4ml")
-    (answer,) = answers("evaluate", run, "--chip", "neuro4ml", cwd=run.parent)
-    assert (answer["chip"], answer["neurons"]) == ("neuro4ml", energy.total.neurons)
-    assert (answer["synapses"], answer["score"]) == (energy.synapses, energy.score)
-    assert answer["nanojoules"] == pytest.approx(energy.on_chip.total / 1000)
-    message = error("evaluate", "mnist-conv", "--chip", "neuro4ml", cwd=run.parent)
-    assert message.startswith("--chip: the network does not fit the chip neuro4ml: 2,762 neurons")
 
 
 def test_a_model_file_on_another_backend(run: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from spikemnist import __version__, _names
 from spikemnist.cli import COMMANDS, main, output, parser
 from spikemnist.data.augmentation import AUGMENTATIONS
-from spikemnist.energy import CHIPS, MEMORIES, TECHNOLOGIES
+from spikemnist.energy import MEMORIES, TECHNOLOGIES
 from spikemnist.models import READOUTS, NetworkOptions, available_pretrained
 from spikemnist.ops import BACKENDS, RESET_MECHANISMS, SURROGATES
 from spikemnist.training import TrainConfig
@@ -142,7 +142,6 @@ def test_choices_are_those_of_the_library() -> None:
         _names.AugmentationName: AUGMENTATIONS,
         _names.TechnologyName: TECHNOLOGIES,
         _names.MemoryName: MEMORIES,
-        _names.ChipName: CHIPS,
     }.items():
         assert sorted(get_args(names)) == sorted(library)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder
-from spikemnist.energy import MEMORIES, TECHNOLOGIES, Chip, Energy, Technology, measure_energy
+from spikemnist.energy import MEMORIES, TECHNOLOGIES, Energy, Technology, measure_energy
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.training import evaluate
 from tests.energy.networks import IMAGE, networks
@@ -170,39 +169,12 @@ def test_own_technology() -> None:
     assert energy.ann_dense.synapses == pytest.approx(2 * energy.total.dense / STEPS)
 
 
-def test_energy_and_score_on_a_chip() -> None:
-    chip = Chip("mine", neurons=23, synapses=36 * 12, update=10.0, event=2.0, source="drawn")
-    energy = measured(chip=chip)
+def test_synapses_are_weights_that_are_not_zero() -> None:
     weights = [p for p in MODEL.parameters() if p.dim() == 2]
-    assert energy.synapses == sum(int((weight != 0).sum()) for weight in weights)
-    assert energy.on_chip is not None
-    assert energy.on_chip.synapses == pytest.approx(2 * energy.total.acs)
-    assert energy.on_chip.neurons == pytest.approx(10 * 23 * STEPS)
-    # Four times the energy costs a point.
-    fourfold = replace(energy, chip=replace(chip, update=40.0, event=8.0))
-    assert energy.score is not None
-    assert fourfold.score == pytest.approx(energy.score - 1)
-    assert repr(energy).endswith(f" nJ, score {energy.score:.2f}")
-    assert (ENERGY.on_chip, ENERGY.score) == (None, None)
-
-
-def test_networks_that_do_not_fit_a_chip() -> None:
-    chip = Chip("mine", neurons=22, synapses=100, update=1.0, event=1.0, source="drawn")
-    with pytest.raises(
-        ValueError, match="does not fit the chip mine: 23 neurons, but the chip has 22; "
-    ) as error:
-        measured(chip=chip, encoder=DirectEncoder(num_steps=STEPS))
-    assert re.search(r"; \d+ synapses, but the chip has 100; hidden 1 receives", str(error.value))
-    roomy = replace(chip, neurons=23, synapses=1000)
-    with pytest.raises(ValueError, match="chip mine: hidden 1 receives values other than spikes"):
-        measured(chip=roomy, encoder=DirectEncoder(num_steps=STEPS))
-    assert measured(chip=roomy).chip == roomy
-
-
-def test_convolution_on_a_chip() -> None:
+    assert ENERGY.synapses == sum(int((weight != 0).sum()) for weight in weights)
     torch.manual_seed(0)
     model = LeakyConvNet("2C3-4", (1, *IMAGE))
-    assert measured(model, chip="neuro4ml").synapses == 2 * 4 * 4 * 9 + 2 * 4 * 4 * 4
+    assert measured(model).synapses == 2 * 4 * 4 * 9 + 2 * 4 * 4 * 4
 
 
 def test_events() -> None:
@@ -230,7 +202,6 @@ def test_network_and_random_state() -> None:
     [
         ({"technology": "7nm"}, "technology must be one of 45nm-fp32, .*; got '7nm'"),
         ({"memory": "2KB"}, "memory must be None or one of 8KB, .*; got '2KB'"),
-        ({"chip": "loihi"}, "chip must be one of neuro4ml, or a Chip; got 'loihi'"),
         ({"ann_density": 1.1}, r"ann_density must lie in \[0, 1\]; got 1.1"),
     ],
 )

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 
 from . import chip, neuron, spikes, stdp, surrogate, why_not
+from .chip import hand_in, on_chip
 from .comparison import arguments, close, first_difference, wrong_form
 from .digits import own_digits
 from .task import Task
 
-__all__ = ["TASKS", "check", "own_digits", "report"]
+__all__ = ["TASKS", "check", "hand_in", "on_chip", "own_digits", "report"]
 
 TASKS: dict[str, Task] = {
     **spikes.TASKS,

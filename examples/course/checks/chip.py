@@ -2,16 +2,79 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from spikemnist.energy import CHIPS
+from spikemnist import Classifier, load, measure_energy
+from spikemnist.data import ImageDataset, load_images
 
+from .digits import own_digits
 from .task import Task
 
-CHIP = CHIPS["neuro4ml"]
+
+class Chip(NamedTuple):
+    """Limits of a chip, and picojoules of a membrane update and of a spike at a synapse."""
+
+    neurons: int = 1024
+    synapses: int = 131072
+    update: float = 100.0
+    event: float = 0.5
+
+
+CHIP = Chip()
+"""The chip of *Neuroscience for machine learners*, a course of Imperial College London, week 8."""
+
+
+class Result(NamedTuple):
+    """What a network does on the chip: energies in nJ for an image, and its score."""
+
+    accuracy: float
+    neurons: int
+    synapses: int
+    updates: float
+    events: float
+    nanojoules: float
+    score: float
+
+
+def on_chip(classifier: Classifier, data: ImageDataset) -> Result:
+    """Return accuracy, energy and score of a network on the chip.
+
+    Raises
+    ------
+    ValueError
+        If the network does not fit the chip: the message names each reason.
+    """
+    energy = measure_energy(classifier, data, progress=False)
+    total, reasons = energy.total, []
+    for name, number in {"neurons": total.neurons, "synapses": energy.synapses}.items():
+        if number > getattr(CHIP, name):
+            reasons.append(f"{number:,} {name}, but the chip has {getattr(CHIP, name):,}")
+    for layer in energy.layers:
+        if layer.macs:
+            reasons.append(f"{layer.name} receives values other than spikes; the chip adds spikes")
+    if reasons:
+        raise ValueError(f"the network does not fit the chip: {'; '.join(reasons)}")
+    updates = CHIP.update * total.neurons * energy.num_steps / 1000
+    events = CHIP.event * total.acs / 1000
+    nanojoules = updates + events
+    score = _score(energy.accuracy, 1000 * nanojoules)
+    limited = total.neurons, energy.synapses
+    return Result(energy.accuracy, *limited, updates, events, nanojoules, score)
+
+
+def hand_in(model: str | os.PathLike[str], student_number: int | str) -> str:
+    """Measure a model file on the test digits of a student, and return a line of JSON."""
+    _, test = load_images(own_digits(student_number))
+    result = on_chip(load(model), test)
+    return json.dumps(
+        {"student": str(student_number), "model": Path(model).name} | result._asdict()
+    )
 
 
 def _synapses(sizes: Sequence[int], *, biases: bool = False) -> int:

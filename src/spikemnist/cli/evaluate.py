@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import spikemnist
-from spikemnist._names import Backend, ChipName, MemoryName, TechnologyName
+from spikemnist._names import Backend, MemoryName, TechnologyName
 from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import WrongRequest, refuse, request
 from spikemnist.cli.output import Block, say, show, show_detail
@@ -18,12 +18,12 @@ EXAMPLES = """
 spikemnist evaluate mnist-mlp
 spikemnist evaluate runs/a runs/b --data mnist --robustness
 spikemnist evaluate mnist-sparse --energy --memory 8KB
-spikemnist evaluate runs/small --chip neuro4ml --json
+spikemnist evaluate runs/a --json
 """
 
 OF_NETWORKS = (
     "batch_size", "device", "backend", "seed",
-    "energy", "technology", "memory", "chip", "robustness",
+    "energy", "technology", "memory", "robustness",
 )  # fmt: skip
 """Options that need a network."""
 
@@ -48,8 +48,6 @@ def add_options(add: Options) -> None:
     add("--technology", "cost of an operation, for --energy", names[0], names=names)
     text = "memory whose accesses are counted, for --energy"
     add("--memory", text, names=get_args(MemoryName), absent="not counted")
-    text = "also fit the network into a chip, and print its energy there and a score"
-    add("--chip", text, names=get_args(ChipName), absent="none")
     add.group("robustness")
     text = (
         "also measure the accuracy under noise, shift, rotation and dropped spikes, and draw all "
@@ -104,16 +102,9 @@ def _evaluate(command: Command, classifier: Any, test: sources.Dataset) -> dict[
         classifier.network.backend = command.backend
     evaluation = spikemnist.evaluate(classifier, test, batch_size=command.batch_size, **options)
     fields: dict[str, Any] = {"test": evaluation}
-    if command.energy or command.chip is not None:
-        costs = {name: getattr(command, name) for name in ("technology", "memory", "chip")}
-        with request(command, "--chip"):
-            energy = spikemnist.measure_energy(classifier, test, **costs, **options)
-        if command.energy:
-            fields["energy"] = _block(energy)
-        if (on_chip := energy.on_chip) is not None:
-            fields |= {"chip": command.chip, "neurons": energy.total.neurons}
-            fields |= {"synapses": energy.synapses, "nanojoules": on_chip.total / 1000}
-            fields["score"] = energy.score
+    if command.energy:
+        costs = {name: getattr(command, name) for name in ("technology", "memory")}
+        fields["energy"] = _block(spikemnist.measure_energy(classifier, test, **costs, **options))
     if command.robustness:
         fields["robustness"] = spikemnist.training.measure_robustness(
             classifier, test, batch_size=command.batch_size, **options

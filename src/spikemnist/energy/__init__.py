@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
-    from spikemnist.energy.costs import CHIPS as CHIPS
     from spikemnist.energy.costs import MEMORIES as MEMORIES
     from spikemnist.energy.costs import TECHNOLOGIES as TECHNOLOGIES
-    from spikemnist.energy.costs import Chip as Chip
     from spikemnist.energy.costs import Technology as Technology
     from spikemnist.energy.measuring import measure_energy as measure_energy
     from spikemnist.energy.results import EarlyExit as EarlyExit

@@ -1,4 +1,4 @@
-"""Energy of operations, of memory and on a chip."""
+"""Energy of operations and of memory."""
 
 from __future__ import annotations
 
@@ -59,40 +59,3 @@ NANOJOULE = 1000.0
 
 BYTES = {"8KB": 8 << 10, "32KB": 32 << 10, "1MB": 1 << 20}
 """Size of each memory of limited size."""
-
-
-@dataclass(frozen=True)
-class Chip:
-    """Limits of a neuromorphic chip, and the energy of what it does.
-
-    Attributes
-    ----------
-    name
-        Name of the chip.
-    neurons, synapses
-        Largest number of neurons, and of weights that are not zero. A convolution is unrolled: each
-        connection is a synapse.
-    update, event
-        Picojoules of one membrane update, and of one spike that arrives at one synapse.
-    source
-        Source of the numbers.
-
-    Examples
-    --------
-    >>> chip = Chip("mine", neurons=256, synapses=65536, update=50.0, event=2.0, source="measured")
-    >>> chip.update / chip.event, CHIPS["neuro4ml"].neurons
-    (25.0, 1024)
-    """
-
-    name: str
-    neurons: int
-    synapses: int
-    update: float
-    event: float
-    source: str
-
-
-_COURSE = "Neuroscience for machine learners, a course of Imperial College London, week 8"
-
-CHIPS = {chip.name: chip for chip in (Chip("neuro4ml", 1024, 131072, 100.0, 0.5, _COURSE),)}
-"""Chips by name."""

@@ -5,15 +5,15 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` samples, ``C`` classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist.data.feed import Data, make_feed
-from spikemnist.energy.costs import CHIPS, MEMORIES, TECHNOLOGIES, Chip, Technology
+from spikemnist.energy.costs import MEMORIES, TECHNOLOGIES, Technology
 from spikemnist.energy.operations import Counts, Tally
 from spikemnist.energy.results import Energy
 from spikemnist.energy.summarising import check_network
@@ -32,7 +32,6 @@ def measure_energy(
     *,
     technology: str | Technology = "45nm-fp32",
     memory: str | None = None,
-    chip: str | Chip | None = None,
     ann_density: float = 0.5,
     batch_size: int = 128,
     device: str | torch.device = "auto",
@@ -64,9 +63,6 @@ def measure_energy(
     memory : str, default None
         One of `MEMORIES`, to count a weight read for each operation, and a membrane read and
         written for each neuron and timestep. No reuse is assumed.
-    chip : str or Chip, default None
-        A chip to run on: a name in `CHIPS`, or your own numbers. `Energy.on_chip` and
-        `Energy.score` are its estimate.
     ann_density : float, default 0.5
         Fraction of the hidden activations of an ANN that are non-zero. It is assumed, not
         measured: half of them, as for a ReLU of a symmetric input.
@@ -88,8 +84,7 @@ def measure_energy(
     TypeError
         If ``classifier`` or ``data`` is of the wrong kind.
     ValueError
-        For an unknown technology, memory or chip, if labels and classes do not match, and if the
-        network does not fit the chip: the message names each limit.
+        For an unknown technology or memory, and if labels and classes do not match.
     KeyboardInterrupt
         After the batch during which Ctrl-C was pressed.
 
@@ -106,8 +101,7 @@ def measure_energy(
     >>> energy.total.dense == 8 * (784 * 20 + 20 * 10), round(energy.ann_dense.synapses)
     (True, 73048)
     """
-    costs: Technology = _named("technology", technology, TECHNOLOGIES)
-    limits: Chip | None = _named("chip", chip, CHIPS)
+    costs = _costs(technology)
     _check_estimate(memory, ann_density)
     network = check_network(classifier, "measure_energy")
     target = select_device(device, dtype=parameter_dtype(network))
@@ -126,8 +120,6 @@ def measure_energy(
         for _, record, labels in batches:
             check_output(record, labels)
             parts.append(_values(tally.add(record), record, labels))
-            if limits is not None:
-                _check_fit(limits, tally, record.sizes)
         check_interrupt()
     values = {name: torch.cat([batch[name] for batch in parts], 1) for name in parts[0]}
     return Energy(
@@ -141,18 +133,19 @@ def measure_energy(
         ),
         technology=costs,
         memory=memory,
-        chip=limits,
         ann_density=ann_density,
         **values,
     )
 
 
-def _named(kind: str, choice: Any, choices: Mapping[str, Any]) -> Any:
-    """Return what a name stands for, and anything else as it is."""
-    if isinstance(choice, str) and choice not in choices:
-        names = f"{', '.join(choices)}, or a {kind.capitalize()}"
-        raise ValueError(f"{kind} must be one of {names}; got {choice!r}")
-    return choices[choice] if isinstance(choice, str) else choice
+def _costs(technology: str | Technology) -> Technology:
+    """Return the costs that a name stands for."""
+    if isinstance(technology, Technology):
+        return technology
+    if technology not in TECHNOLOGIES:
+        names = ", ".join(TECHNOLOGIES)
+        raise ValueError(f"technology must be one of {names}, or a Technology; got {technology!r}")
+    return TECHNOLOGIES[technology]
 
 
 def _check_estimate(memory: str | None, ann_density: float) -> None:
@@ -172,17 +165,3 @@ def _values(counts: Sequence[Counts], record: Record, labels: Tensor) -> dict[st
         "acs": torch.stack([one.acs for one in counts]).sum(0),
         "spikes": torch.stack([one.spikes for one in counts]).sum(0),
     }
-
-
-def _check_fit(chip: Chip, tally: Tally, sizes: Mapping[str, int]) -> None:
-    """Raise a `ValueError` that names each limit of the chip that the network exceeds."""
-    reasons = []
-    numbers = {"neurons": sum(sizes.values()), "synapses": tally.synapses}
-    for name, number in numbers.items():
-        if number > getattr(chip, name):
-            reasons.append(f"{number:,} {name}, but the chip has {getattr(chip, name):,}")
-    for name, sums in zip(sizes, tally.sums, strict=True):
-        if sums["macs"]:
-            reasons.append(f"{name} receives values other than spikes; the chip adds spikes")
-    if reasons:
-        raise ValueError(f"the network does not fit the chip {chip.name}: {'; '.join(reasons)}")

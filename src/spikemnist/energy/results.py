@@ -5,13 +5,12 @@ Shapes: ``T`` timesteps, ``N`` samples.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from spikemnist._tables import Table, Tabular
-from spikemnist.energy.costs import BYTES, MEMORIES, NANOJOULE, Chip, Technology
+from spikemnist.energy.costs import BYTES, MEMORIES, NANOJOULE, Technology
 from spikemnist.models.layer_table import LayerSummary, layer_table
 
 if TYPE_CHECKING:
@@ -116,8 +115,6 @@ class Energy(Tabular):
         Energy of single operations.
     memory
         Name of the memory that is counted, one of `MEMORIES`, or None.
-    chip
-        Chip that the network fits, or None.
     ann_density
         Assumed fraction of an ANN's hidden activations that are non-zero.
     correct, margins
@@ -145,7 +142,6 @@ class Energy(Tabular):
     num_steps: int
     technology: Technology
     memory: str | None
-    chip: Chip | None
     ann_density: float
     correct: Tensor
     margins: Tensor
@@ -211,9 +207,6 @@ class Energy(Tabular):
             for estimate in (self.snn, self.ann_dense, self.ann_skipping)
         )
         note = f"{snn} per sample; an ANN of these layers: {dense}, where it skips zeros {skipping}"
-        if self.on_chip is not None:
-            note += f"\non the chip {self.on_chip.total / NANOJOULE:,.1f} nJ"
-            note += f", score {self.score:.2f}"
         return layer_table(
             f"Energy of {self._samples}", (*self.layers, self.total), OPERATIONS, note
         )
@@ -300,27 +293,6 @@ class Energy(Tabular):
         first, *others = self.layers
         hidden = sum(layer.dense for layer in others) / self.num_steps
         return self._estimate(first.seen + self.ann_density * hidden, 0, 0)
-
-    @property
-    def on_chip(self) -> Estimate | None:
-        """Estimate for the chip: its updates and its synaptic events; None without a chip."""
-        if self.chip is None:
-            return None
-        updates = self.total.neurons * self.num_steps
-        return Estimate(self.chip.event * self.total.acs, self.chip.update * updates, memory=0.0)
-
-    @property
-    def score(self) -> float | None:
-        r"""Score on the chip; None without one.
-
-        .. math:: 100 a - \log_4 (E / 1\,\mathrm{nJ})
-
-        for the accuracy :math:`a` and the energy :math:`E` of a sample: four times the
-        energy has to earn one percent of accuracy.
-        """
-        if self.on_chip is None:
-            return None
-        return 100 * self.accuracy - math.log(self.on_chip.total / 1000, 4)
 
     @property
     def energy_per_step(self) -> Tensor:
