@@ -250,6 +250,17 @@ def test_a_module_that_comes_twice(backend: str) -> None:
     assert record.sizes == {"hidden 1": 9, "output": 9}
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_flatten_up_to_the_last_dimension(backend: str) -> None:
+    """As snnTorch's tutorials flatten images, before the first layer and behind a convolution."""
+    flatten = nn.Flatten(1, 3)
+    dense = nn.Sequential(flatten, nn.Linear(16, 5), neuron(**LEARN))
+    convolutional = nn.Sequential(nn.Conv2d(1, 2, 3), neuron(**LEARN), flatten, nn.Linear(8, 5))
+    for network in (dense, nn.Sequential(*convolutional, neuron(**LEARN))):
+        record = assert_equals_the_loop(lively(network), images(side=4), backend)
+        assert record.backend == backend
+
+
 def user_network(tutorial: str) -> nn.Sequential:
     """Return a network that snnTorch runs by itself, one call for each timestep."""
     if tutorial == "5":

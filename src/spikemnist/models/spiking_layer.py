@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import snntorch
 import torch
@@ -43,19 +43,6 @@ Module = tuple[str, nn.Module]
 
 Weights = tuple["Tensor", "Tensor | None"]
 """Weights and bias of a layer."""
-
-
-class _Dense(NamedTuple):
-    """Weights behind modules in `PASSED_BY`: their place and module, and what surrounds them.
-
-    ``norm`` is the batch normalisation behind them, or None; ``flattens`` tells whether a
-    `torch.nn.Flatten` is before them.
-    """
-
-    path: str
-    linear: nn.Linear
-    norm: nn.BatchNorm1d | None
-    flattens: bool
 
 
 @dataclass(frozen=True, eq=False)  # not eq: the compiler of torch 2.8 hashes an unfinished one
@@ -92,29 +79,24 @@ class SpikingLayer:
         normalisation behind it is folded in, outside of training.
         """
         dense = self._dense
-        return dense is not None and (dense.norm is None or _is_fixed(dense.norm))
+        return dense is not None and (dense[1] is None or _is_fixed(dense[1]))
 
     def weights(self) -> Weights:
         """Return weights and bias of a layer that takes packed spikes."""
         assert self._dense is not None
-        _, linear, norm, _ = self._dense
+        linear, norm = self._dense
         own = linear.weight, linear.bias
         return own if norm is None else fold(*own, norm)
 
     @cached_property
-    def _dense(self) -> _Dense | None:
-        """The weights of a layer that may take packed spikes, or None."""
-        modules: list[Any] = list(self.modules)
-        norm = None
-        if modules and isinstance(modules[-1][1], nn.BatchNorm1d):
-            _, norm = modules.pop()
-        if not modules or not isinstance(modules[-1][1], nn.Linear):
+    def _dense(self) -> tuple[nn.Linear, nn.BatchNorm1d | None] | None:
+        """Weights of a layer that may take packed spikes, and the normalisation behind; or None."""
+        modules: list[Any] = [module for _, module in self.modules]
+        norm = modules.pop() if modules and isinstance(modules[-1], nn.BatchNorm1d) else None
+        if not modules or not isinstance(modules[-1], nn.Linear):
             return None
-        path, linear = modules.pop()
-        if not all(isinstance(module, PASSED_BY) for _, module in modules):
-            return None
-        flattens = any(isinstance(module, nn.Flatten) for _, module in modules)
-        return _Dense(path, linear, norm, flattens)
+        *before, linear = modules
+        return (linear, norm) if all(isinstance(one, PASSED_BY) for one in before) else None
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -247,10 +229,13 @@ class SpikingLayer:
 
     def shape_behind(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the neurons' shape in a dense layer; raise if the input does not fit."""
-        assert self._dense is not None
-        path, linear, _, flattens = self._dense
-        _check_linear(path, linear, (math.prod(shape),) if flattens else shape)
-        return (linear.weight.shape[0],)
+        for path, module in self.modules:
+            check_input(path, module, shape)
+            if isinstance(module, nn.Flatten):
+                shape = (math.prod(shape),)
+            elif isinstance(module, nn.Linear):
+                shape = (module.weight.shape[0],)
+        return tuple(shape)
 
 
 def _drop(signal: Tensor, probability: float, engine: ModuleType | None) -> Tensor:
@@ -315,6 +300,11 @@ def check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
     """Raise a `ValueError` if a module would reject or misread samples of this shape."""
     if isinstance(module, nn.Linear):
         _check_linear(path, module, shape)
+    if isinstance(module, nn.Flatten) and len(shape) > 1 and module.end_dim not in (-1, len(shape)):
+        raise ValueError(
+            f"{path} flattens dimensions 1 to {module.end_dim}, but a timestep of a sample has the "
+            f"shape {tuple(shape)}, and the kernels flatten all of it: write nn.Flatten()"
+        )
     if not isinstance(module, nn.Conv2d):
         return
     if len(shape) != 3:
