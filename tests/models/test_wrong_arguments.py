@@ -142,7 +142,15 @@ TYPES: dict[str, Callable[[], Any]] = {
     "spikes must be a torch.Tensor .*; got a list; convert numbers with torch.tensor": lambda: (
         LeakyMLP()(ARRAY.tolist())
     ),
-    "readout must be a name or a function; got int": lambda: get_readout(3),
+    "readout must be a name, or a function of spikes and membranes.*; got int": lambda: get_readout(
+        3
+    ),
+    "without weights: put those into a layer of the network; got Linear": lambda: LeakyMLP(
+        readout=nn.Linear(10, 10)
+    ),
+    "without weights: put those into a layer of the network; got Bilinear": lambda: LeakyMLP(
+        readout=nn.Bilinear(10, 10, 10)
+    ),
     r"network must be a torch.nn.Module, .*; got function": lambda: Classifier(
         lambda spikes: spikes, "latency"
     ),

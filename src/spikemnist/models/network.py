@@ -132,7 +132,7 @@ class SpikingNetwork(Tabular, nn.Module):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
         self.network = network
         self.in_shape: tuple[int, ...] | None = None if in_shape is None else tuple(in_shape)
-        self.readout = readout
+        self.readout = get_readout(readout)  # torch assigns a module past the property
         self.population = population
         self.backend = backend
         self._reading: _Reading | None = None

@@ -15,8 +15,9 @@ from operator import add, mul
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from spikemnist._signatures import takes
 from spikemnist._tensors import check_tensor
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def get_readout(readout: ReadoutName | Readout) -> Readout:
     ValueError
         For an unknown name.
     TypeError
-        If ``readout`` is neither a name nor callable.
+        If ``readout`` is neither a name nor a function of two arguments, or if it has weights.
 
     Examples
     --------
@@ -91,8 +92,12 @@ def get_readout(readout: ReadoutName | Readout) -> Readout:
                 f"membranes; got {readout!r}"
             )
         return READOUTS[readout]
-    if not callable(readout):
-        raise TypeError(f"readout must be a name or a function; got {type(readout).__name__}")
+    if not takes(readout, 2) or (isinstance(readout, nn.Module) and [*readout.parameters()]):
+        raise TypeError(
+            "readout must be a name, or a function of spikes and membranes, [T, B, C] each, "
+            "without weights: put those into a layer of the network; got "
+            f"{type(readout).__name__}"
+        )
     return readout
 
 
