@@ -83,3 +83,12 @@ def test_dtype_of_floats_alone(dtype: torch.dtype) -> None:
     record.to(dtype).scores.sum().backward()  # the graph goes on
     assert NETWORKS[0].layers[0].linear.weight.grad is not None
     NETWORKS[0].zero_grad()
+
+
+def test_a_record_in_the_place_of_a_tensor() -> None:
+    record, labels = record_of(NETWORKS[0]), torch.tensor([0, 2])
+    message = "takes tensors, and a network returns a Record: pass record.scores"
+    for call in (torch.nn.CrossEntropyLoss(), torch.equal):
+        with pytest.raises(TypeError, match=message):
+            call(record, labels)
+    assert record != record.scores

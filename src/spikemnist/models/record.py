@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -107,6 +107,14 @@ class Record(Tabular):
     input: Tensor | None = None
     final: tuple[Tensor, ...] | None = None
     classes: tuple[str, ...] = ()
+
+    @classmethod
+    def __torch_function__(cls, function: Callable[..., Any], *_: object) -> NoReturn:
+        """Refuse to be an argument of torch's functions, losses among them."""
+        raise TypeError(
+            f"{function.__name__} takes tensors, and a network returns a Record: pass "
+            "record.scores for the scores [B, C]"
+        )
 
     @property
     def state(self) -> tuple[Tensor, ...]:
