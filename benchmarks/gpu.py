@@ -65,7 +65,7 @@ def measure(size: Size, *, on: torch.device | None = None, repeats: int = 30) ->
     torch.manual_seed(0)
     spikes = (torch.rand(steps, batch, PIXELS) < DENSITY).float().to(where)
     labels = torch.randint(CLASSES, (batch,)).to(where)
-    weights = LeakyMLP(PIXELS, (hidden,), beta=BETA).to(where)
+    weights = LeakyMLP((hidden,), in_features=PIXELS, beta=BETA).to(where)
     jobs: dict[str, dict[str, Callable[[], object]]] = {stage: {} for stage in STAGES}
     found: dict[str, dict[str, Any]] = {}
     for name, build in candidates().items():
@@ -129,7 +129,7 @@ def candidates() -> Candidates:
 def _ours(backend: Any) -> Build:
     def build(weights: LeakyMLP, where: torch.device) -> tuple[nn.Module, Scores]:
         model = LeakyMLP(
-            PIXELS, weights.layers[0].linear.out_features, beta=BETA, backend=backend
+            weights.layers[0].linear.out_features, in_features=PIXELS, beta=BETA, backend=backend
         ).to(where)
         model.load_state_dict(weights.state_dict())
         return model, lambda spikes: model(spikes).scores

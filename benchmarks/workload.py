@@ -66,7 +66,9 @@ class Workload:
 
     def model(self, **options: Any) -> SpikingNetwork:
         """Return the network of this package."""
-        return LeakyMLP(PIXELS, (self.hidden,), CLASSES, beta=BETA, **options)
+        return LeakyMLP(
+            (self.hidden,), in_features=PIXELS, out_features=CLASSES, beta=BETA, **options
+        )
 
     def first_layers(self) -> list[nn.Module]:
         """Return what is in front of each layer of neurons, as torch draws its weights."""

@@ -36,7 +36,7 @@ def classifier(request: pytest.FixtureRequest) -> Loaded:
     if request.param == "network":
         with torch.random.fork_rng([]):
             torch.manual_seed(2)
-            return Classifier(LeakyMLP(BARS[0].numel(), 50, 3), "latency")
+            return Classifier(LeakyMLP(50, in_features=BARS[0].numel(), out_features=3), "latency")
     if request.param == "neurons":
         return small().fit(IMAGES, LABELS, progress=False)
     return small_features(epochs=1).fit(IMAGES, LABELS)

@@ -65,7 +65,7 @@ def test_row_of_a_training() -> None:
     assert cells == ["3\u00a0x\u00a06", "97.57 ±\u00a00.15 (97.50 to 97.70)", "9 s"]
     assert row.cells[0] == "**Ours (7)**: 784-30-20-10, latency code, T=8"
     assert row.cells[COLUMN["Spikes"]] == "150 + 344"
-    weights = sum(weight.numel() for weight in LeakyMLP(784, (30, 20)).parameters())
+    weights = sum(weight.numel() for weight in LeakyMLP((30, 20), in_features=784).parameters())
     assert row.cells[COLUMN["Parameters"]] == f"{weights / 1000:.1f} k"
 
 

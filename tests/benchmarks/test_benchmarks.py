@@ -42,7 +42,7 @@ def test_failing_command() -> None:
 def test_scores_of_candidates_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda function: function)
     torch.manual_seed(0)
-    weights = LeakyMLP(gpu.PIXELS, (20,), beta=gpu.BETA)
+    weights = LeakyMLP((20,), in_features=gpu.PIXELS, beta=gpu.BETA)
     spikes = (torch.rand(6, 4, gpu.PIXELS) < gpu.DENSITY).float()
     at_once = ExplicitLoop([layer.linear for layer in weights.layers], Dynamics(at_once=True))
     with torch.no_grad():

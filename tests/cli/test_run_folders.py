@@ -127,7 +127,7 @@ def test_commands_continue_a_run_of_the_library(kind: str, tmp_path: Path) -> No
 
     def train_in_python(folder: str, epochs: int) -> None:
         options: Any = {"beta": (0.9, 0.8), "threshold": 0.2, "spike_grad": FastSigmoid(10.0)}
-        network: Any = LeakyMLP(64, 5, 3, seed=0, **options)
+        network: Any = LeakyMLP(5, in_features=64, out_features=3, seed=0, **options)
         if kind == "conv":
             network = LeakyConvNet("2C3-3", in_shape=(1, 8, 8), seed=0, **options)
         classifier = Classifier(network, LatencyEncoder(num_steps=4, tau=2.0))

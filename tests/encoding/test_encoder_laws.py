@@ -136,7 +136,7 @@ def test_configuration(encoder: Any) -> None:
 @pytest.mark.parametrize("encoder", ALL, ids=repr)
 def test_compact_spikes(encoder: Any) -> None:
     images = torch.linspace(0, 1, 12).view(3, 4)
-    classifier = Classifier(LeakyMLP(4, ()), encoder)
+    classifier = Classifier(LeakyMLP((), in_features=4), encoder)
     compact = classifier.encode(images, generator=torch.Generator().manual_seed(0))
     assert (compact.dtype == torch.uint8) == (encoder != DIRECT)
     assert torch.equal(compact.float(), encode(encoder, images))

@@ -39,7 +39,7 @@ def networks(backend: str = "auto") -> dict[str, nn.Module]:
         snntorch.Leaky(beta=0.8, threshold=0.2),
     )
     made = {
-        "mlp": LeakyMLP(36, (12, 7), 4, threshold=0.3, backend=backend),
+        "mlp": LeakyMLP((12, 7), in_features=36, out_features=4, threshold=0.3, backend=backend),
         "conv": LeakyConvNet(
             "3C3p1-P2-5C2s1p1-4", (1, *IMAGE), batch_norm=True, threshold=0.2, backend=backend
         ),

@@ -62,7 +62,9 @@ def test_binary_samples() -> None:
     """A black and white image costs additions, whatever the images beside it."""
     images = torch.zeros(2, *IMAGE, dtype=torch.uint8)
     images[0, :3], images[1] = 255, 128
-    classifier = Classifier(LeakyMLP(36, (), 4), DirectEncoder(num_steps=STEPS))
+    classifier = Classifier(
+        LeakyMLP((), in_features=36, out_features=4), DirectEncoder(num_steps=STEPS)
+    )
     for batch_size in (1, 2):
         energy = measure_energy(classifier, (images, LABELS[:2]), batch_size=batch_size)
         assert energy.macs.sum(0).tolist() == [0, STEPS * 36 * 4]
@@ -77,7 +79,7 @@ def test_synapses_of_a_layer_in_two_places() -> None:
 
 
 def test_one_layer_by_hand() -> None:
-    energy = measured(LeakyMLP(36, (), 4))
+    energy = measured(LeakyMLP((), in_features=36, out_features=4))
     lit = (IMAGES > 0).sum().item() / 40
     (layer,) = energy.layers
     assert layer.macs == 0
@@ -180,7 +182,9 @@ def test_synapses_are_weights_that_are_not_zero() -> None:
 def test_events() -> None:
     data = MovingBars(12).dataset()
     torch.manual_seed(0)
-    classifier = Classifier(LeakyMLP(128, (16,), 4), EventEncoder(num_steps=4))
+    classifier = Classifier(
+        LeakyMLP((16,), in_features=128, out_features=4), EventEncoder(num_steps=4)
+    )
     energy = measure_energy(classifier, data)
     assert energy.total.acs > 0
     assert energy.total.macs == 0
@@ -216,7 +220,9 @@ def test_networks_without_accelerate() -> None:
 
 
 def test_early_exit_of_a_single_class() -> None:
-    energy = measure_energy(Classifier(LeakyMLP(36, (), 1), ENCODER), (IMAGES, 0 * LABELS))
+    energy = measure_energy(
+        Classifier(LeakyMLP((), in_features=36, out_features=1), ENCODER), (IMAGES, 0 * LABELS)
+    )
     assert energy.early_exit(1).steps == 1
 
 

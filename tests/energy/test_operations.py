@@ -106,7 +106,7 @@ def test_large_layers(width: int) -> None:
     """Single precision rounds whole numbers above 2**24."""
     spikes = torch.ones(1, 1, width)
     with torch.no_grad():
-        model = LeakyMLP(width, (), width - 1)
+        model = LeakyMLP((), in_features=width, out_features=width - 1)
         model.layers[0].linear.weight.fill_(1)
         (counts,) = count(model.layers, model(spikes, record="all"), {})
     assert float(counts.acs.sum()) == width * (width - 1)

@@ -95,7 +95,9 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 def network(**options: Any) -> LeakyMLP:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return LeakyMLP(F, (HIDDEN,), 10, backend="event_driven", **options)
+        return LeakyMLP(
+            (HIDDEN,), in_features=F, out_features=10, backend="event_driven", **options
+        )
 
 
 def train(model: LeakyMLP, fed: Tensor) -> None:

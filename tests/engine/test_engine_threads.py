@@ -88,7 +88,7 @@ def test_one_model_in_several_python_threads() -> None:
     torch.set_num_threads(2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = LeakyMLP(200, (130,), 10, backend="event_driven")
+        model = LeakyMLP((130,), in_features=200, out_features=10, backend="event_driven")
     images = [stack((200, 10), density=0.2, seed=seed, **LARGE).spikes for seed in range(6)]
 
     def step(fed: Tensor) -> list[Tensor]:

@@ -62,7 +62,7 @@ def test_beta_and_threshold_of_neurons_and_channels() -> None:
 
 
 def test_memory_of_arrays() -> None:
-    model = LeakyMLP(4, (3,), 2)
+    model = LeakyMLP((3,), in_features=4, out_features=2)
     arrays = read_arrays(model)
     before = arrays.layers[0].weight.copy()
     model.layers[0].linear.weight.data.zero_()
@@ -83,7 +83,9 @@ def test_network_of_snntorch() -> None:
 
 
 def test_own_readout() -> None:
-    model = LeakyMLP(4, (3,), 2, readout=lambda spikes, membrane: membrane[-1])
+    model = LeakyMLP(
+        (3,), in_features=4, out_features=2, readout=lambda spikes, membrane: membrane[-1]
+    )
     with pytest.raises(ValueError, match=r"readouts mean_membrane, .*, and not <lambda>: train"):
         read_arrays(model)
 

@@ -246,7 +246,7 @@ def test_two_networks_in_a_cpp_program(tmp_path: Path) -> None:
 )
 def test_wrong_prefixes(prefix: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="prefix must be a C identifier") as error:
-        to_c(LeakyMLP(4, (3,), 2), tmp_path, prefix=prefix)
+        to_c(LeakyMLP((3,), in_features=4, out_features=2), tmp_path, prefix=prefix)
     assert str(error.value).endswith(f"got {prefix!r}")
     assert not list(tmp_path.iterdir())
 
@@ -278,7 +278,9 @@ def test_sizes_in_the_readme(readout: str, weights: Any, tmp_path: Path) -> None
 def test_code_of_each_readout(tmp_path: Path) -> None:
     texts = set()
     for readout in READOUTS:
-        to_c(LeakyMLP(4, (3,), 2, readout=readout), tmp_path, prefix="digit")
+        to_c(
+            LeakyMLP((3,), in_features=4, out_features=2, readout=readout), tmp_path, prefix="digit"
+        )
         text = (tmp_path / "digit.c").read_text(encoding="utf-8")
         assert re.findall("^#if.*", text, re.M) == ["#if INT_MAX < INT32_MAX"]
         assert not re.search(r"@|network_|classify|int64|\bUNIT", text)
@@ -289,7 +291,7 @@ def test_code_of_each_readout(tmp_path: Path) -> None:
 
 
 def test_int_of_16_bits(tmp_path: Path) -> None:
-    to_c(LeakyMLP(4, (3,), 2), tmp_path)
+    to_c(LeakyMLP((3,), in_features=4, out_features=2), tmp_path)
     (tmp_path / "limits.h").write_text("#define INT_MAX 32767\n")
     words = [COMPILERS[0], "-std=c99", f"-I{tmp_path}", "-c", "network.c"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -328,7 +330,7 @@ def test_int8_layer_of_zeros(tmp_path: Path) -> None:
 
 
 def test_files_without_an_encoder(tmp_path: Path) -> None:
-    folder = to_c(LeakyMLP(4, (3,), 2), tmp_path)
+    folder = to_c(LeakyMLP((3,), in_features=4, out_features=2), tmp_path)
     assert sorted(file.name for file in folder.iterdir()) == ["README.md", "network.c", "network.h"]
     header, readme = (
         (folder / name).read_text(encoding="utf-8") for name in ("network.h", "README.md")
@@ -342,7 +344,10 @@ def test_folder_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def read() -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
-    first, second = (Classifier(LeakyMLP(4, (3,), 2), code) for code in ("latency", "direct"))
+    first, second = (
+        Classifier(LeakyMLP((3,), in_features=4, out_features=2), code)
+        for code in ("latency", "direct")
+    )
     to_c(first, tmp_path)
     old, write = read(), Path.write_text
 
@@ -365,5 +370,5 @@ def test_wrong_weights_and_sizes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="weights must be 'float32' or 'int8'; got 'int4'"):
         to_c(LeakyMLP(), tmp_path, weights="int4")
     with pytest.raises(ValueError, match=r"numbered in 16 bits; got 70,000 inputs and 3 neurons"):
-        to_c(Classifier(LeakyMLP(70_000, (3,)), LatencyEncoder(num_steps=3)), tmp_path)
+        to_c(Classifier(LeakyMLP((3,), in_features=70_000), LatencyEncoder(num_steps=3)), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -100,10 +100,12 @@ def test_file_and_graph(tmp_path: Path) -> None:
 
 def test_networks_beyond_nir() -> None:
     with pytest.warns(UserWarning, match="NIR cannot describe reset_mechanism='subtract'"):
-        to_nir(LeakyMLP(4, (3,), 2))
+        to_nir(LeakyMLP((3,), in_features=4, out_features=2))
     with pytest.raises(ValueError, match=r"layer 1 has maximum pooling.*AP2 in place of P2"):
         to_nir(LeakyConvNet("4C5-P2-10", reset_mechanism="zero"))
-    mixed = LeakyMLP(4, (2,), 2, beta=[[1.0, 0.5], 0.9], reset_mechanism="zero")
+    mixed = LeakyMLP(
+        (2,), in_features=4, out_features=2, beta=[[1.0, 0.5], 0.9], reset_mechanism="zero"
+    )
     with pytest.raises(ValueError, match="beta is 1 for some neurons of layer 1"):
         to_nir(mixed)
     with pytest.raises(ValueError, match="dt must be a positive number"):
@@ -283,7 +285,7 @@ def test_files_that_reach_elsewhere_or_make_no_sense(
     change: Callable[[h5py.File], None], complaint: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.nir"
-    to_nir(LeakyMLP(7, (5,), 3, reset_mechanism="zero"), path)
+    to_nir(LeakyMLP((5,), in_features=7, out_features=3, reset_mechanism="zero"), path)
     (tmp_path / "secret.txt").write_bytes(bytes(140))
     with h5py.File(path, "r+") as file:
         change(file)
@@ -327,7 +329,7 @@ def test_files_with_a_part_replaced(
     ("part", "value"), [("edges", [("input", "nowhere")]), ("edges", None), ("metadata", None)]
 )
 def test_graphs_that_make_no_sense(part: str, value: Any) -> None:
-    graph = to_nir(LeakyMLP(7, (5,), 3, reset_mechanism="zero"))
+    graph = to_nir(LeakyMLP((5,), in_features=7, out_features=3, reset_mechanism="zero"))
     setattr(graph, part, value)
     with pytest.raises(ValueError, match="this is not a NIR graph that from_nir reads"):
         from_nir(graph)

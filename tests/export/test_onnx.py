@@ -86,7 +86,7 @@ def test_one_loop_for_any_number_of_timesteps(tmp_path: Path) -> None:
 
 
 def test_network_with_one_input(tmp_path: Path) -> None:
-    model = LeakyMLP(1, (3,), 2).eval()
+    model = LeakyMLP((3,), in_features=1, out_features=2).eval()
     spikes = torch.ones(4, 2, 1)
     outputs = run(to_onnx(model, tmp_path / "model.onnx"), input=spikes.numpy())
     membrane = model(spikes).membrane.detach().numpy()
@@ -106,7 +106,8 @@ def test_constant_code(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(3, 9, 8), (1, 8, 9), (10,), (16,)])
 def test_shapes_of_images(shape: tuple[int, ...], tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = LeakyConvNet("4C3-P2-5", shape) if len(shape) == 3 else LeakyMLP(*shape, (3,), 2)
+    mlp = {"in_features": shape[0], "out_features": 2}
+    network = LeakyConvNet("4C3-P2-5", shape) if len(shape) == 3 else LeakyMLP(3, **mlp)
     classifier = Classifier(network.eval(), "latency")
     file = to_onnx(classifier, tmp_path / "model.onnx")
     expected = {(1, 8, 9): (8, 9), (16,): (4, 4)}.get(shape, shape)

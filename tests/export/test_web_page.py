@@ -93,7 +93,7 @@ def test_class_names_that_end_a_script(tmp_path: Path) -> None:
     [
         ((LeakyMLP(hidden=4), BurstEncoder(num_steps=8)), "got BurstEncoder"),
         ((LeakyMLP(hidden=4), RateEncoder(num_steps=8, gain=0.5)), "without options"),
-        ((LeakyMLP(100, 4), "latency"), r"28 x 28 pixels.*got input \(100,\)"),
+        ((LeakyMLP(4, in_features=100), "latency"), r"28 x 28 pixels.*got input \(100,\)"),
         ((LeakyMLP(hidden=4, out_features=11), "latency"), "2 layers and 11 classes"),
         ((LeakyMLP(hidden=()), "latency"), "1 layers and 10 classes"),
         ((LeakyMLP(hidden=4), "latency", ["a"]), "must have 10 names; got 1"),

@@ -210,7 +210,7 @@ def of_snntorch(kind: type[nn.Module] = snntorch.Leaky, **options: Any) -> Class
 
 
 def of_events() -> Classifier:
-    network = LeakyMLP(2 * 8 * 8, (32,), 4, threshold=0.3, seed=0)
+    network = LeakyMLP((32,), in_features=2 * 8 * 8, out_features=4, threshold=0.3, seed=0)
     return Classifier(network, EventEncoder(num_steps=8))
 
 

@@ -117,7 +117,9 @@ def test_networks(
 
 
 def test_description_of_a_network(tmp_path: Path) -> None:
-    network = LeakyMLP(12, (9,), 2, beta=0.9, dropout=0.25, spike_grad="sigmoid")
+    network = LeakyMLP(
+        (9,), in_features=12, out_features=2, beta=0.9, dropout=0.25, spike_grad="sigmoid"
+    )
     path = Classifier(network, LatencyEncoder(num_steps=6), "ab").save(tmp_path / "file")
     with safetensors.safe_open(path, "pt") as file:
         description = json.loads(file.metadata()["spikemnist"])
@@ -216,7 +218,9 @@ def tangent(x: Tensor) -> Tensor:
 )
 def test_a_surrogate_of_a_users_own(tmp_path: Path, own: Any, printed: str, backend: Any) -> None:
     """The network predicts the same, and learns again with the surrogate that its error names."""
-    network = LeakyMLP(36, (9, 7), 4, spike_grad=own, backend=backend, seed=0)
+    network = LeakyMLP(
+        (9, 7), in_features=36, out_features=4, spike_grad=own, backend=backend, seed=0
+    )
     expected = network.eval()(SPIKES)
     loaded = load(Classifier(network, "latency").save(tmp_path / "file"))
     for again in (loaded, load(loaded.save(tmp_path / "again"))):

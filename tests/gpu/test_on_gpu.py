@@ -25,7 +25,7 @@ def test_kernels_agree_with_the_reference(
 
 def test_a_training_run() -> None:
     torch.manual_seed(0)
-    network = LeakyMLP(784, (50,), backend="triton")
+    network = LeakyMLP((50,), in_features=784, backend="triton")
     classifier = Classifier(network, DirectEncoder(num_steps=5))
     train, _ = load_digits()
     history = fit(classifier, train[:600], TrainConfig(epochs=4, lr=0.01), device="cuda")

@@ -109,7 +109,9 @@ def test_membranes_on_demand() -> None:
 @pytest.mark.parametrize(
     "build",
     [
-        lambda backend: LeakyMLP(784, (30,), backend=backend, learn_threshold=True, dropout=0.1),
+        lambda backend: LeakyMLP(
+            (30,), in_features=784, backend=backend, learn_threshold=True, dropout=0.1
+        ),
         lambda backend: LeakyConvNet("2C5-P2-3C5-P2-10", batch_norm=True, backend=backend),
     ],
 )
@@ -130,7 +132,7 @@ def test_training_equals_training_on_the_reference(
 
 
 def test_hidden_membranes_on_demand() -> None:
-    model = LeakyMLP(20, (30, 10), backend="triton")
+    model = LeakyMLP((30, 10), in_features=20, backend="triton")
     spikes = torch.rand(4, 2, 20) < 0.5
     with torch.no_grad():
         everything = model(spikes, record="all", state=None)
@@ -157,7 +159,7 @@ def test_kernels_that_agree_with_the_reference_run(dtype: torch.dtype) -> None:
             surrogate = kind()
             assert gpu.unsupported(torch.device("cpu"), dtype, reset_mechanism, surrogate) is None
     with torch.inference_mode():
-        model = LeakyMLP(20, (30,), spike_grad=ops.ATan(3.0)).to(dtype)
+        model = LeakyMLP((30,), in_features=20, spike_grad=ops.ATan(3.0)).to(dtype)
         assert model(torch.rand(4, 2, 20)).backend == "triton"
 
 
@@ -186,7 +188,7 @@ def test_kernels_that_fail_leave_the_work_to_the_reference(
     stage: str, wrong: Any, reason: str, preferred: pytest.MonkeyPatch
 ) -> None:
     preferred.setattr(scan, stage, wrong)
-    model, spikes = LeakyMLP(20, (30,)), torch.rand(4, 2, 20)
+    model, spikes = LeakyMLP((30,), in_features=20), torch.rand(4, 2, 20)
     with pytest.warns(RuntimeWarning, match=rf"fail on cpu \({reason}\)") as caught:
         assert model(spikes).backend == model(spikes).backend == "reference"
     assert sum("fail on cpu" in str(report.message) for report in caught) == 1

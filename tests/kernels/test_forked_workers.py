@@ -37,7 +37,7 @@ RATE, LATENCY = RateEncoder(num_steps=25), LatencyEncoder(num_steps=25)
 
 def network(hidden):
     torch.manual_seed(0)
-    return LeakyMLP(784, (hidden,), 10, backend="event_driven")
+    return LeakyMLP(hidden, backend="event_driven")
 
 def check_settings():
     images = torch.arange(16 * 784).view(16, 784).remainder(256).to(torch.uint8)

@@ -205,7 +205,9 @@ def one_module_in_two_places() -> nn.Sequential:
 
 
 def perceptron() -> nn.Module:
-    return LeakyMLP(196, (65, 9), 4, dropout=0.2, input_dropout=P, learn_beta=True).network
+    return LeakyMLP(
+        (65, 9), in_features=196, out_features=4, dropout=0.2, input_dropout=P, learn_beta=True
+    ).network
 
 
 PLACES = [on_the_input, between_layers, behind_a_convolution, on_the_current]

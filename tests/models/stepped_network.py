@@ -98,7 +98,7 @@ def perceptron(seed: int = 0, **options: Any) -> LeakyMLP:
     """Return a `LeakyMLP` for `spikes` that fires in all its layers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LeakyMLP(12, (9, 7), 4, **options)
+        model = LeakyMLP((9, 7), in_features=12, out_features=4, **options)
     for layer in model.layers:
         layer.linear.weight.data.mul_(4)
     return model

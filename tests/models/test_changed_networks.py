@@ -17,7 +17,7 @@ from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
 
 
 def mlp() -> SpikingNetwork:
-    return LeakyMLP(12, 9, 3, dropout=0.5, seed=0)
+    return LeakyMLP(9, in_features=12, out_features=3, dropout=0.5, seed=0)
 
 
 def conv() -> SpikingNetwork:

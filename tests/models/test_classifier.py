@@ -41,7 +41,7 @@ def make(
 ) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = LeakyMLP(in_features, 30, threshold=0.3, input_dropout=0.5)
+        network = LeakyMLP(30, in_features=in_features, threshold=0.3, input_dropout=0.5)
     return Classifier(network, encoder, classes)
 
 

@@ -51,7 +51,7 @@ def learning(*resets: str, **options: Any) -> LeakyMLP:
     """Return a network with a layer for each reset, whose every parameter learns."""
     # torch pickles the surrogate of what it compiles.
     learn: dict[str, Any] = {"learn_beta": True, "learn_threshold": True, "spike_grad": ops.ATan()}
-    model = LeakyMLP(9, (4,) * (len(resets) - 1), 3, **options)
+    model = LeakyMLP((4,) * (len(resets) - 1), in_features=9, out_features=3, **options)
     for stage, mechanism in zip(model.network, resets, strict=True):
         stage.leaky = neuron(reset_mechanism=mechanism, **learn)
     return lively(model)
@@ -119,7 +119,7 @@ class Scores(nn.Module):
 
 @pytest.mark.parametrize(
     "model",
-    [LeakyMLP(196, (50,), 5), LeakyConvNet("4C3-P2-5", (1, 14, 14))],
+    [LeakyMLP((50,), in_features=196, out_features=5), LeakyConvNet("4C3-P2-5", (1, 14, 14))],
     ids=["dense", "convolutional"],
 )
 def test_export_holds_the_reference(model: SpikingNetwork) -> None:
@@ -131,7 +131,10 @@ def test_export_holds_the_reference(model: SpikingNetwork) -> None:
 
 
 def test_kernels_of_the_engine_cannot_be_traced() -> None:
-    model, spikes = LeakyMLP(9, (4,), 3, backend="event_driven"), images(side=3)
+    model, spikes = (
+        LeakyMLP((4,), in_features=9, out_features=3, backend="event_driven"),
+        images(side=3),
+    )
     message = r"torch\.compile and torch\.export cannot trace its kernels"
     with pytest.raises(ValueError, match=message):
         torch.compile(lambda: model(spikes).scores, backend="aot_eager")()

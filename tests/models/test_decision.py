@@ -124,7 +124,7 @@ def test_the_table_and_the_fields() -> None:
 
 def test_a_picture_as_it_is() -> None:
     colours = np.random.default_rng(0).integers(0, 255, (20, 16, 3), np.uint8)
-    classifier = Classifier(LeakyMLP(3 * 20 * 16, 9), "latency")
+    classifier = Classifier(LeakyMLP(9, in_features=3 * 20 * 16), "latency")
     decision: Decision = classifier.decide(colours, prepare=False)
     assert np.array_equal(decision.image.movedim(0, -1), colours)
     assert (decision.pixels, decision.strokes, decision.parts) == ((16, 20), None, 1)

@@ -51,7 +51,7 @@ def test_parametrised_weight(backend: Any) -> None:
 @pytest.mark.parametrize(("place", "backend"), [("linear", "reference"), ("leaky", "snntorch")])
 def test_forward_hooks(place: str, backend: str) -> None:
     """Once for all timesteps on a linear map, at each timestep on neurons."""
-    model, seen = LeakyMLP(196, (9,), 4), []
+    model, seen = LeakyMLP((9,), in_features=196, out_features=4), []
     expected = model(images())
     hook = lambda *arguments: seen.append(arguments[-1])  # noqa: E731
     getattr(model.network[1], place).register_forward_hook(hook)
@@ -85,7 +85,7 @@ def test_hooks_that_only_snntorch_calls(place: str) -> None:
 
 def test_hooks_on_neurons_with_batch_normalisation() -> None:
     """Stepped, they would learn from each timestep by itself."""
-    model = LeakyMLP(196, 9, 4, batch_norm=True)
+    model = LeakyMLP(9, in_features=196, out_features=4, batch_norm=True)
     leaky: Any = model.layers[0].leaky
     hook = leaky.register_forward_hook(lambda *_: None)
     with (

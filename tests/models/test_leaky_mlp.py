@@ -16,7 +16,7 @@ from tests.models.stepped_network import BACKENDS, perceptron, same, spikes
 
 
 def test_hidden_layers() -> None:
-    assert LeakyMLP(5, (), 3).sizes == {"output": 3}
+    assert LeakyMLP((), in_features=5, out_features=3).sizes == {"output": 3}
     model = LeakyMLP(hidden=100)
     assert model.sizes == {"hidden 1": 100, "output": 10}
     assert model.config["hidden"] == LeakyMLP(hidden=(100,)).config["hidden"]
@@ -43,7 +43,14 @@ def test_betas_and_thresholds_of_layers_and_neurons() -> None:
 
 
 def test_repr_of_model_and_record() -> None:
-    model = LeakyMLP(20, (5,), 3, beta=0.9, learn_threshold=True, spike_grad="triangular")
+    model = LeakyMLP(
+        (5,),
+        in_features=20,
+        out_features=3,
+        beta=0.9,
+        learn_threshold=True,
+        spike_grad="triangular",
+    )
     for layer in model.layers:
         torch.nn.init.zeros_(layer.linear.bias)
     assert repr(model).splitlines() == [

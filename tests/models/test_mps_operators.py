@@ -146,14 +146,18 @@ def images(dtype: torch.dtype) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
 def test_every_encoder(encoder: Encoder, dtype: torch.dtype) -> None:
     inputs = encoder(images(dtype))[0, 0].numel()  # a code may have several neurons for a pixel
-    train(LeakyMLP(inputs, (8,), 3, backend="reference"), encoder, images(dtype))
+    train(
+        LeakyMLP((8,), in_features=inputs, out_features=3, backend="reference"),
+        encoder,
+        images(dtype),
+    )
 
 
 @pytest.mark.parametrize("by", ["time", "count"])
 def test_events(by: str) -> None:
     recordings = [random_events(20, seed, sensor=(4, 4)) for seed in range(3)]
     encoder, events = EventEncoder(num_steps=4, by=by), EventBatch.gather(recordings, (4, 4))
-    train(LeakyMLP(32, (8,), 3, backend="reference"), encoder, events)
+    train(LeakyMLP((8,), in_features=32, out_features=3, backend="reference"), encoder, events)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +174,7 @@ def test_events(by: str) -> None:
 )
 def test_every_pair_of_options(case: Case) -> None:
     beta = [0.5, [0.1 * i for i in range(5)], 0.9]
-    model = LeakyMLP(16, (8, 5), 3, beta=beta, dropout=0.25, **case)
+    model = LeakyMLP((8, 5), in_features=16, out_features=3, beta=beta, dropout=0.25, **case)
     train(model, RateEncoder(num_steps=4), images(torch.uint8))
 
 
@@ -205,7 +209,7 @@ def test_convolutions(batch_norm: bool) -> None:
 def test_fit_and_evaluate(loss: Loss, readout: ReadoutName) -> None:
     """With all that `fit` does beside the steps: clipping, a schedule, validation, truncation."""
     options: dict[str, Any] = {"threshold": 0.2, "dropout": 0.25, "backend": "reference"}
-    network = LeakyMLP(196, (8,), 10, readout=readout, **options)
+    network = LeakyMLP((8,), in_features=196, out_features=10, readout=readout, **options)
     classifier = Classifier(network, RateEncoder(num_steps=4))
     settings: dict[str, Any] = {"loss": loss, "batch_size": 20}
     config = TrainConfig(epochs=2, clip_norm=1.0, schedule="cosine", optimizer=ADAM, **settings)
@@ -224,7 +228,7 @@ def test_measure_code(encoder: Encoder) -> None:
 
 
 def test_state_between_chunks() -> None:
-    model = LeakyMLP(16, (8,), 3, backend="reference")
+    model = LeakyMLP((8,), in_features=16, out_features=3, backend="reference")
     spikes = LatencyEncoder(num_steps=4)(images(torch.uint8))
     with MPSRules():
         state = None

@@ -44,7 +44,7 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
 
 def build(kind: str, backend: Any = "auto", **options: Any) -> Any:
     if kind == "perceptron":
-        return lively(LeakyMLP(196, (9, 7), 4, backend=backend, **options))
+        return lively(LeakyMLP((9, 7), in_features=196, out_features=4, backend=backend, **options))
     if kind == "convolutions":
         return lively(LeakyConvNet("3C3-P2-5C3-P2-4", (1, 14, 14), backend=backend, **options))
     return accelerate(conv(**options), backend=backend)

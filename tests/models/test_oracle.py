@@ -120,7 +120,7 @@ PER_NEURON = {
 @pytest.mark.parametrize("options", [{}, PER_NEURON], ids=["layers", "neurons"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_perceptron(options: dict[str, Any], backend: str) -> None:
-    model = lively(LeakyMLP(196, (9, 7), 4, **LEARN, **options))
+    model = lively(LeakyMLP((9, 7), in_features=196, out_features=4, **LEARN, **options))
     assert_equals_the_loop(model.network, images(), backend)
 
 

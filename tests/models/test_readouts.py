@@ -84,7 +84,7 @@ def last_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:
 def test_own_readout() -> None:
     spikes, membrane = output(3)
     assert torch.equal(running_scores(last_membrane, spikes, membrane), membrane)
-    network = LeakyMLP(20, (), 4, readout=last_membrane)
+    network = LeakyMLP((), in_features=20, out_features=4, readout=last_membrane)
     record = network(torch.rand(5, 3, 20).round())
     assert torch.equal(record.scores, record.membrane[-1])
     assert torch.equal(record.running_predictions, record.membrane.argmax(-1))

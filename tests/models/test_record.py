@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spikemnist.models import LayerRecord, LeakyConvNet, LeakyMLP, Record
 
-NETWORKS = [LeakyMLP(36, (5, 4), 3), LeakyConvNet("2C3-3", (1, 6, 6))]
+NETWORKS = [LeakyMLP((5, 4), in_features=36, out_features=3), LeakyConvNet("2C3-3", (1, 6, 6))]
 
 
 def record_of(network: Any) -> Record:

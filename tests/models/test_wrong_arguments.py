@@ -109,7 +109,7 @@ VALUES: dict[str, Callable[[], Any]] = {
         LeakyMLP(hidden=5), "latency", ["shoe", "shirt"]
     )(IMAGES),
     r"readout <lambda> must return scores .*3, 4.*; got shape": lambda: LeakyMLP(
-        20, (), 4, readout=lambda spikes, _: spikes
+        (), in_features=20, out_features=4, readout=lambda spikes, _: spikes
     )(torch.zeros(5, 3, 20)),
 }
 
@@ -141,6 +141,12 @@ TYPES: dict[str, Callable[[], Any]] = {
     "membrane must be a torch.Tensor .*ndarray": lambda: decide(torch.zeros(3), ARRAY),
     "spikes must be a torch.Tensor .*; got a list; convert numbers with torch.tensor": lambda: (
         LeakyMLP()(ARRAY.tolist())
+    ),
+    (
+        "LeakyMLP takes hidden by position, and all else by name: write hidden=...; got 3 arguments"
+    ): lambda: LeakyMLP(784, 100, 10),
+    "LeakyConvNet takes layers and in_shape by position, .*: write layers=...; got 3": lambda: (
+        LeakyConvNet("4C5-10", (1, 28, 28), 0.9)
     ),
     "readout must be a name, or a function of spikes and membranes.*; got int": lambda: get_readout(
         3

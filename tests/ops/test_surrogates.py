@@ -101,7 +101,9 @@ def test_a_derivative_may_be_a_new_tensor(backend: ops.Backend) -> None:
     gradients = []
     for surrogate in (InPlace(), Returned()):
         torch.manual_seed(0)
-        network = LeakyMLP(12, hidden=8, spike_grad=surrogate, threshold=0.3, backend=backend)
+        network = LeakyMLP(
+            in_features=12, hidden=8, spike_grad=surrogate, threshold=0.3, backend=backend
+        )
         network((torch.rand(5, 3, 12) < 0.5).float()).scores.square().sum().backward()
         gradients.append([parameter.grad for parameter in network.parameters()])
     for actual, expected in zip(*gradients, strict=True):

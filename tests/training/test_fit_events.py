@@ -19,7 +19,7 @@ TRAIN, TEST = MovingBars(160).dataset(), MovingBars(400).dataset()[160:]
 
 def mlp(encoder: Encoder = ENCODER) -> Classifier:
     torch.manual_seed(0)
-    return Classifier(LeakyMLP(2 * 8 * 8, (32,), 4), encoder)
+    return Classifier(LeakyMLP((32,), in_features=2 * 8 * 8, out_features=4), encoder)
 
 
 def conv() -> Classifier:

@@ -126,7 +126,9 @@ def test_an_output_behind_a_silent_layer_is_left_alone():
 
 def test_recordings_make_the_layers_fire_at_the_rate():
     torch.manual_seed(0)
-    classifier = Classifier(LeakyMLP(2 * 8 * 8, (32,), 4), EventEncoder(num_steps=8))
+    classifier = Classifier(
+        LeakyMLP((32,), in_features=2 * 8 * 8, out_features=4), EventEncoder(num_steps=8)
+    )
     events, _ = next(MovingBars(40).dataset().batches(40))
     initialize(classifier, events, rate=0.2)
     assert rates(classifier, events)["hidden 1"] == pytest.approx(0.2, abs=0.01)

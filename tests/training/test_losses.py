@@ -116,7 +116,9 @@ def test_mean_spike_time_of_a_population(spikes: Tensor, size: int) -> None:
 
 def test_cross_entropy_of_spike_times_is_that_of_the_readout() -> None:
     spikes = trains(0, 6, 3, 4, 0.2)
-    model = LeakyMLP(4, (), 4, threshold=0.2, readout="first_spike").double()
+    model = LeakyMLP(
+        (), in_features=4, out_features=4, threshold=0.2, readout="first_spike"
+    ).double()
     record, labels = model(spikes), labels_for(spikes)
     assert torch.equal(SpikeTimeCrossEntropy()(record, labels), cross_entropy(record, labels))
 
@@ -135,7 +137,7 @@ def test_gradients_by_finite_differences(loss: SpikeTimeMSE | SpikeTimeCrossEntr
 def test_a_silent_output_learns_to_fire(loss: SpikeTimeMSE | SpikeTimeCrossEntropy) -> None:
     """snnTorch's losses on spike times leave a silent neuron without a gradient."""
     spikes = torch.ones(6, 2, 4)
-    model = LeakyMLP(4, (), 3, threshold=50.0)
+    model = LeakyMLP((), in_features=4, out_features=3, threshold=50.0)
     record = model(spikes)
     assert not record.spikes.any()
     loss(record, torch.tensor([0, 1])).backward()

@@ -162,7 +162,9 @@ DATA: dict[str, tuple[Any, str]] = {
 
 def classifier_for(data: str) -> Classifier:
     if "lists" in data or "events" in data:
-        return Classifier(LeakyMLP(2 * 8 * 8, (4,), 4), EventEncoder(num_steps=3))
+        return Classifier(
+            LeakyMLP((4,), in_features=2 * 8 * 8, out_features=4), EventEncoder(num_steps=3)
+        )
     return new_classifier(DIRECT)
 
 
@@ -237,7 +239,7 @@ def of_synaptic_neurons() -> nn.Module:
 
 def disturb_recordings() -> None:
     events = EventBatch.gather([random_events(50, seed) for seed in range(2)], (34, 34))
-    classifier = Classifier(LeakyMLP(2 * 34 * 34, (4,)), EventEncoder(num_steps=4))
+    classifier = Classifier(LeakyMLP((4,), in_features=2 * 34 * 34), EventEncoder(num_steps=4))
     measure_robustness(classifier, [(events, torch.tensor([1, 2]))])
 
 

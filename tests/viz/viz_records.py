@@ -29,7 +29,10 @@ IMAGES = torch.randint(256, (30, 16), generator=torch.Generator().manual_seed(0)
 with torch.random.fork_rng():
     torch.manual_seed(0)
     ENERGY = measure_energy(
-        Classifier(LeakyMLP(16, (8,), 3, backend="reference"), LatencyEncoder(num_steps=12)),
+        Classifier(
+            LeakyMLP((8,), in_features=16, out_features=3, backend="reference"),
+            LatencyEncoder(num_steps=12),
+        ),
         (IMAGES, torch.arange(30) % 3),
         device="cpu",
     )

@@ -334,7 +334,12 @@ def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:
     model: LeakyMLP | LeakyConvNet
     if all(layer.is_dense for layer in network.layers):
         hidden = [len(layer.weight) for layer in network.layers[:-1]]
-        model = LeakyMLP(network.layers[0].weight.shape[1], hidden, network.classes, **options)
+        model = LeakyMLP(
+            hidden,
+            in_features=network.layers[0].weight.shape[1],
+            out_features=network.classes,
+            **options,
+        )
     else:
         notation = "-".join([*map(_notation, network.layers[:-1]), str(network.classes)])
         model = LeakyConvNet(notation, network.in_shape, **options)

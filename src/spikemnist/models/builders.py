@@ -173,6 +173,7 @@ def with_options(
     """
     signature = inspect.signature(kind)
     first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    places = [n for n, x in signature.parameters.items() if x.kind is x.POSITIONAL_OR_KEYWORD]
 
     def decorate(
         build: Callable[[Network, Options], None],
@@ -183,6 +184,11 @@ def with_options(
                 if name not in signature.parameters:
                     hint = suggestion(name, signature.parameters)
                     raise TypeError(f"{type(self).__name__} has no option {name!r}{hint}")
+            if len(args) > len(places):
+                raise TypeError(
+                    f"{type(self).__name__} takes {' and '.join(places)} by position, and all else "
+                    f"by name: write {places[0]}=...; got {len(args)} arguments by position"
+                )
             given = kind(*args, **options)
             device = torch.get_default_device()
             with nullcontext() if given.seed is None else seeded(given.seed, device):
@@ -274,12 +280,12 @@ class LeakyMLP(LeakyNetwork):
 
     Parameters
     ----------
+    hidden : int or sequence of int, default (1000,)
+        Number of neurons of each hidden layer. A single number makes one hidden layer, an empty
+        sequence none. The other arguments are given by name.
     in_features : int, default 784
         Number of inputs per sample, ``F``. The default is an image of 28 x 28 pixels. The input may
         have any shape with as many numbers per sample, such as ``[T, B, 28, 28]``.
-    hidden : int or sequence of int, default (1000,)
-        Number of neurons of each hidden layer. A single number makes one hidden layer, an empty
-        sequence none.
     out_features : int, default 10
         Number of classes, ``C``, each of ``population`` output neurons.
     **options
@@ -291,7 +297,7 @@ class LeakyMLP(LeakyNetwork):
     Raises
     ------
     TypeError
-        If an option is unknown; the message has the closest one.
+        If an option is unknown; the message has the closest one. If an option is given by position.
     ValueError
         If an argument is out of its range.
 

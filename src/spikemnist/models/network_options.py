@@ -98,10 +98,10 @@ class NetworkOptions:
 class MLPOptions(NetworkOptions):
     """All arguments of `LeakyMLP`, which describes those below."""
 
-    in_features: int = 784
     hidden: int | Sequence[int] = (1000,)
-    out_features: int = 10
     _: KW_ONLY
+    in_features: int = 784
+    out_features: int = 10
     seed: int | None = None
 
 
