@@ -6,7 +6,7 @@ Nothing heavy is imported here, so that the command line can list them at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ class NetworkOptions:
 class MLPOptions(NetworkOptions):
     """All arguments of `LeakyMLP`, which describes those below."""
 
+    in_features: int = field(default=784, kw_only=True)
     hidden: int | Sequence[int] = (1000,)
     _: KW_ONLY
-    in_features: int = 784
     out_features: int = 10
     seed: int | None = None
 
