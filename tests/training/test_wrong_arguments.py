@@ -188,7 +188,7 @@ MUST = "must return a scalar tensor, with its graph; got"
 MISTAKES: dict[str, tuple[Any, str]] = {
     "a module of torch": (
         torch.nn.CrossEntropyLoss(),
-        r"loss CrossEntropyLoss gets \(record, labels\): .*pass record.scores .*\(record.scores, la",
+        r"loss CrossEntropyLoss gets \(record, labels\): .*pass record.scores .*\(record.scores, l",
     ),
     "a loss of snnTorch": (
         SF.ce_rate_loss(),

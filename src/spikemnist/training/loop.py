@@ -319,6 +319,11 @@ def _validate(training: Training, epoch: int) -> Evaluation | None:
 
 def _call(callbacks: Sequence[Callback], training: Training) -> bool:
     """Call each callback; return whether one of the first process ends the run."""
-    with training.averaged():
-        results = [callback(training.history, training.classifier) for callback in callbacks]
+    try:
+        with training.averaged():
+            results = [callback(training.history, training.classifier) for callback in callbacks]
+    except StopIteration as error:
+        raise RuntimeError(
+            "a callback ends the run by `return True`, not by StopIteration"
+        ) from error
     return first(any)(isinstance(result, bool | np.bool_) and bool(result) for result in results)
