@@ -139,6 +139,7 @@ def test_two_processes_share_their_gradients(tmp_path: Path) -> None:
     [
         ("lightning", "lightning_trainer"),
         ("accelerate", "accelerate_loop"),
+        ("skorch", "skorch_search"),
         ("optuna", "optuna_sweep"),
         ("ray", "ray_sweep"),
     ],

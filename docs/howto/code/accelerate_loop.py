@@ -10,9 +10,7 @@ from spikemnist.training import cross_entropy
 train, test = load_digits()
 classifier = Classifier(LeakyMLP(hidden=100), "latency")
 accelerator = Accelerator()
-batches = DataLoader(
-    list(zip(train.images, train.labels, strict=True)), batch_size=64, shuffle=True
-)
+batches = DataLoader(train, batch_size=64, shuffle=True)
 classifier, optimizer, batches = accelerator.prepare(
     classifier, torch.optim.Adam(classifier.parameters(), lr=0.01), batches
 )

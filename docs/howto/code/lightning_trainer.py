@@ -27,10 +27,8 @@ class Training(lightning.LightningModule):
 
 
 train, test = load_digits()
-loaders = [
-    DataLoader(list(zip(data.images, data.labels, strict=True)), batch_size=64, shuffle=shuffle)
-    for data, shuffle in ((train, True), (test, False))
-]
 trainer = lightning.Trainer(max_epochs=2, logger=False, enable_checkpointing=False)
-trainer.fit(Training(), *loaders)
+trainer.fit(
+    Training(), DataLoader(train, batch_size=64, shuffle=True), DataLoader(test, batch_size=64)
+)
 print(f"accuracy {trainer.callback_metrics['accuracy']:.1%}")
