@@ -6,7 +6,7 @@ Import its names from here; its modules are internal.
 from spikemnist.plasticity.assignment import assign_classes, class_scores
 from spikemnist.plasticity.competitive_classifier import STDPClassifier
 from spikemnist.plasticity.conv_classifier import ConvSTDPClassifier
-from spikemnist.plasticity.rules import pair_stdp, post_stdp, stdp_window
+from spikemnist.plasticity.rules import pair_stdp, stdp_window
 
 __all__ = [
     "ConvSTDPClassifier",
@@ -14,6 +14,5 @@ __all__ = [
     "assign_classes",
     "class_scores",
     "pair_stdp",
-    "post_stdp",
     "stdp_window",
 ]

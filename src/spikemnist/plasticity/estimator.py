@@ -359,10 +359,7 @@ class Estimator:
 
     def _check_numba(self) -> None:
         if missing := compiler.missing():
-            raise ImportError(
-                f"{type(self).__name__} needs {missing}. The rules, such as pair_stdp, do not "
-                "need it"
-            )
+            raise ImportError(f"{type(self).__name__} needs {missing}. pair_stdp does not need it")
 
     def _fitted(self) -> Self:
         if not hasattr(self, "n_features_in_"):

@@ -1,6 +1,6 @@
-r"""Spike-timing-dependent plasticity as pure functions of two spike trains.
+r"""Spike-timing-dependent plasticity as pure functions.
 
-All functions apply one rule, which uses the traces
+The rule of pairs uses the traces
 
 .. math::
 
@@ -25,7 +25,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``I`` presynaptic and ``J`` postsynaptic n
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -98,72 +97,20 @@ def pair_stdp(
     >>> round(change.item(), 5), round(0.01 * math.exp(-10 / 20), 5)
     (0.00607, 0.00607)
     """
-    rule = _Rule(a_plus, a_minus, tau_plus, tau_minus, weight_dependence, w_min, w_max, timestep)
-    return _apply(rule, pre, post, weight)
-
-
-def post_stdp(
-    pre: Tensor,
-    post: Tensor,
-    weight: Tensor,
-    *,
-    learning_rate: float = 0.005,
-    target_trace: float = 0.3,
-    tau_trace: float = 20.0,
-    weight_dependence: float = 1.0,
-    w_min: float = 0.0,
-    w_max: float = 1.0,
-    timestep: float = 1.0,
-) -> Tensor:
-    r"""Return the weights after the postsynaptic rule of Diehl and Cook.
-
-    A weight changes only when its postsynaptic neuron fires:
-
-    .. math:: w \leftarrow w + \eta \sum_b S^{post}_{tb} (x_{tb} - x_{tar}) (w_{max} - w)^\mu
-
-    Inputs that fired lately become stronger and all others weaker. The trace includes the
-    presynaptic spikes of the same timestep: they may have caused the postsynaptic one.
-
-    Parameters
-    ----------
-    pre, post, weight : torch.Tensor
-        Spikes and weights, as for `pair_stdp`.
-    learning_rate, target_trace : float, default 0.005 and 0.3
-        :math:`\eta` and :math:`x_{tar}`.
-    tau_trace : float, default 20.0
-        Time constant of the trace, in ms.
-    weight_dependence : float, default 1.0
-        Exponent :math:`\mu`.
-    w_min, w_max, timestep : float, default 0.0, 1.0 and 1.0
-        Bounds of the weights and timestep, as for `pair_stdp`.
-
-    Returns
-    -------
-    torch.Tensor
-        The new weights, ``[J, I]``.
-
-    Raises
-    ------
-    ValueError
-        As for `pair_stdp`.
-
-    Notes
-    -----
-    P. Diehl, M. Cook, *Unsupervised learning of digit recognition using spike-timing-dependent
-    plasticity*, Frontiers in Computational Neuroscience 9:99, 2015.
-
-    Examples
-    --------
-    >>> import torch
-    >>> pre, post = torch.zeros(9, 1, 2), torch.zeros(9, 1, 1)
-    >>> pre[2, 0, 0], post[2] = 1, 1
-    >>> post_stdp(pre, post, torch.full((1, 2), 0.5), learning_rate=0.1)
-    tensor([[0.5350, 0.4850]])
-    """
-    rule = _Rule(
-        learning_rate, 0.0, tau_trace, tau_trace, weight_dependence, w_min, w_max, timestep
-    )._replace(target=target_trace, at_once=True)
-    return _apply(rule, pre, post, weight)
+    bounds = {"w_min": w_min, "w_max": w_max}
+    _check_constants(bounds | {"a_plus": a_plus, "a_minus": a_minus}, weight_dependence)
+    _check_tensors(pre, post, weight, w_min, w_max)
+    decay_plus, decay_minus = _decay(tau_plus, timestep), _decay(tau_minus, timestep)
+    pre, post, weight = pre.to(weight.dtype), post.to(weight.dtype), weight.detach().clone()
+    x, y = pre.new_zeros(pre.shape[1:]), post.new_zeros(post.shape[1:])
+    for t in range(len(pre)):
+        x, y = decay_plus * x, decay_minus * y
+        headroom = (weight - w_min) ** weight_dependence
+        weight = (weight - a_minus * headroom * (y.T @ pre[t])).clamp(w_min, w_max)
+        headroom = (w_max - weight) ** weight_dependence
+        weight = (weight + a_plus * headroom * (post[t].T @ x)).clamp(w_min, w_max)
+        x, y = x + pre[t], y + post[t]
+    return weight
 
 
 def stdp_window(
@@ -211,45 +158,20 @@ def stdp_window(
     return torch.where(lag == 0, torch.zeros_like(weaker), torch.where(lag > 0, stronger, weaker))
 
 
-class _Rule(NamedTuple):
-    """Arguments of `pair_stdp` in their order; ``target`` is subtracted from a presynaptic trace.
-
-    With ``at_once``, a postsynaptic spike also sees the presynaptic spikes of its timestep.
-    """
-
-    a_plus: float
-    a_minus: float
-    tau_plus: float
-    tau_minus: float
-    weight_dependence: float
-    w_min: float
-    w_max: float
-    timestep: float
-    target: float = 0.0
-    at_once: bool = False
+def _check_constants(constants: dict[str, float], weight_dependence: float) -> None:
+    for name, value in constants.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite; got {value}")
+    if not 0 <= weight_dependence < math.inf:
+        raise ValueError(
+            f"weight_dependence must be at least 0 and finite; got {weight_dependence}"
+        )
+    low, high = constants["w_min"], constants["w_max"]
+    if not low < high:
+        raise ValueError(f"w_min must be less than w_max; got {low} and {high}")
 
 
-def _apply(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> Tensor:
-    """Return the new weights ``[J, I]``."""
-    _check(rule, pre, post, weight)
-    decay_plus = _decay(rule.tau_plus, rule.timestep)
-    decay_minus = _decay(rule.tau_minus, rule.timestep)
-    low, high = rule.w_min, rule.w_max
-    pre, post, weight = pre.to(weight.dtype), post.to(weight.dtype), weight.detach().clone()
-    x, y = pre.new_zeros(pre.shape[1:]), post.new_zeros(post.shape[1:])
-    for t in range(len(pre)):
-        x, y = decay_plus * x, decay_minus * y
-        x_now, y_now = x + pre[t], y + post[t]
-        headroom = (weight - low) ** rule.weight_dependence
-        weight = (weight - rule.a_minus * headroom * (y.T @ pre[t])).clamp(low, high)
-        headroom = (high - weight) ** rule.weight_dependence
-        seen = (x_now if rule.at_once else x) - rule.target
-        weight = (weight + rule.a_plus * headroom * (post[t].T @ seen)).clamp(low, high)
-        x, y = x_now, y_now
-    return weight
-
-
-def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
+def _check_tensors(pre: Tensor, post: Tensor, weight: Tensor, low: float, high: float) -> None:
     if pre.dim() != 3 or post.dim() != 3 or pre.shape[:2] != post.shape[:2]:
         raise ValueError(
             "pre must be [T, B, I] and post [T, B, J] with the same T and B; "
@@ -260,18 +182,11 @@ def _check(rule: _Rule, pre: Tensor, post: Tensor, weight: Tensor) -> None:
             f"weight must be floating, [J, I] = [{post.shape[2]}, {pre.shape[2]}]; "
             f"got {weight.dtype} of shape {tuple(weight.shape)}"
         )
-    for name in ("a_plus", "a_minus", "target", "weight_dependence", "w_min", "w_max"):
-        if not math.isfinite(getattr(rule, name)):
-            raise ValueError(f"the constants of a rule must be finite; got {getattr(rule, name)}")
-    if not rule.w_min < rule.w_max:
-        raise ValueError(f"w_min must be less than w_max; got {rule.w_min} and {rule.w_max}")
-    if not bool(((weight >= rule.w_min) & (weight <= rule.w_max)).all()):  # False for NaN
+    if not bool(((weight >= low) & (weight <= high)).all()):  # False for NaN
         raise ValueError(
-            f"weights must lie between w_min {rule.w_min} and w_max {rule.w_max}; "
+            f"weights must lie between w_min {low} and w_max {high}; "
             f"got {float(weight.min())} to {float(weight.max())}"
         )
-    if not rule.weight_dependence >= 0:
-        raise ValueError(f"weight_dependence must be at least 0; got {rule.weight_dependence}")
 
 
 def _decay(tau: float, timestep: float) -> float:
