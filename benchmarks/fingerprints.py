@@ -337,8 +337,7 @@ def runs() -> dict[str, Callable[[], Parts]]:
     found["nir conv"] = partial(graph, conv("4C5-AP2-6C3s2p1-AP2-20-10"))
     events, network = EventEncoder(num_steps=STEPS), mlp(in_features=128, out_features=2)
     found["fit events"] = partial(trained, network, events, (recordings(64), recordings(20)))
-    averaged = partial(trained, mlp(), latency, ema=0.9, optimizer="adamw", weight_decay=0.1)
-    found["fit average"] = averaged
+    found["fit adamw"] = partial(trained, mlp(), latency, optimizer="adamw", weight_decay=0.1)
     return found
 
 

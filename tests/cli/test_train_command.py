@@ -49,7 +49,6 @@ OPTIONS: dict[str, tuple[str, str, object]] = {
     "--truncate": ("4", "config.truncate", 4),
     "--augment": ("affine erase", "config.augment", ["affine", "erase"]),
     "--weight-decay": ("0.02", "config.weight_decay", 0.02),
-    "--ema": ("0.9", "config.ema", 0.9),
     "--initial-rate": ("0.1", "config.initial_rate", 0.1),
     "--seed": ("6", "config.seed", 6),
     "--validation": ("0.1", "data.validation", 0.1),

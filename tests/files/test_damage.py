@@ -285,7 +285,6 @@ CHANGES: list[tuple[Sequence[str], str, Change]] = [
     ([CHECKPOINT], "", lambda content, _: content["model"].clear()),
     ([CHECKPOINT], "", state_of("model", more=torch.zeros(3))),
     ([CHECKPOINT], "", state_of("best", more=torch.zeros(3))),
-    ([CHECKPOINT], "", state_of("average", more=torch.zeros(3))),
     ([CHECKPOINT], "", state_of("model", **{WEIGHT: torch.zeros(3)})),
     ([CHECKPOINT], "", state_of("model", **{WEIGHT: torch.zeros(16, 784).double()})),
     # Torch's fused kernels would read and write outside of these.

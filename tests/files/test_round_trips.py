@@ -274,7 +274,6 @@ EVERYTHING = Recipe(
         truncate=2,
         patience=1,
         augment=("affine", "erase"),
-        ema=0.9,
         initial_rate=0.1,
         seed=2**63 - 1,
     ),

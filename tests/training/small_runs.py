@@ -89,7 +89,7 @@ def fit_with(classifier: Classifier, train: Any, **settings: Any) -> History:
 
 
 def run(folder: Path, classifier: Classifier, **changes: Any) -> History:
-    """A run with all that has a state: augmentation, random spikes, momentum, averages, a best."""
+    """A run with all that has a state: augmentation, random spikes, momentum, a best."""
     settings: dict[str, Any] = {
         "train": digits(),
         "validation": 0.2,
@@ -100,7 +100,6 @@ def run(folder: Path, classifier: Classifier, **changes: Any) -> History:
         "clip_norm": 1.0,
         "augment": RandomAffine(),
         "weight_decay": 1e-3,
-        "ema": 0.9,
         "loss": watched,
         "seed": 7,
         "run": folder,

@@ -74,6 +74,11 @@ def test_a_wrapped_transform_of_torchvision_augments() -> None:
 def test_numbers_of_numpy_are_plain_ones(data: st.DataObject) -> None:
     """A checkpoint and a description hold no other."""
     epochs, lr = data.draw(st.integers(1, 100)), data.draw(st.floats(2**-20, 1, width=32))
-    config = TrainConfig(epochs=np.int32(epochs), lr=np.float32(lr), ema=np.float64(0.5))
-    assert config == TrainConfig(epochs=epochs, lr=lr, ema=0.5)
-    assert {type(getattr(config, name)) for name in ("epochs", "lr", "ema")} == {int, float}
+    config = TrainConfig(
+        epochs=np.int32(epochs), lr=np.float32(lr), label_smoothing=np.float64(0.5)
+    )
+    assert config == TrainConfig(epochs=epochs, lr=lr, label_smoothing=0.5)
+    assert {type(getattr(config, name)) for name in ("epochs", "lr", "label_smoothing")} == {
+        int,
+        float,
+    }

@@ -1,8 +1,6 @@
-"""`fit` with augmented images, averaged weights, weight decay and smoothed labels."""
+"""`fit` with augmented images, weight decay and smoothed labels."""
 
 from __future__ import annotations
-
-import copy
 
 import pytest
 import torch
@@ -12,11 +10,9 @@ from torch.nn import functional
 
 from spikemnist.data import RandomAffine
 from spikemnist.models import LeakyConvNet
-from spikemnist.training import SmoothedCrossEntropy, cross_entropy, evaluate
-from spikemnist.training.checkpoint import load_checkpoint
-from spikemnist.training.optim import OPTIMIZERS, MovingAverage, loaded, make_optimizer
+from spikemnist.training import SmoothedCrossEntropy, cross_entropy
+from spikemnist.training.optim import OPTIMIZERS, make_optimizer
 from tests.training.small_runs import (
-    DIRECT,
     RANDOM,
     digits,
     fit_with,
@@ -67,49 +63,6 @@ def test_an_augmentation_that_changes_nothing_changes_nothing():
     assert same(weights(plain), weights(augmented))
     changed, _ = trained(augment=RandomAffine())
     assert not same(weights(plain), weights(changed))
-
-
-@given(decay=st.floats(0, 0.9999), numbers=st.lists(st.floats(-9, 9), min_size=1, max_size=30))
-def test_the_average_is_the_equation(decay, numbers):
-    layer = torch.nn.Linear(1, 1, bias=False).double()
-    layer.register_buffer("count", torch.tensor(0))
-    layer.weight.data.fill_(5.0)
-    average, expected = MovingAverage(decay, copy.deepcopy(layer.state_dict())), 5.0
-    for step, number in enumerate(numbers, 1):
-        layer.weight.data.fill_(number)
-        layer.count += 1
-        average.update(layer)
-        share = min(decay, (1 + step) / (10 + step))
-        expected = share * expected + (1 - share) * number
-    assert average.weights["weight"].item() == pytest.approx(expected, abs=1e-9)
-    assert average.weights["count"].item() == average.steps == len(numbers)
-    with loaded(layer, average.weights):
-        assert layer.weight.item() == average.weights["weight"].item()
-    assert layer.weight.item() == numbers[-1]
-
-
-def test_the_network_ends_with_the_average(tmp_path):
-    classifier, history = trained(ema=0.9, run=tmp_path)
-    checkpoint = load_checkpoint(tmp_path / "checkpoint.pt")
-    assert checkpoint.averaged_steps == 2 * 7
-    assert same(checkpoint.average, weights(classifier))
-    plain, same_history = trained()
-    assert same(checkpoint.model, weights(plain))
-    assert not same(checkpoint.average, weights(plain))
-    assert history.to_csv() == same_history.to_csv()
-
-
-def test_the_average_is_what_is_validated_and_what_callbacks_see():
-    held_out = digits()[:40]
-    seen = []
-
-    def look(history, classifier):
-        seen.append(evaluate(classifier, held_out, device="cpu").accuracy)
-
-    classifier, history = trained(DIRECT, ema=0.99, validation=held_out, callbacks=[look])
-    assert seen == [row.validation_accuracy for row in history.epochs]
-    best = evaluate(classifier, held_out, device="cpu").accuracy
-    assert best == seen[history.best_epoch - 1]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

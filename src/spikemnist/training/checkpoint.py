@@ -46,18 +46,12 @@ class Checkpoint:
         History of the finished epochs.
     best : dict or None
         State dict of the best epoch by validation loss; ``None`` without validation.
-    average : dict or None
-        Moving average of the weights; ``None`` if there is none.
-    averaged_steps : int
-        Number of steps in the average.
     """
 
     model: Weights
     optimizer: dict[str, Any]
     history: History
     best: Weights | None
-    average: Weights | None
-    averaged_steps: int
 
 
 @first
@@ -71,14 +65,11 @@ def save_checkpoint(training: Training, folder: Path | None) -> None:
     """
     if folder is None:
         return
-    average = training.average
     checkpoint = Checkpoint(
         model=training.network.state_dict(),
         optimizer=training.optimizer.state_dict(),
         history=training.history,
         best=training.best,
-        average=None if average is None else average.weights,
-        averaged_steps=0 if average is None else average.steps,
     )
     history = dataclasses.asdict(training.history)
     file = io.BytesIO()
@@ -131,7 +122,7 @@ def restore(training: Training, folder: Path) -> None:
     checkpoint = load_checkpoint(path)
     network = training.network
     try:
-        for weights in (checkpoint.model, checkpoint.best, checkpoint.average):
+        for weights in (checkpoint.model, checkpoint.best):
             if weights is not None:
                 check_tensors(weights, network.state_dict())
         load_state(training.optimizer, checkpoint.optimizer)
@@ -141,6 +132,3 @@ def restore(training: Training, folder: Path) -> None:
         raise ValueError(f"{path} does not fit the run: {reason}. {REMEDY}") from error
     checkpoint.history.device = training.history.device
     training.history, training.best = checkpoint.history, checkpoint.best
-    if training.average is not None and checkpoint.average is not None:
-        training.average.weights = checkpoint.average
-        training.average.steps = checkpoint.averaged_steps

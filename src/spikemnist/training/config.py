@@ -23,7 +23,7 @@ _SHARE = Real, "at least 0 and below 1", lambda share: 0 <= share < 1
 _RANGES: dict[str, tuple[type[Any], str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("epochs", "batch_size", "truncate", "patience"), _COUNT),
     **dict.fromkeys(("weight_decay", "spike_penalty"), _AMOUNT),
-    **dict.fromkeys(("ema", "label_smoothing"), _SHARE),
+    "label_smoothing": _SHARE,
     "initial_rate": (Real, "above 0 and below 1", lambda rate: 0 < rate < 1),
     "lr": (Real, "positive and finite", lambda lr: 0 < lr < math.inf),
     "clip_norm": (Real, "positive", lambda norm: norm > 0),
@@ -77,10 +77,6 @@ class TrainConfig:
         Decay of the weights, but not of the biases; by default 0.01 with ``"adamw"``, else none.
         Beta, thresholds and the scales of batch normalisation do not decay either. ``"adamw"``
         subtracts the decay from the weights, the other optimisers add it to the gradient.
-    ema : float, default None
-        Decay per step of a moving average of the weights, such as 0.999. That averages about the
-        last thousand steps. Validation and callbacks see the average, and the network
-        ends with it.
     initial_rate : float, default None
         Firing rate at the start, in spikes per neuron and timestep, such as 0.1. `initialize` then
         scales the weights of each layer on a first batch, for which an iterable is read once more.
@@ -115,7 +111,6 @@ class TrainConfig:
     patience: int | None = None
     augment: tuple[AugmentationName, ...] | Augmentation = ()
     weight_decay: float | None = None
-    ema: float | None = None
     initial_rate: float | None = None
     seed: int = 0
 

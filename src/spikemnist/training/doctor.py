@@ -6,6 +6,7 @@ import copy
 import math
 import statistics
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -22,7 +23,6 @@ from spikemnist.training.evaluation import output_findings
 from spikemnist.training.loop import train_step
 from spikemnist.training.losses import Loss, compute_loss
 from spikemnist.training.metrics import RunningMetrics
-from spikemnist.training.optim import loaded
 from spikemnist.training.state import prepare
 
 SAMPLES = 64
@@ -119,12 +119,10 @@ def diagnose(
     ((), 1.0)
     """
     network = check_network(classifier, "diagnose")
-    config = replace(
-        config or TrainConfig(), schedule="constant", batch_size=SAMPLES, ema=None, augment=()
-    )
+    config = replace(config or TrainConfig(), schedule="constant", batch_size=SAMPLES, augment=())
     metrics, right, asleep = RunningMetrics(), 0, 0
     steps: list[tuple[float, float]] = []
-    with loaded(network, network.state_dict()):
+    with _loaded(network, network.state_dict()):
         training = prepare(classifier, train, None, config, device, fresh=True)
         feed, initial = training.feed, copy.deepcopy(network.state_dict())
         network.train()
@@ -152,7 +150,7 @@ def examine(
 
     Its weights, statistics, modes and gradients stay as they are.
     """
-    with loaded(network, network.state_dict()), seeded(seed, labels.device):
+    with _loaded(network, network.state_dict()), seeded(seed, labels.device):
         network.train().zero_grad()
         record = network(spikes, record="all")
         torch.autograd.backward(compute_loss(loss, record, labels))
@@ -255,3 +253,23 @@ def training_findings(
 def is_flat(layer: LayerSummary) -> bool:
     """Return whether a layer has no surrogate gradient that could change it."""
     return layer.surrogate_share is not None and layer.surrogate_share < FLAT
+
+
+@contextmanager
+def _loaded(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Load weights into a model within the context; then restore state, modes and gradients.
+
+    No copy of the model would do: that of a pruned one, or of neurons that keep a graph, fails.
+    """
+    latest = copy.deepcopy(model.state_dict())
+    modes = [(module, module.training) for module in model.modules()]
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    model.load_state_dict(weights)
+    try:
+        yield
+    finally:
+        model.load_state_dict(latest)
+        for module, training in modes:
+            module.training = training
+        for parameter, gradient in gradients:
+            parameter.grad = gradient

@@ -258,8 +258,6 @@ def train_step(
         spikes,
     )
     training.optimizer.step()
-    if training.average is not None:
-        training.average.update(training.network)
     metrics.add(record, len(labels), value, counts)
     return value, length
 
@@ -288,8 +286,7 @@ def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float) -> N
     history.epochs.append(row)
     if evaluation is not None and evaluation.loss < lowest:
         history.best_epoch = epoch
-        with training.averaged():
-            training.best = copy.deepcopy(training.network.state_dict())
+        training.best = copy.deepcopy(training.network.state_dict())
     elif config.patience is not None and epoch - (history.best_epoch or 0) >= config.patience:
         history.stopped_early = True
     findings = [*metrics.findings()]
@@ -305,13 +302,12 @@ def _validate(training: Training, epoch: int) -> Evaluation | None:
     """Evaluate on the validation data, if there are any."""
     if training.validation is None:
         return None
-    with training.averaged():
-        evaluation = evaluate_feed(
-            training.classifier,
-            training.validation,
-            seed=derive_seed(training.config.seed, epoch, 2),
-            loss=training.loss,
-        )
+    evaluation = evaluate_feed(
+        training.classifier,
+        training.validation,
+        seed=derive_seed(training.config.seed, epoch, 2),
+        loss=training.loss,
+    )
     value = {"validation loss": evaluation.loss}
     check_finite(value, training.network, training.lr, f"after epoch {epoch}")
     return evaluation
@@ -320,8 +316,7 @@ def _validate(training: Training, epoch: int) -> Evaluation | None:
 def _call(callbacks: Sequence[Callback], training: Training) -> bool:
     """Call each callback; return whether one of the first process ends the run."""
     try:
-        with training.averaged():
-            results = [callback(training.history, training.classifier) for callback in callbacks]
+        results = [callback(training.history, training.classifier) for callback in callbacks]
     except StopIteration as error:
         raise RuntimeError(
             "a callback ends the run by `return True`, not by StopIteration"

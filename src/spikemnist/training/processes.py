@@ -184,8 +184,7 @@ def summed(epoch: Callable[..., Any]) -> Callable[..., Any]:
                 sums = sums.to(training.feed.device)
                 distributed.all_reduce(sums)
                 metrics.sums = dict(zip(metrics.sums, sums.tolist(), strict=True))
-                average = training.average.weights.values() if training.average else ()
-                for tensor in (*training.network.buffers(), *average):
+                for tensor in training.network.buffers():
                     distributed.broadcast(tensor, 0)
         return metrics
 

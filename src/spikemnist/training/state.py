@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +19,7 @@ from spikemnist.training.config import TrainConfig
 from spikemnist.training.initialisation import start_from_data
 from spikemnist.training.losses import Loss, make_loss
 from spikemnist.training.metrics import History
-from spikemnist.training.optim import MovingAverage, get_schedule, loaded, make_optimizer
+from spikemnist.training.optim import get_schedule, make_optimizer
 from spikemnist.training.processes import joint, same
 from spikemnist.training.recipe import Recipe
 
@@ -41,7 +39,6 @@ class Training:
     config: TrainConfig
     loss: Loss
     augment: Augmentation | None
-    average: MovingAverage | None
     history: History
     best: dict[str, Tensor] | None = None
 
@@ -70,18 +67,10 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * factor
 
-    def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Load the average of the weights into the network within the context, if there is one."""
-        if self.average is None:
-            return contextlib.nullcontext()
-        return loaded(self.network, self.average.weights)
-
     def load_best(self) -> None:
-        """Load the weights of the best epoch into the network, or else the average, if any."""
+        """Load the weights of the best epoch into the network, if there is one."""
         if self.best is not None:
             self.network.load_state_dict(self.best)
-        elif self.average is not None:
-            self.network.load_state_dict(self.average.weights)
 
 
 def check_request(
@@ -141,7 +130,7 @@ def prepare(
         start_from_data(classifier, feed, config, target)
     return Training(
         classifier=classifier,
-        model=joint(network),  # before the average: it starts from the weights of process 0
+        model=joint(network),
         feed=feed,
         validation=None
         if validation is None
@@ -150,8 +139,5 @@ def prepare(
         config=config,
         loss=loss,
         augment=get_augmentation(config.augment),
-        average=None
-        if config.ema is None
-        else MovingAverage(config.ema, copy.deepcopy(network.state_dict())),
         history=History(device=str(target)),
     )
