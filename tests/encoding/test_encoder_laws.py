@@ -39,7 +39,7 @@ LINEAR = LatencyEncoder(num_steps=7)
 LOG = LatencyEncoder(num_steps=7, curve="log", threshold=0.1)
 UNCLIPPED = LatencyEncoder(num_steps=9, curve="log", tau=0.5, normalize=False, clip=False)
 DIRECT = DirectEncoder(num_steps=7)
-EVENTS = EventEncoder(num_steps=5, by="count", polarity="merged")
+EVENTS = EventEncoder(num_steps=5, polarity="merged")
 BURST = BurstEncoder(num_steps=7, max_spikes=3, min_interval=1, max_interval=3)
 CERTAIN = [
     LINEAR,

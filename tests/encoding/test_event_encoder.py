@@ -18,11 +18,9 @@ SENSOR = (5, 7)
 
 @st.composite
 def encoders(draw: st.DrawFn) -> EventEncoder:
-    by = draw(st.sampled_from(["time", "count"]))
     return EventEncoder(
         num_steps=draw(st.integers(1, 12)),
-        by=by,
-        duration=draw(st.none() | st.integers(1, 400_000)) if by == "time" else None,
+        duration=draw(st.none() | st.integers(1, 400_000)),
         polarity=draw(st.sampled_from(["channels", "merged"])),
     )
 
@@ -44,12 +42,9 @@ def one_by_one(encoder: EventEncoder, batch: EventBatch) -> Tensor:
     spikes = torch.zeros((steps, len(batch), channels, *SENSOR))
     for b in range(len(batch)):
         events = batch.recording(b)
-        for i, (t, x, y, p) in enumerate(events.tolist()):
+        for t, x, y, p in events.tolist():
             begin, end = int(events["t"][0]), int(events["t"][-1])
-            if encoder.by == "count":
-                step = i * steps // len(events)
-            else:
-                step = (t - begin) * steps // (encoder.duration or end - begin + 1)
+            step = (t - begin) * steps // (encoder.duration or end - begin + 1)
             if step < steps:
                 spikes[step, b, int(p) if channels == 2 else 0, y, x] = 1
     return spikes

@@ -93,13 +93,11 @@ def test_first_spike_time(kind: Any, first_spike_time: Any) -> None:
         (lambda: PopulationEncoder(5, overlap=0.0), "positive and finite; got 0"),
         (lambda: PopulationEncoder(5, threshold=0.0), r"must lie in \(0, 1\)"),
         (lambda: PopulationEncoder(5, overlap=8.0), "would be silent"),
-        (lambda: EventEncoder(4, by="event"), "by must be 'time' or 'count'; got 'event'"),
         (lambda: EventEncoder(4, polarity="x"), "polarity must be 'channels' or 'merged'; got 'x'"),
         (
             lambda: EventEncoder(4, duration=0),
             r"duration must be an integer >= 1 \(microseconds\) or None; got 0",
         ),
-        (lambda: EventEncoder(4, duration=5, by="count"), "duration has no effect with by='count'"),
         (
             lambda: measure_code(RateEncoder(4), torch.zeros(0, 28)),
             r"at least one pixel; got shape \(0, 28\)",

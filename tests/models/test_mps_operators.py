@@ -153,10 +153,9 @@ def test_every_encoder(encoder: Encoder, dtype: torch.dtype) -> None:
     )
 
 
-@pytest.mark.parametrize("by", ["time", "count"])
-def test_events(by: str) -> None:
+def test_events() -> None:
     recordings = [random_events(20, seed, sensor=(4, 4)) for seed in range(3)]
-    encoder, events = EventEncoder(num_steps=4, by=by), EventBatch.gather(recordings, (4, 4))
+    encoder, events = EventEncoder(num_steps=4), EventBatch.gather(recordings, (4, 4))
     train(LeakyMLP((8,), in_features=32, out_features=3, backend="reference"), encoder, events)
 
 

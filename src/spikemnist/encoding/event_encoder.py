@@ -21,12 +21,9 @@ if TYPE_CHECKING:
 class EventEncoder(Timesteps):
     r"""Sort events into timesteps; a pixel fires once in each timestep with any of its events.
 
-    Event i of n, at the time :math:`t_i`, falls into timestep
+    An event at the time :math:`t_i` falls into timestep
 
-    .. math::
-
-        \lfloor T (t_i - t_1) / D \rfloor && \text{by time} \\
-        \lfloor T (i - 1) / n \rfloor     && \text{by count}
+    .. math:: \lfloor T (t_i - t_1) / D \rfloor
 
     where :math:`D` is ``duration`` or, without it, the duration :math:`t_n - t_1 + 1` of the
     recording.
@@ -35,12 +32,10 @@ class EventEncoder(Timesteps):
     ----------
     num_steps : int, default 8
         Number of timesteps, ``T``.
-    by : str, default "time"
-        ``"time"``: timesteps of equal duration. ``"count"``: timesteps of equally many events.
     duration : int, default None
-        Microseconds that the timesteps cover from the first event of a recording, when sorted by
-        time; later events are dropped. ``None`` takes the duration of each recording, so its end
-        must be known before its first spike.
+        Microseconds that the timesteps cover from the first event of a recording; later events are
+        dropped. ``None`` takes the duration of each recording, so its end must be known before its
+        first spike.
     polarity : str, default "channels"
         ``"channels"``: one channel for pixels that became darker, then one for brighter pixels.
         ``"merged"``: one channel for both.
@@ -67,22 +62,17 @@ class EventEncoder(Timesteps):
 
     binary: ClassVar[bool] = True
 
-    by: Literal["time", "count"] = "time"
     duration: int | None = None
     polarity: Literal["channels", "merged"] = "channels"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.by not in ("time", "count"):
-            raise ValueError(f"by must be 'time' or 'count'; got {self.by!r}")
         if self.polarity not in ("channels", "merged"):
             raise ValueError(f"polarity must be 'channels' or 'merged'; got {self.polarity!r}")
         if self.duration is not None and not is_integer(self.duration, 1):
             raise ValueError(
                 f"duration must be an integer >= 1 (microseconds) or None; got {self.duration!r}"
             )
-        if self.duration is not None and self.by == "count":
-            raise ValueError("duration has no effect with by='count'; remove it")
 
     def __call__(
         self,
@@ -102,7 +92,7 @@ class EventEncoder(Timesteps):
         shape = (self.num_steps, len(events), channels, height, width)
         counts = events.starts.diff()
         sample = torch.arange(len(events), device=counts.device).repeat_interleave(counts)
-        step = self._steps(events, sample, counts)
+        step = self._steps(events, sample)
         place = step * len(events) + sample
         if channels == 2:
             place = place * 2 + events.p
@@ -111,11 +101,8 @@ class EventEncoder(Timesteps):
         spikes.view(-1)[place[step < self.num_steps]] = 1
         return spikes
 
-    def _steps(self, events: EventBatch, sample: Tensor, counts: Tensor) -> Tensor:
+    def _steps(self, events: EventBatch, sample: Tensor) -> Tensor:
         """Return the timestep of each event, ``[E]``; T or more for dropped events."""
-        if self.by == "count":
-            order = torch.arange(len(sample), device=sample.device) - events.starts[sample]
-            return order * self.num_steps // counts[sample]
         since = events.t - events.t[events.starts[sample]]
         if self.duration is not None:
             return since * self.num_steps // self.duration
