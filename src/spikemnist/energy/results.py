@@ -157,7 +157,8 @@ class Energy(Tabular):
         part : str, default "layers"
             ``"layers"`` has the operations of each layer, ``"energies"`` the energy of the network
             beside that of an ANN of the same layers, ``"timesteps"`` accuracy and energy of a
-            decision after each timestep, ``"exits"`` those of a decision at a margin.
+            decision after each timestep, also as a share of the dense ANN's, ``"exits"`` those of
+            a decision at a margin.
 
         Returns
         -------
@@ -231,6 +232,7 @@ class Energy(Tabular):
             ("timesteps", f"{{}} of {self.num_steps}", range(1, self.num_steps + 1)),
             ("accuracy", "{:.2%}", self.accuracy_per_step.tolist()),
             ("nJ spiking", "{:,.1f}", (self.energy_per_step / NANOJOULE).tolist()),
+            ("of dense", "{:.1%}", (self.energy_per_step / self.ann_dense.total).tolist()),
             ("spikes", "{:,.1f}", self.spikes_per_step.tolist()),
             ("operations", "{:,.0f}", self.operations_per_step.tolist()),
         )
