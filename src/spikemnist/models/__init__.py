@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from spikemnist.models.builders import LeakyMLP as LeakyMLP
     from spikemnist.models.builders import accelerate as accelerate
     from spikemnist.models.classifier import Classifier as Classifier
+    from spikemnist.models.conversion import Conversion as Conversion
+    from spikemnist.models.conversion import convert as convert
     from spikemnist.models.layer_table import LayerSummary as LayerSummary
     from spikemnist.models.network import SpikingNetwork as SpikingNetwork
     from spikemnist.models.network_options import NetworkOptions as NetworkOptions

@@ -56,20 +56,20 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
     ValueError
         If snnTorch cannot run the network either, or not as it says.
     """
-    if not _is(network, nn.Sequential):
+    if not is_kind(network, nn.Sequential):
         raise UnsupportedError(
             f"{type(network).__name__} has a forward of its own, and the kernels run its modules "
             "in an nn.Sequential, in the order in which forward calls them"
         )
     layers: list[SpikingLayer] = []
     before: list[Module] = []
-    for path, module in _flat(network, "network"):
+    for path, module in flat(network, "network"):
         if type_before_parametrizations(module) is snntorch.Leaky:
             _check_neuron(path, module, layers)
             layers.append(SpikingLayer(path, module, tuple(before)))
             before = []
         else:
-            _check_memoryless(path, module)
+            check_memoryless(path, module)
             before.append((path, module))
     if before:
         path, module = before[0]
@@ -112,17 +112,17 @@ def walk(network: nn.Module, path: str = "network") -> Iterator[Module]:
 
 def not_last(network: nn.Module) -> set[nn.Module]:
     """Return the modules that another module of an `torch.nn.Sequential` follows."""
-    chains = (_flat(chain, "") for chain in network.modules() if _is(chain, nn.Sequential))
+    chains = (flat(chain, "") for chain in network.modules() if is_kind(chain, nn.Sequential))
     return {module for chain in chains for _, module in list(chain)[:-1]}
 
 
-def _flat(sequential: nn.Sequential, path: str) -> Iterator[Module]:
+def flat(sequential: nn.Sequential, path: str) -> Iterator[Module]:
     """Yield the modules of nested `torch.nn.Sequential`, in order."""
     # Not named_children, which skips the second occurrence of a module.
     for name, module in zip(sequential._modules, sequential, strict=True):
         place = f"{path}{_step(name)}"
-        if _is(module, nn.Sequential):
-            yield from _flat(module, place)
+        if is_kind(module, nn.Sequential):
+            yield from flat(module, place)
         else:
             yield place, module
 
@@ -131,17 +131,18 @@ def _step(name: str) -> str:
     return f"[{name}]" if name.isdecimal() else f".{name}"
 
 
-def _is(module: nn.Module, *kinds: type[Kind]) -> TypeGuard[Kind]:
+def is_kind(module: nn.Module, *kinds: type[Kind]) -> TypeGuard[Kind]:
     """Return whether a module is one of these classes, or a subclass with the same ``forward``."""
     return any(isinstance(module, k) and type(module).forward is k.forward for k in kinds)
 
 
-def _check_memoryless(path: str, module: nn.Module) -> None:
+def check_memoryless(path: str, module: nn.Module) -> None:
+    """Refuse a module that is none of `MEMORYLESS`, or has options with another meaning."""
     kind = type(module).__name__
     if isinstance(module, LazyModuleMixin):
         raise ValueError(f"{path} is {kind}, which has no weights yet; call the network once first")
     own = getattr(type(module), "_conv_forward", None)  # which the forward of Conv2d calls
-    if not _is(module, *MEMORYLESS) or own not in (None, nn.Conv2d._conv_forward):
+    if not is_kind(module, *MEMORYLESS) or own not in (None, nn.Conv2d._conv_forward):
         raise UnsupportedError(f"{path} is {kind}, and the kernels run {_KNOWN}")
     if isinstance(module, nn.Flatten) and module.start_dim != 1:
         raise UnsupportedError(

@@ -1,0 +1,390 @@
+"""Convert a trained ANN into a spiking network.
+
+Shapes: ``T`` timesteps, ``N`` samples.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import snntorch
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from spikemnist._tables import Table, Tabular
+from spikemnist._tensors import check_tensor
+from spikemnist.data import ImageDataset
+from spikemnist.data.feed import make_feed
+from spikemnist.encoding import DirectEncoder
+from spikemnist.encoding.protocol import intensities
+from spikemnist.models.builders import accelerate
+from spikemnist.models.classifier import Classifier, responses
+from spikemnist.models.layer_table import layer_names
+from spikemnist.models.neuron import is_hooked
+from spikemnist.models.sequential import check_memoryless, flat, is_kind
+from spikemnist.models.spiking_layer import fold
+
+BATCH = 64
+"""Images that run together: a record holds each neuron of a convolution at each timestep."""
+
+SCALED_BY = 1000
+"""Images that set the scales: their activations are in memory at once."""
+
+LEFT_OUT = (nn.Identity, nn.Dropout, nn.Dropout2d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+KINDS = (nn.ReLU, nn.Linear, nn.Conv2d, *NORMS, *POOLING, nn.Flatten, *LEFT_OUT)
+
+Weighted: TypeAlias = nn.Linear | nn.Conv2d
+Layers = list[list[nn.Module]]
+"""The modules of an ANN up to each ReLU, then up to the logits."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Conversion(Tabular):
+    r"""A spiking network made of an ANN, and what both do with the same images.
+
+    Attributes
+    ----------
+    classifier : Classifier
+        The spiking network, with a `~spikemnist.encoding.DirectEncoder`.
+    ann : tuple of torch.nn.Sequential
+        Copies of the modules of the ANN up to each ReLU, then up to the logits, with batch
+        normalisation folded in.
+    scales : dict of str to float
+        Activation that is one spike per timestep, by layer.
+    samples : int
+        Number of images.
+    labelled : bool
+        Whether the images have labels. If not, the accuracies are the agreement with the ANN.
+    ann_accuracy : float
+        Accuracy of the ANN.
+    accuracy_per_step : torch.Tensor
+        Accuracy of the spiking network if the decision were taken after each timestep, ``[T]``.
+    errors : dict of str to float
+        Error of each layer, :math:`\lVert \lambda r - a \rVert / \lVert a \rVert`, for activations
+        :math:`a`, spikes per timestep :math:`r` and the scale :math:`\lambda`. For the output,
+        :math:`a` are the logits and :math:`r` mean membranes.
+
+    Examples
+    --------
+    >>> from spikemnist import load_digits
+    >>> train, test = load_digits()
+    >>> ann = nn.Sequential(nn.Flatten(), nn.Linear(784, 50), nn.ReLU(), nn.Linear(50, 10))
+    >>> conversion = convert(ann, train[:200], num_steps=16).compare(test[:100])
+    >>> conversion.samples, conversion.accuracy_per_step.shape, list(conversion.errors)
+    (100, torch.Size([16]), ['hidden 1', 'output'])
+    """
+
+    classifier: Classifier
+    ann: tuple[nn.Sequential, ...]
+    scales: dict[str, float]
+    samples: int = 0  # what follows is that of `compare`
+    labelled: bool = False
+    ann_accuracy: float = math.nan
+    accuracy_per_step: Tensor = field(default_factory=lambda: torch.empty(0))
+    errors: dict[str, float] = field(default_factory=dict)
+
+    def compare(self, images: Tensor | ImageDataset, *, progress: bool = True) -> Conversion:
+        """Return the same networks on other images, such as those of a test set.
+
+        Parameters
+        ----------
+        images : torch.Tensor or ImageDataset
+            Images ``[N, ...]`` as for `convert`.
+        progress : bool, default True
+            Whether to show a bar after two seconds, if standard error is a terminal.
+
+        Returns
+        -------
+        Conversion
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the images do not fit.
+        """
+        network: Any = self.classifier.network
+        data = _dataset(images)
+        feed = make_feed(data, BATCH, next(network.parameters()).device, "images")
+        options = {"record": "all"}
+        squares: list[Tensor] = []
+        right: list[Tensor] = []
+        with responses(self.classifier, feed, seed=0, options=options, progress=progress) as runs:
+            for current, record, labels in runs:
+                activations = _activations(self.ann, current[0].reshape(-1, *network.in_shape))
+                decisions = torch.cat((activations[-1].argmax(1)[None], record.running_predictions))
+                right.append(decisions == (labels if data is images else decisions[0]))
+                rates = [layer.spikes.mean(0) for layer in record.layers[:-1]] + [record.scores]
+                for rate, scale, one in zip(rates, self.scales.values(), activations, strict=True):
+                    squares += [(rate * scale - one).square().sum(), one.square().sum()]
+        accuracies = torch.cat(right, 1).cpu().double().mean(1)
+        sums = torch.stack(squares).cpu().double().view(len(right), -1, 2).sum(0)
+        return replace(
+            self,
+            samples=len(data),
+            labelled=data is images,
+            ann_accuracy=float(accuracies[0]),
+            accuracy_per_step=accuracies[1:],
+            errors=dict(zip(self.scales, (sums[:, 0] / sums[:, 1]).sqrt().tolist(), strict=True)),
+        )
+
+    def table(self) -> Table:
+        """Return the accuracies after 1, 2, 4, ... timesteps, as ``repr`` shows."""
+        shares, what = self.accuracy_per_step.tolist(), "accuracy" if self.labelled else "agreement"
+        steps = sorted({*(2**i for i in range(len(shares).bit_length())), len(shares)})
+        rows = [("ANN", f"{self.ann_accuracy:.2%}", "")]
+        for step in steps:
+            points = 100 * (shares[step - 1] - self.ann_accuracy)
+            rows.append((f"T = {step}", f"{shares[step - 1]:.2%}", f"{points:.2f}"))
+        errors = ", ".join(f"{name} {error:.1%}" for name, error in self.errors.items())
+        title = f"Conversion of an ANN, {what} on {self.samples:,} images"
+        return Table(
+            title, ("network", what, "points to the ANN"), rows, f"error of each layer: {errors}"
+        )
+
+
+def convert(
+    ann: nn.Module,
+    images: Tensor | ImageDataset,
+    *,
+    num_steps: int = 32,
+    percentile: float = 99.9,
+    progress: bool = True,
+) -> Conversion:
+    r"""Make a spiking network of a trained ReLU network.
+
+    Each ReLU becomes integrate-and-fire neurons, `snntorch.Leaky` with beta 1, threshold 1 and
+    reset by subtraction. Their spikes per timestep approximate the activations :math:`a_l` in units
+    of a scale :math:`\lambda_l`, the ``percentile`` of the activations on the images. The weights
+    of layer :math:`l` become
+
+    .. math:: W_l' = \frac{\lambda_{l-1}}{\lambda_l} W_l, \quad
+              b_l' = \frac{b_l}{\lambda_l} + \frac{1}{2T}, \quad \lambda_0 = 1
+
+    The last term adds up to half a threshold, so that numbers of spikes are rounded, not rounded
+    down. The image is a constant current, and the outputs, which never fire, estimate the logits by
+    their mean membranes. Nothing is random, and the ANN stays as it is.
+
+    Parameters
+    ----------
+    ann : torch.nn.Sequential
+        Trained network, possibly nested, of `torch.nn.Linear`, `torch.nn.Conv2d`, `torch.nn.ReLU`,
+        `torch.nn.BatchNorm1d`, `torch.nn.BatchNorm2d`, `torch.nn.AvgPool2d`,
+        `torch.nn.AdaptiveAvgPool2d`, `torch.nn.MaxPool2d`, `torch.nn.Flatten`, `torch.nn.Dropout`,
+        `torch.nn.Dropout2d` and `torch.nn.Identity`. It ends in logits, or in a softmax of them.
+        Maximum pooling is exact in front of the first neurons. Behind them it becomes two layers of
+        neurons more, as :math:`\max(a, b) = a + \mathrm{ReLU}(b - a)` for rates, and must be
+        ``MaxPool2d(2)`` of a ReLU.
+    images : torch.Tensor or ImageDataset
+        Images ``[N, ...]``, uint8 or floating in [0, 1], as in the training of the ANN; of images
+        ``[N, H, W]`` a convolution gets one channel. At most 1,000 of them, evenly spaced, set the
+        scales; both networks run on all.
+    num_steps : int, default 32
+        Number of timesteps, ``T``.
+    percentile : float, default 99.9
+        Percentile of the activations of a layer that fires at each timestep, in (0, 100]. What is
+        higher is cut off; the higher the percentile, the coarser is the rest.
+    progress : bool, default True
+        Whether to show a bar after two seconds, if standard error is a terminal.
+
+    Returns
+    -------
+    Conversion
+        The spiking network, and what both networks do with these images.
+
+    Raises
+    ------
+    TypeError
+        If ``images`` is neither a tensor nor an `~spikemnist.data.ImageDataset`.
+    ValueError
+        If the ANN has a module that cannot be converted, named with its place; if the images do not
+        fit, or a layer is silent on them; if an argument is out of its range.
+
+    Notes
+    -----
+    Scales: Diehl et al., *Fast-classifying, high-accuracy spiking deep networks through weight and
+    threshold balancing*, IJCNN 2015, and, with percentiles, Rueckauer et al., *Conversion of
+    continuous-valued deep networks to efficient event-driven networks for image classification*,
+    Frontiers in Neuroscience 11:682, 2017, doi:10.3389/fnins.2017.00682. Half a threshold: Deng,
+    Gu, *Optimal conversion of conventional artificial neural networks to spiking neural networks*,
+    ICLR 2021.
+
+    Examples
+    --------
+    >>> from spikemnist import load_digits
+    >>> ann = nn.Sequential(nn.Flatten(), nn.Linear(784, 50), nn.ReLU(), nn.Linear(50, 10))
+    >>> network = convert(ann, load_digits()[0][:200]).classifier.network
+    >>> network.sizes, network.obstacle, float(network.layers[0].leaky.beta)
+    ({'hidden 1': 50, 'output': 10}, None, 1.0)
+    """
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile must lie in (0, 100]; got {percentile}")
+    encoder, data = DirectEncoder(num_steps=num_steps), _dataset(images)
+    layers = tuple(nn.Sequential(*modules) for modules in _read(ann))
+    shape = tuple(data.images.shape[1:])
+    if isinstance(layers[0][0], (nn.Flatten, nn.Linear)):
+        shape = (math.prod(shape),)
+    elif len(shape) == 2:
+        shape = (1, *shape)
+    some = intensities(data.images[:: math.ceil(len(data) / SCALED_BY)]).reshape(-1, *shape)
+    scales = _scales(layers, some, percentile)
+    network = accelerate(_spiking(layers, [*scales.values()], num_steps), in_shape=shape)
+    conversion = Conversion(Classifier(network, encoder, data.classes), layers, scales)
+    return conversion.compare(images, progress=progress)
+
+
+def _dataset(images: Tensor | ImageDataset) -> ImageDataset:
+    """Return images with labels; those of a tensor mean nothing."""
+    if not isinstance(images, ImageDataset):
+        check_tensor(images, "images", "[N, ...], or an ImageDataset")
+        images = ImageDataset(images, torch.zeros(len(images), dtype=torch.int64))
+    if not len(images):
+        raise ValueError("images are empty: give some hundreds of the training set")
+    return images
+
+
+def _read(ann: nn.Module) -> Layers:
+    """Return copies of the modules of an ANN, or raise a `ValueError` that names one."""
+    if not is_kind(ann, nn.Sequential):
+        raise ValueError(
+            f"{type(ann).__name__} has a forward of its own: put its modules into an nn.Sequential "
+            "in the order in which forward calls them, with nn.ReLU for functional.relu"
+        )
+    chain = [one for one in flat(ann, "ann") if not is_kind(one[1], *LEFT_OUT)]
+    if chain and is_kind(chain[-1][1], nn.Softmax, nn.LogSoftmax):
+        chain.pop()  # the highest logit stays the highest
+    for i in range(len(chain) - 1):
+        if isinstance(chain[i][1], nn.MaxPool2d) and isinstance(chain[i + 1][1], nn.ReLU):
+            chain[i : i + 2] = chain[i + 1], chain[i]  # they commute
+    layers: Layers = [[]]
+    for path, module in chain:
+        _check(path, module)
+        if not isinstance(module, nn.ReLU):
+            _append(path, module, layers)
+        elif _weights_in(layers[-1]):  # of other inputs >= 0, a ReLU changes nothing
+            layers.append([])
+    if not _weights_in(layers[-1]):
+        raise ValueError("ann must end in logits: let an nn.Linear follow the last nn.ReLU")
+    return layers
+
+
+def _check(path: str, module: nn.Module) -> None:
+    kind = type(module).__name__
+    if not is_kind(module, *KINDS):
+        names = ", ".join(one.__name__ for one in KINDS)
+        raise ValueError(f"{path} is {kind}, and convert takes {names}: train the ANN with these")
+    if not isinstance(module, nn.ReLU):
+        check_memoryless(path, module)
+    if is_hooked(module) or is_parametrized(module):
+        raise ValueError(
+            f"{path} ({kind}) has hooks, a parametrization or a forward of its own, which its copy "
+            "would not have: make its weights plain, as torch.nn.utils.prune.remove does"
+        )
+
+
+def _append(path: str, module: nn.Module, layers: Layers) -> None:
+    """Append a copy of a module to the last of the layers."""
+    here = layers[-1]
+    if isinstance(module, Weighted):
+        here.append(_weighted(module, module.weight, module.bias))
+    elif isinstance(module, NORMS):
+        if not (here and isinstance(here[-1], Weighted)) and isinstance(module, nn.BatchNorm2d):
+            here.append(_per_channel(torch.ones(1, 1, 1, 1), module.num_features, module))
+        if not (here and isinstance(last := here[-1], Weighted)) or module.running_mean is None:
+            raise ValueError(
+                f"{path} is {type(module).__name__}, whose running statistics convert folds into "
+                "the weights before it: place it between weights and their ReLU"
+            )
+        here[-1] = _weighted(last, *fold(last.weight, last.bias, module))
+    elif not isinstance(module, nn.MaxPool2d) or len(layers) == 1:
+        here.append(copy.deepcopy(module))
+    elif len(layers) == 2 and not here:
+        layers[0].append(copy.deepcopy(module))  # its input is the same at each timestep
+    elif here or module.extra_repr().replace("(2, 2)", "2") != nn.MaxPool2d(2).extra_repr():
+        raise ValueError(
+            f"{path} is MaxPool2d, and the maximum of spikes is not that of their rates: behind "
+            "neurons convert takes nn.MaxPool2d(2) of a ReLU. Train the ANN with nn.AvgPool2d"
+        )
+    else:
+        layers[-1:] = _maximum(_weights_in(layers[-2])[-1])
+
+
+def _maximum(before: Weighted) -> Layers:
+    """Return layers for the maximum of two columns, then of two rows: a + ReLU(b - a)."""
+    pair = torch.tensor([[1.0, 0.0], [-1.0, 1.0]])  # the two terms, of a and b
+    rows = pair.view(2, 1, 2, 1).expand(2, 2, 2, 1)
+    kernels = pair.view(2, 1, 1, 2), rows, torch.ones(1, 2, 1, 1)
+    return [[_per_channel(kernel, len(before.weight), before)] for kernel in kernels]
+
+
+def _per_channel(kernel: Tensor, channels: int, like: nn.Module) -> Weighted:
+    """Return a convolution of each channel by itself, with a kernel ``[outputs, inputs, H, W]``."""
+    inputs, size = kernel.shape[1], (kernel.shape[2], kernel.shape[3])
+    weight = kernel.repeat(channels, 1, 1, 1).to(next(iter(like.state_dict().values())))
+    with torch.device("meta"):  # where nothing is drawn
+        conv = nn.Conv2d(channels * inputs, len(weight), size, size, groups=channels)
+    return _weighted(conv, weight, None)
+
+
+def _weighted(module: Weighted, weight: Tensor, bias: Tensor | None) -> Weighted:
+    """Return a copy of a module with these weights, and always with a bias."""
+    copied = copy.deepcopy(module)
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    copied.weight, copied.bias = (nn.Parameter(one.detach().clone()) for one in (weight, bias))
+    return copied
+
+
+def _weights_in(modules: Iterable[nn.Module]) -> list[Any]:
+    return [module for module in modules if isinstance(module, Weighted)]
+
+
+def _activations(layers: Sequence[nn.Module], images: Tensor) -> list[Tensor]:
+    """Return the activations of each ReLU, and the logits."""
+    outputs = [images.to(next(layers[0].parameters()))]
+    for layer in layers:
+        outputs.append(layer(outputs[-1].relu()))  # the images are not negative
+    return [*(output.relu() for output in outputs[1:-1]), outputs[-1]]
+
+
+def _scales(layers: Sequence[nn.Module], images: Tensor, percentile: float) -> dict[str, float]:
+    """Return the percentile of the activations of each ReLU, and 1 for the logits."""
+    try:
+        with torch.no_grad():
+            activations = _activations(layers, images)
+    except RuntimeError as error:
+        shape = tuple(images.shape[1:])
+        raise ValueError(f"the ANN does not take images of shape {shape}: {error}") from error
+    *hidden, output = layer_names(len(layers))
+    scales = {}
+    for name, values in zip(hidden, activations[:-1], strict=True):
+        rank = max(1, round(values.numel() * percentile / 100))
+        scales[name] = float(values.flatten().kthvalue(rank).values)
+        if scales[name] <= 0:
+            raise ValueError(
+                f"{percentile:g} % of the activations of {name} are 0 on these images: give more "
+                "images, or percentile=100"
+            )
+    return {**scales, output: 1.0}
+
+
+def _spiking(layers: Sequence[nn.Sequential], scales: Sequence[float], steps: int) -> nn.Sequential:
+    """Return the layers with scaled weights, each with its neurons."""
+    modules: list[nn.Module] = []
+    for layer, before, scale in zip(layers, (1.0, *scales), scales, strict=False):
+        modules += copy.deepcopy(layer)
+        weighted = _weights_in(modules[-len(layer) :])
+        with torch.no_grad():
+            for module in weighted:
+                module.bias /= before
+            weighted[-1].weight *= before / scale
+            weighted[-1].bias *= before / scale
+            weighted[-1].bias += 0.0 if layer is layers[-1] else 1 / (2 * steps)
+        modules.append(snntorch.Leaky(beta=1.0, threshold=1.0, reset_mechanism="subtract"))
+    modules[-1] = snntorch.Leaky(beta=0.0, threshold=1e9, reset_mechanism="none")
+    return nn.Sequential(*modules)
