@@ -29,7 +29,7 @@ from spikemnist.models.neuron import is_hooked
 from spikemnist.models.sequential import check_memoryless, flat, is_kind
 from spikemnist.models.spiking_layer import fold
 
-BATCH = 64
+BATCH = 32
 """Images that run together: a record holds each neuron of a convolution at each timestep."""
 
 SCALED_BY = 1000
