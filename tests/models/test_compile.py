@@ -101,7 +101,8 @@ def test_compiled_training_step() -> None:
 
 
 def test_captured_encoder(recwarn: pytest.WarningsRecorder) -> None:
-    classifier = Classifier(LeakyMLP((4,), in_features=9, out_features=3, backend="reference"), "latency")
+    network = LeakyMLP(4, in_features=9, out_features=3, backend="reference")
+    classifier = Classifier(network, "latency")
     pixels = torch.arange(27, dtype=torch.uint8).view(3, 3, 3) * 9
     actual = torch.compile(classifier, backend="eager")(pixels).scores
     assert not [one.message for one in recwarn if "cache" in str(one.message)]

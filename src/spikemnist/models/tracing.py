@@ -91,7 +91,8 @@ def advice(network: nn.Module, spikes: Tensor) -> str:
     order: list[str] = []
     for example in (spikes, spikes[0]):  # forward takes all timesteps, or one
         call = _Call()
-        with suppress(Exception), torch.no_grad():
+        states = own_states(list(stepped.neurons_of(network)))
+        with suppress(Exception), torch.no_grad(), states:
             call.run(network, example)
         calls = dict.fromkeys(f"net.{name}" for name, _, _ in call.calls if isinstance(name, str))
         order = max(order, list(calls), key=len)
