@@ -3,8 +3,8 @@
     python -m benchmarks.conversion docs/benchmarks
 
 ANNs are trained on MNIST and Fashion-MNIST, converted for each number of timesteps, and tested on
-the 10,000 test images, which took no part in any choice. ``conversion.json`` gets the results one
-by one; what it has already is not measured again.
+the 10,000 test images. ``conversion.json`` gets the results one by one; what it has already is not
+measured again.
 """
 
 from __future__ import annotations
