@@ -94,7 +94,7 @@ def get_readout(readout: ReadoutName | Readout) -> Readout:
         return READOUTS[readout]
     if not takes(readout, 2) or (isinstance(readout, nn.Module) and [*readout.parameters()]):
         raise TypeError(
-            "readout must be a name, or a function of spikes and membranes, [T, B, C] each, "
+            "readout must be a name, or a function of spikes and membranes, [T, B, N] each, "
             "without weights: put those into a layer of the network; got "
             f"{type(readout).__name__}"
         )
