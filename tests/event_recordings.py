@@ -30,6 +30,13 @@ def random_events(number: int, seed: int, sensor: tuple[int, int] = (34, 34)) ->
     return events
 
 
+def left_half(
+    events: Events, sensor: tuple[int, int], generator: np.random.Generator
+) -> tuple[Events, tuple[int, int]]:
+    """Keep the left half of the sensor; a transform."""
+    return events[events["x"] < sensor[1] // 2], (sensor[0], sensor[1] // 2)
+
+
 class MovingBars:
     """A synthetic event camera before which a bar moves right, left, down or up.
 

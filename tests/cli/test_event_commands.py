@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from spikemnist import TrainConfig, fit, load
-from spikemnist.data import EVENT, Crop, load_nmnist
+from spikemnist.data import EVENT, load_nmnist
 from spikemnist.training import recipes
 from tests.cli.command import answers, error, spikemnist
-from tests.event_recordings import digits, to_bytes, write_split
+from tests.event_recordings import digits, left_half, to_bytes, write_split
 
 pytestmark = pytest.mark.slow
 
@@ -73,12 +73,12 @@ def test_a_convolutional_network(root: Path, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:hidden 1 did not fire")
 def test_changes_without_an_option(root: Path, tmp_path: Path) -> None:
     recipe, (train, _) = recipes["events", "mlp"], load_nmnist(root)
-    cropped = train.transformed(Crop(20, 20))
-    classifier = replace(recipe, sample=(20, 20)).classifier()
-    fit(classifier, cropped, TrainConfig(epochs=1), run=tmp_path / "run", progress=False)
+    changed = train.transformed(left_half)
+    classifier = replace(recipe, sample=(34, 17)).classifier()
+    fit(classifier, changed, TrainConfig(epochs=1), run=tmp_path / "run", progress=False)
     for words in ("evaluate run", "plot run", "train --resume --out run"):
         message = error(*words.split(), cwd=tmp_path)
-        assert message == "no option changes recordings by Crop, as this run did: use Python"
+        assert message == "no option changes recordings by left_half, as this run did: use Python"
 
 
 def test_encode(root: Path, tmp_path: Path) -> None:

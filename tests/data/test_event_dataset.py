@@ -11,13 +11,12 @@ from torch.utils.data import DataLoader
 
 from spikemnist.data import (
     EVENT,
-    Crop,
     DropEvents,
     EventBatch,
     EventDataset,
     FirstSaccade,
 )
-from tests.event_recordings import MovingBars, random_events
+from tests.event_recordings import MovingBars, left_half, random_events
 from tests.strategies import SEEDS
 
 
@@ -98,11 +97,11 @@ def test_indexing() -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_data_loader(workers: int) -> None:
-    data = MovingBars(9).dataset().transformed(Crop(6, 6))
+    data = MovingBars(9).dataset().transformed(left_half)
     loader = DataLoader(data, batch_size=4, num_workers=workers, collate_fn=data.collate)
     for (ours, labels), (theirs, other) in zip(data.batches(4), loader, strict=True):
         assert torch.equal(labels, other)
-        assert ours.sensor == theirs.sensor == (6, 6)
+        assert ours.sensor == theirs.sensor == (8, 4)
         for name in ("t", "x", "y", "p", "starts"):
             assert torch.equal(getattr(ours, name), getattr(theirs, name))
 
@@ -119,8 +118,8 @@ def test_batch_on_another_device() -> None:
 @given(SEEDS)
 def test_transforms_by_index_and_seed(seed: int) -> None:
     data = dataset([random_events(60, seed=i) for i in range(10)])
-    changed = data.transformed(Crop(30, 28, random=True), DropEvents(0.5))
-    assert changed.seen_sensor == (30, 28)
+    changed = data.transformed(left_half, DropEvents(0.5))
+    assert changed.seen_sensor == (34, 17)
     one = {len(labels): events for events, labels in changed.batches(10, seed=seed)}[10]
     order = torch.randperm(10, generator=torch.Generator().manual_seed(seed)).tolist()
     for events, _ in changed.batches(3, seed=seed):  # in other batches: the same events
@@ -152,8 +151,8 @@ def jitter(events: np.ndarray) -> np.ndarray:
 def test_transforms_of_events_alone(seed: int) -> None:
     recordings = [random_events(60, seed=i) for i in range(10)]
     data = dataset([events.copy() for events in recordings])
-    changed = data.transformed(Crop(30, 28), Thinning(0.25), jitter, DropEvents(0.1))
-    assert changed.seen_sensor == (30, 28)
+    changed = data.transformed(left_half, Thinning(0.25), jitter, DropEvents(0.1))
+    assert changed.seen_sensor == (34, 17)
     np.random.seed(seed % 1000)  # noqa: NPY002
     expected = np.random.random()  # noqa: NPY002
     np.random.seed(seed % 1000)  # noqa: NPY002
@@ -187,26 +186,8 @@ def test_share_of_dropped_events() -> None:
     assert len(DropEvents(0)(events, (34, 34), np.random.default_rng(0))[0]) == 20_000
 
 
-@given(st.integers(1, 34), st.integers(1, 34), st.booleans(), SEEDS)
-def test_crop_of_the_sensor(height: int, width: int, random: bool, seed: int) -> None:
-    everywhere = np.zeros(34 * 34, EVENT)
-    everywhere["y"], everywhere["x"] = np.divmod(np.arange(34 * 34), 34)
-    crop = Crop(height, width, random=random)
-    events, sensor = crop(everywhere, (34, 34), np.random.default_rng(seed))
-    assert sensor == (height, width)
-    assert len(events) == height * width == len(np.unique(events[["x", "y"]]))
-    assert (events["x"].min(), events["y"].min()) == (0, 0)
-    assert (events["x"].max(), events["y"].max()) == (width - 1, height - 1)
-    assert everywhere["x"].max() == 33  # the argument is unchanged
-
-
 def test_first_saccade() -> None:
     events = np.zeros(630, EVENT)
     events["t"] = np.arange(0, 315_000, 500)
     first, sensor = FirstSaccade()(events, (34, 34), np.random.default_rng(0))
     assert (sensor, len(first), first["t"].max()) == ((34, 34), 210, 104_500)
-
-
-def test_crop_beyond_the_sensor() -> None:
-    with pytest.raises(ValueError, match="window of 35 x 3 does not fit into a sensor of 34 x 34"):
-        dataset().transformed(Crop(35, 3))[0]

@@ -13,7 +13,6 @@ from PIL import Image
 from spikemnist.data import (
     EVENT,
     Compose,
-    Crop,
     DropEvents,
     ElasticDeformation,
     EventDataset,
@@ -81,8 +80,6 @@ def prepare(value: float, *shape: int) -> None:
         (lambda: read(np.array([(0, 0, 3, 1)], EVENT)), "on a sensor of 4 columns and 3 rows"),
         (lambda: read(np.array([(0, -1, 0, 1)], EVENT)), r"\(-1, 0\) to \(-1, 0\)"),
         (lambda: read(np.array([(5, 0, 0, 1), (4, 0, 0, 1)], EVENT)), "has a decreasing time"),
-        (lambda: Crop(0, 3), "integers >= 1; got 0 x 3"),
-        (lambda: Crop(2.5, math.nan), "must be integers >= 1; got 2.5 x nan"),
         (lambda: DropEvents(1), "probability must lie in"),
         (lambda: DropEvents(math.nan), "probability must lie in"),
         (lambda: prepare(np.uint8(200), 50, 50), "the picture is blank: all its pixels"),

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from spikemnist.data.augmentation import RandomAffine as RandomAffine
     from spikemnist.data.augmentation import RandomErasing as RandomErasing
     from spikemnist.data.augmentation import RandomFlip as RandomFlip
-    from spikemnist.data.event_transforms import Crop as Crop
     from spikemnist.data.event_transforms import DropEvents as DropEvents
     from spikemnist.data.event_transforms import FirstSaccade as FirstSaccade
     from spikemnist.data.events import EVENT as EVENT

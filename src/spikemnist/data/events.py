@@ -309,9 +309,9 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         Parameters
         ----------
         *transforms : callable
-            `FirstSaccade`, `Crop`, `DropEvents`, or your own functions: each takes
-            events, sensor and a generator, and returns events and sensor. The generator is seeded
-            with the seed of `batches` and the recording's index in the dataset: each epoch of
+            `FirstSaccade`, `DropEvents`, or your own functions: each takes events, sensor and a
+            generator, and returns events and sensor. The generator is seeded with the seed of
+            `batches` and the recording's index in the dataset: each epoch of
             `spikemnist.training.fit` draws new numbers, and each run draws the same ones. A
             function of events alone, as the transforms of tonic are, leaves the sensor as it is;
             it draws from NumPy's global generator, seeded alike, and its events are sorted by time.
@@ -323,11 +323,14 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
 
         Examples
         --------
-        >>> from spikemnist.data import Crop
+        >>> def left_half(events, sensor, generator):
+        ...     height, width = sensor[0], sensor[1] // 2
+        ...     return events[events["x"] < width], (height, width)
         >>> moving = np.array([(0, 0, 2, True), (100, 1, 2, True), (230, 2, 2, False)], EVENT)
         >>> data = EventDataset([moving], torch.tensor([1]), sensor=(4, 4))
-        >>> data.transformed(Crop(2, 2))
-        EventDataset(1 recordings, sensor 2 x 2, Crop(height=2, width=2, random=False))
+        >>> left = data.transformed(left_half)
+        >>> left.seen_sensor, left[0][0]["t"].tolist()
+        ((4, 2), [0, 100])
         """
         both: Any = (*self.transforms, *transforms)
         return replace(self, transforms=both)

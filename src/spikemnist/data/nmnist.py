@@ -58,7 +58,7 @@ def load_nmnist(
     train, test : EventDataset
         Recordings in the order of their ids, which are the ids of the MNIST images. The sensor has
         34 x 34 pixels. A recording has about 300 ms of events in three saccades: see
-        `FirstSaccade` and `Crop`.
+        `FirstSaccade`.
 
     Raises
     ------
