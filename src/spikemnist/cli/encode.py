@@ -51,7 +51,7 @@ def check(command: Command) -> None:
 def run(command: Command) -> int:
     """Encode an image, store or draw the spikes, and count them; or compare all codes."""
     out = command.out or pictures.unused("encoding.png")
-    _, test = sources.load(command.data, command.root, size=command.size)
+    _, test = sources.load(vars(command))
     samples, label = sources.sample(test, command.index)
     results = (_compare if command.compare else _encode)(command, samples, out)
     about = {"data": command.data, "index": command.index, "label": test.classes[label]}

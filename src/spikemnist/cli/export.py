@@ -53,7 +53,7 @@ def run(command: Command) -> int:
     if command.to == "html":
         data = sources.options_of(trained)
         if data["data"] not in sources.DIGITS:
-            options["examples"] = sources.load(**data)[1]
+            options["examples"] = sources.load(data)[1]
     with request(command, f"--to {command.to}"):
         getattr(spikemnist.export, f"to_{command.to}")(classifier, out, **options)
     files = sorted(out.iterdir()) if out.is_dir() else [out]

@@ -54,25 +54,19 @@ def _size(word: str) -> tuple[int, int]:
     return whole(1, 10_000)(height), whole(1, 10_000)(width or height)
 
 
-def load(
-    data: str,
-    root: Path | None,
-    *,
-    size: tuple[int, int] | None = None,
-    first_saccade: bool = False,
-    drop_events: float = 0.0,
-) -> tuple[Dataset, Dataset]:
-    """Return the training and the test set."""
-    rooms = spikemnist.data
+def load(options: Mapping[str, Any]) -> tuple[Dataset, Dataset]:
+    """Return the training and the test set of the options of a command: see `options_of`."""
+    rooms, data, root = spikemnist.data, options["data"], options["root"]
     if data == "digits":
         return rooms.load_digits()
     if data not in DATA:
-        return rooms.load_images(data, size=size)
+        return rooms.load_images(data, size=options["size"])
     if data != "nmnist":
         return {"mnist": rooms.load_mnist, "fashion_mnist": rooms.load_fashion_mnist}[data](root)
     train, test = rooms.load_nmnist(root)
-    changes = [rooms.FirstSaccade()] * first_saccade
-    dropped = [rooms.DropEvents(drop_events)] if drop_events else []
+    share = options.get("drop_events", 0.0)
+    changes = [rooms.FirstSaccade()] * options.get("first_saccade", False)
+    dropped = [rooms.DropEvents(share)] if share else []
     return train.transformed(*changes, *dropped), test.transformed(*changes)
 
 
@@ -108,13 +102,11 @@ def test_set(command: Command, described: Mapping[str, Any]) -> tuple[str, Datas
     encoded. It is empty for a model file alone.
     """
     options = options_of(described)
-    if command.data or command.root:
-        options["root"] = command.root
-    if command.data or command.size:
-        options["size"] = command.size
-    options["data"] = command.data or options["data"]
+    for name in ("data", "root", "size"):
+        if command.data or vars(command)[name]:
+            options[name] = vars(command)[name]
     check_place(command, options["data"])
-    return options["data"], load(**options)[1]
+    return options["data"], load(options)[1]
 
 
 def check_place(command: Command, data: str) -> None:

@@ -77,7 +77,7 @@ def run(command: Command) -> int:
     with request(command):
         classifier = _classifier(command)
     show_detail(command, classifier)
-    images, test = sources.load(command.data, command.root, size=command.size)
+    images, test = sources.load(vars(command))
     train = images.images, images.labels  # type: ignore[union-attr]  # --data has no recordings
     files, settings = [MODEL, CONFIG], dict[str, float]()
     description = {

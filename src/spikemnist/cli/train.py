@@ -173,12 +173,7 @@ def run(command: Command) -> int:
     with request(command):
         spikemnist.ops.select_backend(command.backend)
         device = training.select_device(command.device)
-    train, test = sources.load(
-        command.data,
-        command.root,
-        size=command.size,
-        **{name: vars(command)[name] for name in OF_RECORDINGS},
-    )
+    train, test = sources.load(vars(command))
     classifier, config = _prepare(command, train)
     show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
     if command.diagnose:
