@@ -163,21 +163,22 @@ def _read_files(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...
     if (place / "raw").is_dir():  # as torchvision stores them
         folder = place / "raw"
     sets = {file.name: name for file in folder.iterdir() if (name := _set_of(file)) is not None}
-    is_csv = place.suffix.lower() == ".csv" and place.is_file()
-    if is_csv:
-        sets = {place.name: place.name}
-    elif place.is_file():
+    if place.is_file():
         if place.name not in sets:
             raise ValueError(f"{place} is no IDX, npz or CSV file. Expected {EXPECTED}")
         sets = {file: name for file, name in sets.items() if name == sets[place.name]}
+    else:  # in a folder, a table may describe the pictures beside it
+        sets = {file: name for file, name in sets.items() if not name.endswith(".csv")}
     if len(names := {*sets.values()}) > 1:
         several = ", ".join(sorted(name.strip("-_. ") or "without a name" for name in names))
         raise ValueError(f"{folder} holds several sets: {several}. Pass a file of one of them")
     if not sets:
         return None
     (name,) = names
-    if is_csv:
-        splits = _read_csvs(place, size)
+    if name.endswith(".csv"):
+        files = {_split(file): folder / file for file in sorted(sets)}
+        files = files if "train" in files else {"train": place}
+        splits = {split: read_csv(file, size) for split, file in files.items()}
     elif size:
         raise ValueError(f"{place} has images of one size: leave out size={size}")
     elif name.endswith(".npz"):
@@ -201,9 +202,11 @@ def _read_files(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...
 
 
 def _set_of(file: Path) -> str | None:
-    """Return the name of the set that an IDX or npz file belongs to; None for other files."""
+    """Return the name of the set that an IDX, npz or CSV file belongs to; None for others."""
     if file.suffix == ".npz":
         return file.name
+    if file.suffix.lower() == ".csv":
+        return SPLIT.sub("", file.name.lower(), 1)
     return match[1] if (match := IDX.fullmatch(file.name)) else None
 
 
@@ -217,14 +220,6 @@ def _read_npz(file: Path) -> Arrays:
             f"{file} is damaged, too large, or no file of plain arrays: {str(error)[:200]}. Write "
             "it with numpy.savez, from arrays of numbers"
         ) from error
-
-
-def _read_csvs(place: Path, size: Sides | None) -> Splits:
-    """Return the images and labels of a CSV file, and of those of other splits beside it."""
-    sets = {file: SPLIT.sub("", file.name.lower(), 1) for file in sorted(place.parent.iterdir())}
-    files = {_split(file.name): file for file, name in sets.items() if name == sets[place]}
-    files = files if "train" in files else {"train": place}
-    return {split: read_csv(file, size) for split, file in files.items()}
 
 
 def _pair(arrays: Arrays, place: Path) -> Splits:
