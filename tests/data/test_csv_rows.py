@@ -84,16 +84,12 @@ def test_letters_of_emnist_are_upright(tmp_path):
     assert (train.classes[0], train.labels[0].item()) == ("a", 0)
 
 
-@pytest.mark.parametrize(
-    ("last_name", "size"), [("3x4", None), ("x", (3, 4)), ("4x3", (3, 4)), ("3x4", (3, 4))]
-)
-def test_rows_that_are_no_squares(tmp_path, last_name, size):
+def test_rows_that_are_no_squares(tmp_path):
     images = some(10, 3, 4)
-    header = ["label", *(f"p{i}" for i in range(11)), last_name]
-    write_csv(tmp_path / "a.csv", images, np.zeros(10, int), header)
-    train, _ = load_images(tmp_path / "a.csv", size=size)
+    write_csv(tmp_path / "a.csv", images, np.zeros(10, int))
+    train, _ = load_images(tmp_path / "a.csv", size=(3, 4))
     assert train.images.shape == (8, 3, 4)
-    assert train.size == size
+    assert train.size == (3, 4)
     assert torch.equal(train.images[0], torch.from_numpy(images[0]))
 
 

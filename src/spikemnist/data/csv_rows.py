@@ -26,8 +26,7 @@ def read_csv(
     """Return the images ``[N, H, W]`` and the labels ``[N]`` of a CSV file.
 
     The label comes first, or where the header says it. Pixels are returned as uint8, or as float32
-    if none is above 1. An image is square unless ``size`` or a header that ends in ``12x20``, as
-    height and width, says otherwise.
+    if none is above 1. An image is square unless ``size``, height and width, says otherwise.
 
     Raises
     ------
@@ -46,9 +45,8 @@ def read_csv(
         )
     table = _read_numbers(file, skip=int(has_header))
     labels, pixels = table[:, columns[0]], np.delete(table, columns[0], axis=1)
-    named = re.fullmatch(r"(\d+)x(\d+)", names[-1])
     side = math.isqrt(pixels.shape[1])
-    height, width = size or (map(int, named.groups()) if named else (side, side))
+    height, width = size or (side, side)
     if height * width != pixels.shape[1] or not side:
         raise ValueError(
             f"{file} has {pixels.shape[1]} pixels in a row, not {height} x {width}: pass size= "

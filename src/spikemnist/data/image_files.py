@@ -89,8 +89,8 @@ def load_images(
     size : int or (int, int), default None
         Height and width of the images, one number for squares. Pictures of another size are
         resized by Pillow's bilinear filter, which averages where it reduces and does not keep the
-        proportions. The pixels of a row of a CSV file are those of a square unless ``size``, or a
-        header that ends in ``12x20``, says otherwise. None reads pictures as they are.
+        proportions. The pixels of a row of a CSV file are those of a square unless ``size`` says
+        otherwise. None reads pictures as they are.
 
     Returns
     -------
