@@ -73,9 +73,8 @@ def run(command: Command) -> int:
         say(command, f"{'picture':<{width}}  margin  prediction")
     for picture, stem in zip(files, _stems(files), strict=True):
         try:
-            decision = classifier.decide(
-                read_picture(picture, size) if size else picture, **options
-            )
+            pixels = read_picture(picture, size) if size else picture
+            decision = classifier.decide(pixels, **options)
         except (OSError, ValueError) as error:
             text = str(error)
             print_error(text if str(picture) in text else f"{picture}: {text}")

@@ -29,7 +29,6 @@ spikemnist train --resume --out runs/fast
 
 NETWORKS = get_args(NetworkName)
 RECIPES = dict.fromkeys(name for name, _ in recipes if name not in ("default", "events", "fashion"))
-OF_RECORDINGS = ("first_saccade", "drop_events")
 
 
 def add_options(add: Options) -> None:
@@ -131,7 +130,7 @@ def check(command: Command) -> None:
     else:
         refuse(command, "layers", because="without --model conv")
     if command.data != "nmnist":
-        refuse(command, *OF_RECORDINGS, because="without --data nmnist")
+        refuse(command, "first_saccade", "drop_events", because="without --data nmnist")
     elif command.augment:
         refuse(command, "augment", because="for recordings, which have --drop-events")
     if command.backend == "snntorch" and command.batch_norm:
