@@ -71,6 +71,13 @@ def test_files_of_two_splits(tmp_path, given_file):
     assert torch.equal(test.images, torch.from_numpy(some(2, 3, 3, seed=1)))
 
 
+def test_test_set_without_labels(tmp_path):
+    write_csv(tmp_path / "train.csv", some(4, 2, 2), np.arange(4))
+    (tmp_path / "test.csv").write_text("pixel0,pixel1,pixel2,pixel3\n0,0,0,0\n")
+    with pytest.raises(ValueError, match=r"test\.csv begins with 'pixel0.* in another folder than"):
+        load_images(tmp_path / "train.csv")
+
+
 def test_name_of_a_single_file_is_free(tmp_path):
     write_csv(tmp_path / "values.csv", some(10, 3, 3), np.arange(10) % 2)
     assert [*map(len, load_images(tmp_path / "values.csv"))] == [8, 2]

@@ -41,7 +41,8 @@ def read_csv(
     if len(columns) != 1 or not (second if has_header else first).strip():
         raise ValueError(
             f"{file} begins with {first.strip()[:60]!r}; expected rows of a label and pixels, and "
-            f"in a header one column {' or '.join(LABELS)}"
+            f"in a header one column {' or '.join(LABELS)}. A test set without labels, such as "
+            "Kaggle's, must lie in another folder than the training set"
         )
     table = _read_numbers(file, skip=int(has_header))
     labels, pixels = table[:, columns[0]], np.delete(table, columns[0], axis=1)
