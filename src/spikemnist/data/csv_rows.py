@@ -20,6 +20,12 @@ TEXT = re.compile(r'[^-+.,\de\s"]', re.IGNORECASE)
 """Matches a header, but no row of numbers."""
 
 
+def columns_of(file: Path) -> int:
+    """Return the number of columns of a CSV file, which is one less where labels are missing."""
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+        return lines.readline().count(",") + 1
+
+
 def read_csv(
     file: Path, size: tuple[int, int] | None
 ) -> tuple[NDArray[np.uint8] | NDArray[np.float32], NDArray[np.int64]]:
@@ -41,8 +47,7 @@ def read_csv(
     if len(columns) != 1 or not (second if has_header else first).strip():
         raise ValueError(
             f"{file} begins with {first.strip()[:60]!r}; expected rows of a label and pixels, and "
-            f"in a header one column {' or '.join(LABELS)}. A test set without labels, such as "
-            "Kaggle's, must lie in another folder than the training set"
+            f"in a header one column {' or '.join(LABELS)}"
         )
     table = _read_numbers(file, skip=int(has_header))
     labels, pixels = table[:, columns[0]], np.delete(table, columns[0], axis=1)

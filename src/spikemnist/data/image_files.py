@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikemnist._progress import progress_bar
-from spikemnist.data.csv_rows import read_csv
+from spikemnist.data.csv_rows import columns_of, read_csv
 from spikemnist.data.images import ImageDataset
 from spikemnist.data.mnist import read_idx
 from spikemnist.data.picture import PreparedPicture, open_picture
@@ -73,8 +73,8 @@ def load_images(
     ``x_test`` and ``y_test`` as in Keras, or ``images`` and ``labels``. Images with four dimensions
     have 1 or 3 channels, first or last. **A CSV file** with a label and the pixels of an image in
     each row: the label comes first, or where a header says ``label`` or ``class``. Pixels are 0 to
-    255, or in [0, 1] if none is above 1. A file beside it whose name differs only in ``train``,
-    ``test`` or ``val`` belongs to it. **Pictures** in a folder for each class, such as
+    255, or in [0, 1] if none is above 1. A file beside it with as many columns, whose name differs
+    only in ``train``, ``test`` or ``val``, belongs to it. **Pictures** in a folder for each class, such as
     ``train/seven/1.png`` or ``seven/1.png``, all of one size, read as they are. Grey pictures with
     more than 8 bits are refused; Pillow reduces colours of 16 bits to 8.
 
@@ -176,7 +176,10 @@ def _read_files(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...
         return None
     (name,) = names
     if name.endswith(".csv"):
-        files = {_split(file): folder / file for file in sorted(sets)}
+        # Beside Kaggle's train.csv lies a test.csv without labels.
+        paths = [folder / file for file in sorted(sets)]
+        alike = [path for path in paths if columns_of(path) == columns_of(place)]
+        files = {_split(path.name): path for path in alike}
         files = files if "train" in files else {"train": place}
         splits = {split: read_csv(file, size) for split, file in files.items()}
     elif size:
