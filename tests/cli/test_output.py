@@ -1,4 +1,4 @@
-"""``--json``, ``--quiet``, ``--verbose``, and colours."""
+"""``--json``, ``--quiet`` and ``--verbose``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from spikemnist.cli import main
-from spikemnist.cli.output import coloured
 from tests.cli.command import answers, fields, spikemnist
 
 
@@ -58,26 +57,3 @@ def test_verbose_prints_settings_and_network(run: Path) -> None:
     assert "5,000 training images, device " in output.stderr
     assert "--debug" not in output.stderr
     assert spikemnist(*resumed, "--quiet", "--json", cwd=run).stderr == ""
-
-
-@pytest.mark.parametrize(
-    ("stream", "variables", "has_colour"),
-    [
-        (Terminal(), {}, True),
-        (Terminal(), {"NO_COLOR": "1"}, False),
-        (Terminal(), {"NO_COLOR": ""}, True),
-        (Terminal(), {"TERM": "dumb"}, False),
-        (io.StringIO(), {}, False),
-    ],
-)
-def test_colours_only_on_a_terminal(
-    stream: io.StringIO,
-    variables: dict[str, str],
-    has_colour: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert (coloured("wrong", "red", stream) != "wrong") == has_colour

@@ -1,17 +1,16 @@
-"""The output of commands: results as aligned lines or as JSON, details, and colours."""
+"""The output of commands: results as aligned lines or as JSON, and details."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import json
-import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spikemnist import __version__
 from spikemnist._tables import Tabular
@@ -19,9 +18,6 @@ from spikemnist.cli.errors import flag
 
 if TYPE_CHECKING:
     from spikemnist.cli.parser import Command
-
-STYLES = {"bold": "1", "red": "31", "yellow": "33"}
-"""Parameters of the escape sequence that selects each style."""
 
 
 class Block(NamedTuple):
@@ -59,8 +55,7 @@ def show(command: Command, **fields: Any) -> None:
             rows += value.table().rows  # type: ignore[arg-type]
         for title, text in rows:
             if text:
-                shown = coloured(text, "bold", sys.stdout) if title == "accuracy" else text
-                print(f"{title:<18}{shown}", flush=True)
+                print(f"{title:<18}{text}", flush=True)
 
 
 def _text(value: Any) -> str:
@@ -110,13 +105,12 @@ def show_detail(command: Command, *lines: object) -> None:
 
 def print_error(message: str) -> None:
     """Print an error in one line."""
-    word = coloured("error:", "red", sys.stderr)
-    print("spikemnist:", word, *message.split(), file=sys.stderr, flush=True)
+    print("spikemnist: error:", *message.split(), file=sys.stderr, flush=True)
 
 
 def print_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning in one line, in place of `warnings.showwarning`."""
-    print("spikemnist:", coloured("warning:", "yellow", sys.stderr), message, file=sys.stderr)
+    print("spikemnist: warning:", message, file=sys.stderr)
 
 
 def numbered(name: str) -> Iterator[str]:
@@ -129,17 +123,3 @@ def command_line(*words: str | Path) -> str:
     """Return a command to type, with each word quoted for the system's shell."""
     texts = [str(word) for word in words]
     return subprocess.list2cmdline(texts) if sys.platform == "win32" else shlex.join(texts)
-
-
-def coloured(text: str, style: str, stream: TextIO) -> str:
-    """Return a text in a style if the stream is a terminal that shows colours.
-
-    The variable ``NO_COLOR``, if it holds anything, turns the colours off: https://no-color.org.
-    """
-    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return text
-    if sys.platform == "win32":
-        from colorama import just_fix_windows_console
-
-        just_fix_windows_console()
-    return f"\033[{STYLES[style]}m{text}\033[0m"

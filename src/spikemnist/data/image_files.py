@@ -74,9 +74,9 @@ def load_images(
     have 1 or 3 channels, first or last. **A CSV file** with a label and the pixels of an image in
     each row: the label comes first, or where a header says ``label`` or ``class``. Pixels are 0 to
     255, or in [0, 1] if none is above 1. A file beside it with as many columns, whose name differs
-    only in ``train``, ``test`` or ``val``, belongs to it. **Pictures** in a folder for each class, such as
-    ``train/seven/1.png`` or ``seven/1.png``, all of one size, read as they are. Grey pictures with
-    more than 8 bits are refused; Pillow reduces colours of 16 bits to 8.
+    only in ``train``, ``test`` or ``val``, belongs to it. **Pictures** in a folder for each class,
+    such as ``train/seven/1.png`` or ``seven/1.png``, all of one size, read as they are. Grey
+    pictures with more than 8 bits are refused; Pillow reduces colours of 16 bits to 8.
 
     Names of files, arrays or folders with ``test`` or ``t10k`` belong to the test set, all others
     to the training set. Those with ``val`` are the test set if there is no other, else left out.
