@@ -104,9 +104,9 @@ def advice(network: nn.Module, spikes: Tensor) -> str:
 
 def _broken(reason: str) -> ValueError:
     return ValueError(
-        f"forward is no chain of layers over time: {reason}. Write a forward of one timestep, "
-        "[B, ...], that calls each neuron with its current alone, and pass no example: snnTorch "
-        "steps any such network"
+        f"forward is no chain of layers over time: {reason}. Time must be the first axis, and an "
+        "encoder outside. Else write a forward of one timestep, [B, ...], that calls each neuron "
+        "with its current alone, and pass no example: snnTorch steps any such network"
     )
 
 
@@ -114,7 +114,8 @@ class _Call(TorchFunctionMode):
     """A recorded call of a network.
 
     ``calls`` has what was called, with input and output: paths of modules, and modules for
-    functions that pool. ``neurons`` has the spikes and membranes of each call of a neuron.
+    functions that pool. ``neurons`` has the spikes and membranes of each call of a neuron,
+    ``returned`` what the network returned.
     """
 
     def __init__(self) -> None:
@@ -122,16 +123,18 @@ class _Call(TorchFunctionMode):
         self.calls: list[tuple[str | nn.Module, Tensor, Tensor]] = []
         self.neurons: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
-    def run(self, network: nn.Module, example: Tensor) -> Any:
-        """Return what the network returns."""
+    def run(self, network: nn.Module, example: Tensor) -> _Call:
+        """Call the network from rest, each time with the same masks of dropout."""
+        _rest(network)
         neurons = stepped.neurons_of(network)
         inner = {child for neuron in neurons for child in neuron.children()}
-        with ExitStack() as stack, self:
+        with seeded(0, example.device), ExitStack() as stack, self:
             for path, module in network.named_modules():
                 if module in neurons or not (module._modules or module in inner):
                     add = functools.partial(self._add, path)
                     stack.enter_context(module.register_forward_hook(add))
-            return network(example)
+            self.returned = network(example)
+        return self
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -153,16 +156,14 @@ class _Call(TorchFunctionMode):
         if not self.neurons:
             raise _broken("it calls no neurons of snnTorch")
         calls: list[str | nn.Module] = []
-        before = (
-            "the example or its first timestep: a code is an encoder's, and time the first axis"
-        )
-        signal, timed = example, False
+        before, signal, timed = "the example or its first timestep", example, False
         for name, taken, made in self._timestep():
-            one = next((one for one in (signal, signal[0]) if _same(one, taken)), None)
-            if one is None or (one is not signal and timed):
+            choices = (signal,) if timed else (signal, signal[0])
+            same = [one for one in choices if torch.equal(one.flatten(), taken.flatten())]
+            if not same:
                 raise _broken(f"{name} takes something else than {before}")
-            timed = timed or one is not signal or len(taken) != len(signal)
-            if taken.shape != one.shape or (not calls and taken.dim() == 2):  # also for images
+            timed = timed or same[0] is not signal or len(taken) != len(signal)
+            if taken.shape != same[0].shape or (not calls and taken.dim() == 2):  # also for images
                 calls.append(nn.Flatten())
             calls.append(name)
             before, signal = f"the output of {name}", made
@@ -194,18 +195,10 @@ def _rest(network: nn.Module) -> None:
             setattr(neuron, name, neuron.threshold.new_empty(0))
 
 
-def _call(network: nn.Module, example: Tensor) -> tuple[_Call, Any]:
-    """Return a call from rest, with the same masks of dropout each time, and what it returned."""
-    _rest(network)
-    call = _Call()
-    with seeded(0, example.device):
-        return call, call.run(network, example)
-
-
 def _firing(network: nn.Module, example: Tensor) -> _Call:
     """Return a call of the network, whose weights are doubled first until all neurons fire."""
     for _ in range(_DOUBLINGS):
-        call, _ = _call(network, example)
+        call = _Call().run(network, example)
         if all(any(spikes.any() for spikes, _ in steps) for steps in call.neurons.values()):
             break
         for path, module in network.named_modules():
@@ -226,7 +219,7 @@ def _difference(
     network: nn.Module, layers: nn.Sequential, example: Tensor, inputs: Tensor
 ) -> str | None:
     """Return what the layers do otherwise than the network, or None."""
-    call, returned = _call(network, example)
+    call = _Call().run(network, example)
     with seeded(0, inputs.device):
         run = stepped.run(layers, inputs, next(layers.parameters()), None)
     results = [*run.state]
@@ -241,7 +234,7 @@ def _difference(
         loss = loss + ((fired + reached) * factors).sum()
         for values in (fired, reached):
             results += [*values, values, values.transpose(0, 1), values.sum(0), values.mean(0)]
-    for value in _tensors(returned):
+    for value in _tensors(call.returned):
         if not any(value.shape == result.shape and _close(value, result) for result in results):
             return f"it returns {tuple(value.shape)}, no spikes, membranes, or their sum over time"
     if not expected_loss.requires_grad:
@@ -255,11 +248,6 @@ def _difference(
         if not _close(expected, actual):
             return f"the gradient of {name} is not that of its layer"
     return None
-
-
-def _same(expected: Tensor, actual: Tensor) -> bool:
-    """Return whether tensors have the same values in the same order."""
-    return torch.equal(expected.flatten(), actual.flatten())
 
 
 def _close(expected: Tensor, actual: Tensor) -> bool:
