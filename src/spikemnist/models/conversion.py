@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 import snntorch
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
 
 from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import check_tensor
@@ -26,8 +25,8 @@ from spikemnist.models.builders import accelerate
 from spikemnist.models.classifier import Classifier, responses
 from spikemnist.models.layer_table import layer_names
 from spikemnist.models.neuron import is_hooked
-from spikemnist.models.sequential import check_memoryless, flat, is_kind
-from spikemnist.models.spiking_layer import fold
+from spikemnist.models.sequential import flat, is_kind
+from spikemnist.models.spiking_layer import MEMORYLESS, fold
 
 BATCH = 32
 """Images that run together: a record holds each neuron of a convolution at each timestep."""
@@ -36,9 +35,7 @@ SCALED_BY = 1000
 """Images that set the scales: their activations are in memory at once."""
 
 LEFT_OUT = (nn.Identity, nn.Dropout, nn.Dropout2d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-KINDS = (nn.ReLU, nn.Linear, nn.Conv2d, *NORMS, *POOLING, nn.Flatten, *LEFT_OUT)
+KINDS = (nn.ReLU, *MEMORYLESS, nn.Dropout2d)
 
 Weighted: TypeAlias = nn.Linear | nn.Conv2d
 Layers = list[list[nn.Module]]
@@ -176,8 +173,9 @@ def convert(
     ann : torch.nn.Sequential
         Trained network, possibly nested, of `torch.nn.Linear`, `torch.nn.Conv2d`, `torch.nn.ReLU`,
         `torch.nn.BatchNorm1d`, `torch.nn.BatchNorm2d`, `torch.nn.AvgPool2d`,
-        `torch.nn.AdaptiveAvgPool2d`, `torch.nn.MaxPool2d`, `torch.nn.Flatten`, `torch.nn.Dropout`,
-        `torch.nn.Dropout2d` and `torch.nn.Identity`. It ends in logits, or in a softmax of them.
+        `torch.nn.AdaptiveAvgPool2d`, `torch.nn.MaxPool2d`, `torch.nn.AdaptiveMaxPool2d`,
+        `torch.nn.Flatten`, `torch.nn.Dropout`, `torch.nn.Dropout2d` and `torch.nn.Identity`,
+        without hooks or parametrizations. It ends in logits, or in a softmax of them.
         Maximum pooling is exact in front of the first neurons. Behind them it becomes two layers of
         neurons more, as :math:`\max(a, b) = a + \mathrm{ReLU}(b - a)` for rates, and must be
         ``MaxPool2d(2)`` of a ReLU.
@@ -264,7 +262,13 @@ def _read(ann: nn.Module) -> Layers:
             chain[i : i + 2] = chain[i + 1], chain[i]  # they commute
     layers: Layers = [[]]
     for path, module in chain:
-        _check(path, module)
+        if type(module) not in KINDS or is_hooked(module):
+            names = ", ".join(kind.__name__ for kind in KINDS)
+            raise ValueError(
+                f"{path} is {type(module).__name__}, and convert takes {names}, without hooks or "
+                "parametrizations: train the ANN with these, and make weights plain, as "
+                "torch.nn.utils.prune.remove does"
+            )
         if not isinstance(module, nn.ReLU):
             _append(path, module, layers)
         elif _weights_in(layers[-1]):  # of other inputs >= 0, a ReLU changes nothing
@@ -274,26 +278,12 @@ def _read(ann: nn.Module) -> Layers:
     return layers
 
 
-def _check(path: str, module: nn.Module) -> None:
-    kind = type(module).__name__
-    if not is_kind(module, *KINDS):
-        names = ", ".join(one.__name__ for one in KINDS)
-        raise ValueError(f"{path} is {kind}, and convert takes {names}: train the ANN with these")
-    if not isinstance(module, nn.ReLU):
-        check_memoryless(path, module)
-    if is_hooked(module) or is_parametrized(module):
-        raise ValueError(
-            f"{path} ({kind}) has hooks, a parametrization or a forward of its own, which its copy "
-            "would not have: make its weights plain, as torch.nn.utils.prune.remove does"
-        )
-
-
 def _append(path: str, module: nn.Module, layers: Layers) -> None:
     """Append a copy of a module to the last of the layers."""
     here = layers[-1]
     if isinstance(module, Weighted):
         here.append(_weighted(module, module.weight, module.bias))
-    elif isinstance(module, NORMS):
+    elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
         if not (here and isinstance(here[-1], Weighted)) and isinstance(module, nn.BatchNorm2d):
             here.append(_per_channel(torch.ones(1, 1, 1, 1), module.num_features, module))
         if not (here and isinstance(last := here[-1], Weighted)) or module.running_mean is None:
@@ -302,14 +292,14 @@ def _append(path: str, module: nn.Module, layers: Layers) -> None:
                 "the weights before it: place it between weights and their ReLU"
             )
         here[-1] = _weighted(last, *fold(last.weight, last.bias, module))
-    elif not isinstance(module, nn.MaxPool2d) or len(layers) == 1:
+    elif not isinstance(module, (nn.MaxPool2d, nn.AdaptiveMaxPool2d)) or len(layers) == 1:
         here.append(copy.deepcopy(module))
     elif len(layers) == 2 and not here:
         layers[0].append(copy.deepcopy(module))  # its input is the same at each timestep
     elif here or module.extra_repr().replace("(2, 2)", "2") != nn.MaxPool2d(2).extra_repr():
         raise ValueError(
-            f"{path} is MaxPool2d, and the maximum of spikes is not that of their rates: behind "
-            "neurons convert takes nn.MaxPool2d(2) of a ReLU. Train the ANN with nn.AvgPool2d"
+            f"{path} is {type(module).__name__}, and the maximum of spikes is not that of their "
+            "rates: behind neurons convert takes nn.MaxPool2d(2) of a ReLU, or nn.AvgPool2d"
         )
     else:
         layers[-1:] = _maximum(_weights_in(layers[-2])[-1])

@@ -69,7 +69,7 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
             layers.append(SpikingLayer(path, module, tuple(before)))
             before = []
         else:
-            check_memoryless(path, module)
+            _check_memoryless(path, module)
             before.append((path, module))
     if before:
         path, module = before[0]
@@ -136,7 +136,7 @@ def is_kind(module: nn.Module, *kinds: type[Kind]) -> TypeGuard[Kind]:
     return any(isinstance(module, k) and type(module).forward is k.forward for k in kinds)
 
 
-def check_memoryless(path: str, module: nn.Module) -> None:
+def _check_memoryless(path: str, module: nn.Module) -> None:
     """Refuse a module that is none of `MEMORYLESS`, or has options with another meaning."""
     kind = type(module).__name__
     if isinstance(module, LazyModuleMixin):
