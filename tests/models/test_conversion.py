@@ -170,7 +170,6 @@ WRONG: dict[str, tuple[nn.Module, str]] = {
         nn.Sequential(nn.Flatten(), nn.LazyLinear(5)),
         r"ann\[1\] is LazyLinear, and convert takes",
     ),
-    "size": (nn.Sequential(nn.Flatten(), nn.Linear(60, 5)), r"images of shape \(64,\): mat1 and"),
     "silent": (head(nn.ReLU())[:2].append(nn.ReLU()).append(nn.Linear(9, 5)), "of hidden 1 are 0"),
 }
 nn.init.constant_(WRONG["silent"][0][1].bias, -100.0)  # type: ignore[index]

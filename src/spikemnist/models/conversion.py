@@ -20,7 +20,6 @@ from spikemnist._tensors import check_tensor
 from spikemnist.data import ImageDataset
 from spikemnist.data.feed import make_feed
 from spikemnist.encoding import DirectEncoder
-from spikemnist.encoding.protocol import intensities
 from spikemnist.models.builders import accelerate
 from spikemnist.models.classifier import Classifier, responses
 from spikemnist.models.layer_table import layer_names
@@ -135,15 +134,11 @@ class Conversion(Tabular):
         """Return the accuracies after 1, 2, 4, ... timesteps, as ``repr`` shows."""
         shares, what = self.accuracy_per_step.tolist(), "accuracy" if self.labelled else "agreement"
         steps = sorted({*(2**i for i in range(len(shares).bit_length())), len(shares)})
-        rows = [("ANN", f"{self.ann_accuracy:.2%}", "")]
-        for step in steps:
-            points = 100 * (shares[step - 1] - self.ann_accuracy)
-            rows.append((f"T = {step}", f"{shares[step - 1]:.2%}", f"{points:.2f}"))
+        rows = [("ANN", f"{self.ann_accuracy:.2%}")]
+        rows += [(f"T = {step}", f"{shares[step - 1]:.2%}") for step in steps]
         errors = ", ".join(f"{name} {error:.1%}" for name, error in self.errors.items())
         title = f"Conversion of an ANN, {what} on {self.samples:,} images"
-        return Table(
-            title, ("network", what, "points to the ANN"), rows, f"error of each layer: {errors}"
-        )
+        return Table(title, ("network", what), rows, f"error of each layer: {errors}")
 
 
 def convert(
@@ -200,6 +195,8 @@ def convert(
     ------
     TypeError
         If ``images`` is neither a tensor nor an `~spikemnist.data.ImageDataset`.
+    RuntimeError
+        From torch, if the ANN does not take the images.
     ValueError
         If the ANN has a module that cannot be converted, named with its place; if the images do not
         fit, or a layer is silent on them; if an argument is out of its range.
@@ -230,7 +227,7 @@ def convert(
         shape = (math.prod(shape),)
     elif len(shape) == 2:
         shape = (1, *shape)
-    some = intensities(data.images[:: math.ceil(len(data) / SCALED_BY)]).reshape(-1, *shape)
+    some = encoder(data.images[:: math.ceil(len(data) / SCALED_BY)])[0].reshape(-1, *shape)
     scales = _scales(layers, some, percentile)
     network = accelerate(_spiking(layers, [*scales.values()], num_steps), in_shape=shape)
     conversion = Conversion(Classifier(network, encoder, data.classes), layers, scales)
@@ -344,12 +341,8 @@ def _activations(layers: Sequence[nn.Module], images: Tensor) -> list[Tensor]:
 
 def _scales(layers: Sequence[nn.Module], images: Tensor, percentile: float) -> dict[str, float]:
     """Return the percentile of the activations of each ReLU, and 1 for the logits."""
-    try:
-        with torch.no_grad():
-            activations = _activations(layers, images)
-    except RuntimeError as error:
-        shape = tuple(images.shape[1:])
-        raise ValueError(f"the ANN does not take images of shape {shape}: {error}") from error
+    with torch.no_grad():
+        activations = _activations(layers, images)
     *hidden, output = layer_names(len(layers))
     scales = {}
     for name, values in zip(hidden, activations[:-1], strict=True):
