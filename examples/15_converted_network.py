@@ -54,7 +54,7 @@ for T in steps:
 figure = Figure(figsize=(10, 3.8), layout="constrained")
 left, right = figure.subplots(1, 2)
 pixels = test.images[:20].flatten(1) / 255
-activation = conversions[1].ann[0](pixels).relu().detach()
+activation = conversions[1].ann[0](pixels).detach()
 for T, colour in ((32, "#0072b2"), (4, "#d55e00")):
     record = conversions[T].classifier(test.images[:20], record="all")
     rate = conversions[T].scales["hidden 1"] * record.layers[0].spikes.mean(0).detach()

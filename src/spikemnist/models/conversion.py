@@ -38,7 +38,7 @@ KINDS = (nn.ReLU, *MEMORYLESS, nn.Dropout2d)
 
 Weighted: TypeAlias = nn.Linear | nn.Conv2d
 Layers = list[list[nn.Module]]
-"""The modules of an ANN up to each ReLU, then up to the logits."""
+"""The modules of an ANN in front of each ReLU, then those in front of the logits."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,8 +50,8 @@ class Conversion(Tabular):
     classifier : Classifier
         The spiking network, with a `~spikemnist.encoding.DirectEncoder`.
     ann : tuple of torch.nn.Sequential
-        Copies of the modules of the ANN up to each ReLU, then up to the logits, with batch
-        normalisation folded in.
+        Copies of the layers of the ANN, each up to its ReLU, the last up to the logits. Batch
+        normalisation is folded in.
     scales : dict of str to float
         Activation that is one spike per timestep, by layer.
     samples : int
@@ -106,19 +106,21 @@ class Conversion(Tabular):
             If the images do not fit.
         """
         network: Any = self.classifier.network
+        like = next(network.parameters())
         data = _dataset(images)
-        feed = make_feed(data, BATCH, next(network.parameters()).device, "images")
+        feed = make_feed(data, BATCH, like.device, "images")
         options = {"record": "all"}
         squares: list[Tensor] = []
         right: list[Tensor] = []
         with responses(self.classifier, feed, seed=0, options=options, progress=progress) as runs:
             for current, record, labels in runs:
-                activations = _activations(self.ann, current[0].reshape(-1, *network.in_shape))
-                decisions = torch.cat((activations[-1].argmax(1)[None], record.running_predictions))
-                right.append(decisions == (labels if data is images else decisions[0]))
+                signal = current[0].reshape(-1, *network.in_shape).to(like)
                 rates = [layer.spikes.mean(0) for layer in record.layers[:-1]] + [record.scores]
-                for rate, scale, one in zip(rates, self.scales.values(), activations, strict=True):
-                    squares += [(rate * scale - one).square().sum(), one.square().sum()]
+                for layer, scale, rate in zip(self.ann, self.scales.values(), rates, strict=True):
+                    signal = layer(signal)
+                    squares += [(rate * scale - signal).square().sum(), signal.square().sum()]
+                decisions = torch.cat((signal.argmax(1)[None], record.running_predictions))
+                right.append(decisions == (labels if data is images else decisions[0]))
         accuracies = torch.cat(right, 1).cpu().double().mean(1)
         sums = torch.stack(squares).cpu().double().view(len(right), -1, 2).sum(0)
         return replace(
@@ -221,14 +223,14 @@ def convert(
     if not 0 < percentile <= 100:
         raise ValueError(f"percentile must lie in (0, 100]; got {percentile}")
     encoder, data = DirectEncoder(num_steps=num_steps), _dataset(images)
-    layers = tuple(nn.Sequential(*modules) for modules in _read(ann))
+    layers = _read(ann)
     shape = tuple(data.images.shape[1:])
     if isinstance(layers[0][0], (nn.Flatten, nn.Linear)):
         shape = (math.prod(shape),)
     elif len(shape) == 2:
         shape = (1, *shape)
     some = encoder(data.images[:: math.ceil(len(data) / SCALED_BY)])[0].reshape(-1, *shape)
-    scales = _scales(layers, some, percentile)
+    scales = _scales(layers, some.to(next(layers[0].parameters())), percentile)
     network = accelerate(_spiking(layers, [*scales.values()], num_steps), in_shape=shape)
     conversion = Conversion(Classifier(network, encoder, data.classes), layers, scales)
     return conversion.compare(images, progress=progress)
@@ -244,8 +246,8 @@ def _dataset(images: Tensor | ImageDataset) -> ImageDataset:
     return images
 
 
-def _read(ann: nn.Module) -> Layers:
-    """Return copies of the modules of an ANN, or raise a `ValueError` that names one."""
+def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
+    """Return copies of the layers of an ANN, or raise a `ValueError` that names a module."""
     if not is_kind(ann, nn.Sequential):
         raise ValueError(
             f"{type(ann).__name__} has a forward of its own: put its modules into an nn.Sequential "
@@ -272,7 +274,8 @@ def _read(ann: nn.Module) -> Layers:
             layers.append([])
     if not _weights_in(layers[-1]):
         raise ValueError("ann must end in logits: let an nn.Linear follow the last nn.ReLU")
-    return layers
+    *hidden, output = layers
+    return *(nn.Sequential(*modules, nn.ReLU()) for modules in hidden), nn.Sequential(*output)
 
 
 def _append(path: str, module: nn.Module, layers: Layers) -> None:
@@ -331,23 +334,15 @@ def _weights_in(modules: Iterable[nn.Module]) -> list[Any]:
     return [module for module in modules if isinstance(module, Weighted)]
 
 
-def _activations(layers: Sequence[nn.Module], images: Tensor) -> list[Tensor]:
-    """Return the activations of each ReLU, and the logits."""
-    outputs = [images.to(next(layers[0].parameters()))]
-    for layer in layers:
-        outputs.append(layer(outputs[-1].relu()))  # the images are not negative
-    return [*(output.relu() for output in outputs[1:-1]), outputs[-1]]
-
-
-def _scales(layers: Sequence[nn.Module], images: Tensor, percentile: float) -> dict[str, float]:
+@torch.no_grad()
+def _scales(layers: Sequence[nn.Module], signal: Tensor, percentile: float) -> dict[str, float]:
     """Return the percentile of the activations of each ReLU, and 1 for the logits."""
-    with torch.no_grad():
-        activations = _activations(layers, images)
     *hidden, output = layer_names(len(layers))
     scales = {}
-    for name, values in zip(hidden, activations[:-1], strict=True):
-        rank = max(1, round(values.numel() * percentile / 100))
-        scales[name] = float(values.flatten().kthvalue(rank).values)
+    for name, layer in zip(hidden, layers[:-1], strict=True):
+        signal = layer(signal)
+        rank = max(1, round(signal.numel() * percentile / 100))
+        scales[name] = float(signal.flatten().kthvalue(rank).values)
         if scales[name] <= 0:
             raise ValueError(
                 f"{percentile:g} % of the activations of {name} are 0 on these images: give more "
@@ -356,18 +351,18 @@ def _scales(layers: Sequence[nn.Module], images: Tensor, percentile: float) -> d
     return {**scales, output: 1.0}
 
 
+@torch.no_grad()
 def _spiking(layers: Sequence[nn.Sequential], scales: Sequence[float], steps: int) -> nn.Sequential:
     """Return the layers with scaled weights, each with its neurons."""
     modules: list[nn.Module] = []
     for layer, before, scale in zip(layers, (1.0, *scales), scales, strict=False):
-        modules += copy.deepcopy(layer)
-        weighted = _weights_in(modules[-len(layer) :])
-        with torch.no_grad():
-            for module in weighted:
-                module.bias /= before
-            weighted[-1].weight *= before / scale
-            weighted[-1].bias *= before / scale
-            weighted[-1].bias += 0.0 if layer is layers[-1] else 1 / (2 * steps)
-        modules.append(snntorch.Leaky(beta=1.0, threshold=1.0, reset_mechanism="subtract"))
+        copies = [copy.deepcopy(module) for module in layer if not isinstance(module, nn.ReLU)]
+        weighted = _weights_in(copies)
+        for module in weighted:
+            module.bias /= before
+        weighted[-1].weight *= before / scale
+        weighted[-1].bias *= before / scale
+        weighted[-1].bias += 0.0 if layer is layers[-1] else 1 / (2 * steps)
+        modules += *copies, snntorch.Leaky(beta=1.0, threshold=1.0, reset_mechanism="subtract")
     modules[-1] = snntorch.Leaky(beta=0.0, threshold=1e9, reset_mechanism="none")
     return nn.Sequential(*modules)
