@@ -224,14 +224,14 @@ def convert(
         raise ValueError(f"percentile must lie in (0, 100]; got {percentile}")
     encoder, data = DirectEncoder(num_steps=num_steps), _dataset(images)
     layers = _read(ann)
-    shape = tuple(data.images.shape[1:])
+    some = encoder(data.images[:: math.ceil(len(data) / SCALED_BY)])[0]
     if isinstance(layers[0][0], (nn.Flatten, nn.Linear)):
-        shape = (math.prod(shape),)
-    elif len(shape) == 2:
-        shape = (1, *shape)
-    some = encoder(data.images[:: math.ceil(len(data) / SCALED_BY)])[0].reshape(-1, *shape)
+        some = some.flatten(1)
+    elif some.dim() == 3:
+        some = some.unsqueeze(1)
     scales = _scales(layers, some.to(next(layers[0].parameters())), percentile)
-    network = accelerate(_spiking(layers, [*scales.values()], num_steps), in_shape=shape)
+    spiking = _spiking(layers, [*scales.values()], num_steps)
+    network = accelerate(spiking, in_shape=tuple(some.shape[1:]))
     conversion = Conversion(Classifier(network, encoder, data.classes), layers, scales)
     return conversion.compare(images, progress=progress)
 
@@ -269,21 +269,19 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
                 "torch.nn.utils.prune.remove does"
             )
         if not isinstance(module, nn.ReLU):
-            _append(path, module, layers)
+            _append(path, copy.deepcopy(module), layers)
         elif _weights_in(layers[-1]):  # of other inputs >= 0, a ReLU changes nothing
             layers.append([])
     if not _weights_in(layers[-1]):
         raise ValueError("ann must end in logits: let an nn.Linear follow the last nn.ReLU")
     *hidden, output = layers
-    return *(nn.Sequential(*modules, nn.ReLU()) for modules in hidden), nn.Sequential(*output)
+    return (*(nn.Sequential(*modules, nn.ReLU()) for modules in hidden), nn.Sequential(*output))
 
 
 def _append(path: str, module: nn.Module, layers: Layers) -> None:
-    """Append a copy of a module to the last of the layers."""
+    """Append a module to the last of the layers."""
     here = layers[-1]
-    if isinstance(module, Weighted):
-        here.append(_weighted(module, module.weight, module.bias))
-    elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+    if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
         if not (here and isinstance(here[-1], Weighted)) and isinstance(module, nn.BatchNorm2d):
             here.append(_per_channel(torch.ones(1, 1, 1, 1), module.num_features, module))
         if not (here and isinstance(last := here[-1], Weighted)) or module.running_mean is None:
@@ -291,11 +289,11 @@ def _append(path: str, module: nn.Module, layers: Layers) -> None:
                 f"{path} is {type(module).__name__}, whose running statistics convert folds into "
                 "the weights before it: place it between weights and their ReLU"
             )
-        here[-1] = _weighted(last, *fold(last.weight, last.bias, module))
+        last.weight, last.bias = map(nn.Parameter, fold(last.weight, last.bias, module))
     elif not isinstance(module, (nn.MaxPool2d, nn.AdaptiveMaxPool2d)) or len(layers) == 1:
-        here.append(copy.deepcopy(module))
+        here.append(module)
     elif len(layers) == 2 and not here:
-        layers[0].append(copy.deepcopy(module))  # its input is the same at each timestep
+        layers[0].append(module)  # its input is the same at each timestep
     elif here or module.extra_repr().replace("(2, 2)", "2") != nn.MaxPool2d(2).extra_repr():
         raise ValueError(
             f"{path} is {type(module).__name__}, and the maximum of spikes is not that of their "
@@ -318,16 +316,9 @@ def _per_channel(kernel: Tensor, channels: int, like: nn.Module) -> Weighted:
     inputs, size = kernel.shape[1], (kernel.shape[2], kernel.shape[3])
     weight = kernel.repeat(channels, 1, 1, 1).to(next(iter(like.state_dict().values())))
     with torch.device("meta"):  # where nothing is drawn
-        conv = nn.Conv2d(channels * inputs, len(weight), size, size, groups=channels)
-    return _weighted(conv, weight, None)
-
-
-def _weighted(module: Weighted, weight: Tensor, bias: Tensor | None) -> Weighted:
-    """Return a copy of a module with these weights, and always with a bias."""
-    copied = copy.deepcopy(module)
-    bias = weight.new_zeros(len(weight)) if bias is None else bias
-    copied.weight, copied.bias = (nn.Parameter(one.detach().clone()) for one in (weight, bias))
-    return copied
+        conv = nn.Conv2d(channels * inputs, len(weight), size, size, 0, 1, channels, bias=False)
+    conv.weight = nn.Parameter(weight)
+    return conv
 
 
 def _weights_in(modules: Iterable[nn.Module]) -> list[Any]:
@@ -359,7 +350,8 @@ def _spiking(layers: Sequence[nn.Sequential], scales: Sequence[float], steps: in
         copies = [copy.deepcopy(module) for module in layer if not isinstance(module, nn.ReLU)]
         weighted = _weights_in(copies)
         for module in weighted:
-            module.bias /= before
+            none = module.weight.new_zeros(len(module.weight))
+            module.bias = nn.Parameter((none if module.bias is None else module.bias) / before)
         weighted[-1].weight *= before / scale
         weighted[-1].bias *= before / scale
         weighted[-1].bias += 0.0 if layer is layers[-1] else 1 / (2 * steps)
