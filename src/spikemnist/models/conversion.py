@@ -290,9 +290,9 @@ def _append(path: str, module: nn.Module, layers: Layers) -> None:
                 "the weights before it: place it between weights and their ReLU"
             )
         last.weight, last.bias = map(nn.Parameter, fold(last.weight, last.bias, module))
-    elif not isinstance(module, (nn.MaxPool2d, nn.AdaptiveMaxPool2d)) or len(layers) == 1:
+    elif not isinstance(module, (nn.MaxPool2d, nn.AdaptiveMaxPool2d)):
         here.append(module)
-    elif len(layers) == 2 and not here:
+    elif len(layers) == 1 or (len(layers) == 2 and not here):
         layers[0].append(module)  # its input is the same at each timestep
     elif here or module.extra_repr().replace("(2, 2)", "2") != nn.MaxPool2d(2).extra_repr():
         raise ValueError(
@@ -315,9 +315,8 @@ def _per_channel(kernel: Tensor, channels: int, like: nn.Module) -> Weighted:
     """Return a convolution of each channel by itself, with a kernel ``[outputs, inputs, H, W]``."""
     inputs, size = kernel.shape[1], (kernel.shape[2], kernel.shape[3])
     weight = kernel.repeat(channels, 1, 1, 1).to(next(iter(like.state_dict().values())))
-    with torch.device("meta"):  # where nothing is drawn
-        conv = nn.Conv2d(channels * inputs, len(weight), size, size, 0, 1, channels, bias=False)
-    conv.weight = nn.Parameter(weight)
+    conv = nn.Conv2d(channels * inputs, len(weight), size, size, groups=channels, device="meta")
+    conv.weight, conv.bias = nn.Parameter(weight), None  # on "meta" nothing was drawn for them
     return conv
 
 
