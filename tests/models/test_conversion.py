@@ -94,12 +94,11 @@ def test_the_copy_is_the_ann_in_evaluation_mode(pooling: type[nn.Module]) -> Non
     torch.testing.assert_close(signal, logits(ann, pictures()), rtol=1e-4, atol=1e-4)
 
 
-def test_maximum_in_front_of_the_first_neurons() -> None:
+@pytest.mark.parametrize("pooling", [nn.MaxPool2d(3, 1), nn.AdaptiveMaxPool2d(4)])
+def test_maximum_in_front_of_the_first_neurons(pooling: nn.Module) -> None:
     """The maximum of currents that do not change needs no neurons of its own."""
     torch.manual_seed(0)
-    ann = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(3, 1), nn.Flatten(), nn.Linear(64, 5)
-    )
+    ann = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), pooling, nn.Flatten(), nn.Linear(64, 5))
     conversion = convert(ann, pictures(), num_steps=500, percentile=100)
     assert conversion.classifier.network.sizes == {"hidden 1": 64, "output": 5}
     assert conversion.errors["output"] < 0.01
