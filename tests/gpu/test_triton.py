@@ -180,8 +180,8 @@ def forgets(grad_spikes: Any, grad_membrane: Any, *arguments: Any) -> None:
     [
         ("forward", raises, "RuntimeError: Failed to find C compiler"),
         ("backward", raises, "RuntimeError: Failed to find C compiler"),
-        ("forward", halves, "they compute other spikes than plain torch"),
-        ("backward", forgets, "they compute other gradients of the current than plain torch"),
+        ("forward", halves, "AssertionError: Tensor-likes are not close.*"),
+        ("backward", forgets, "AssertionError: Tensor-likes are not close.*"),
     ],
 )
 def test_kernels_that_fail_leave_the_work_to_the_reference(
