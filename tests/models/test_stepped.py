@@ -415,7 +415,7 @@ def looping(net: Net, x: torch.Tensor) -> torch.Tensor:
 
 
 TWICE = "network.lif is called with a membrane, or twice in a timestep: call each neuron once, with"
-SHAPE = r"must return \[B, C\] for one timestep, here B = 3; got"
+SHAPE = r"must return \[B, C\] for one timestep, here B = 3, .* got"
 
 
 @pytest.mark.parametrize(
@@ -424,13 +424,14 @@ SHAPE = r"must return \[B, C\] for one timestep, here B = 3; got"
         (looping, rf"{TWICE} .* forward.*, or .*accelerate\(nn.Sequential\(net.fc, net.lif\)\)"),
         (lambda net, x: net.lif(x)[0] + net.lif(x)[0], TWICE),
         (lambda net, x: [net.lif(x)[0]], rf"{SHAPE} list. It is called once for each"),
+        (lambda net, x: (net.lif(x)[0], x[:, :2]), rf"{SHAPE} torch.Size\(\[3, 9\]\), torch"),
         (lambda net, x: net.lif(x)[0].sum(0, keepdim=True), rf"{SHAPE} torch.Size\(\[1, 9\]\)"),
         (
             lambda net, x: net.lif(x)[0].unflatten(1, (3, 3)),
             r"the last neurons, network, have the shape \(3, 3\)",
         ),
     ],
-    ids=["loop inside", "two places", "list", "summed over the batch", "pixels"],
+    ids=["loop inside", "two places", "list", "two sizes", "summed over the batch", "pixels"],
 )
 def test_network_that_cannot_be_stepped(forward: Any, message: str) -> None:
     model = accelerate(Net(forward))

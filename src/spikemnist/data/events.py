@@ -5,7 +5,6 @@ Shapes: ``N`` recordings, ``B`` recordings of a batch, ``E`` events.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Subset
 
+from spikemnist._signatures import takes
 from spikemnist.data.dataset import LabelledDataset
 
 Events: TypeAlias = NDArray[np.void]
@@ -208,7 +208,7 @@ class EventsOnly:
     global random numbers are seeded by the generator for the call, and restored.
     """
 
-    transform: Callable[[Events], Events]
+    transform: Callable[..., Any]
 
     def __call__(
         self, events: Events, sensor: tuple[int, int], generator: np.random.Generator, /
@@ -225,12 +225,6 @@ class EventsOnly:
         if getattr(changed, "dtype", None) == EVENT:
             changed = changed[changed["t"].argsort(kind="stable")]
         return changed, sensor
-
-
-def _with_sensor(transform: Any) -> Transform:
-    """Return a transform of events, sensor and generator, also for one of events alone."""
-    takes_events_only = len(inspect.signature(transform).parameters) == 1
-    return EventsOnly(transform) if takes_events_only else transform
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -288,7 +282,8 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         if height < 1 or width < 1:
             raise ValueError(f"sensor must be (height, width), integers >= 1; got {self.sensor}")
         self._set_labels(len(self.recordings), "recordings")
-        object.__setattr__(self, "transforms", tuple(map(_with_sensor, self.transforms)))
+        transforms = (one if takes(one, 3) else EventsOnly(one) for one in self.transforms)
+        object.__setattr__(self, "transforms", tuple(transforms))
 
     def __repr__(self) -> str:
         classes = f", {len(self.classes)} classes" if self.classes else ""

@@ -271,8 +271,8 @@ def _check_sizes(place: Path, files: list[Path], pictures: list[NDArray[np.uint8
     """Raise a `ValueError` that names the pictures of another size than most have."""
     sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in pictures]
     usual = Counter(sizes).most_common(1)[0][0]
-    odd = [i for i, size in enumerate(sizes) if size != usual]
-    named = [f"{files[i].relative_to(place)} {sizes[i]}" for i in odd]
+    pairs = zip(files, sizes, strict=True)
+    named = [f"{file.relative_to(place)} {size}" for file, size in pairs if size != usual]
     if named:
         raise ValueError(
             f"{len(named)} of {len(files)} pictures in {place} are not {usual} as the others: "

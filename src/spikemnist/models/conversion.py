@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist._tables import Table, Tabular
-from spikemnist._tensors import check_tensor
 from spikemnist.data import ImageDataset
 from spikemnist.data.feed import make_feed
 from spikemnist.encoding import DirectEncoder
@@ -239,7 +238,6 @@ def convert(
 def _dataset(images: Tensor | ImageDataset) -> ImageDataset:
     """Return images with labels; those of a tensor mean nothing."""
     if not isinstance(images, ImageDataset):
-        check_tensor(images, "images", "[N, ...], or an ImageDataset")
         images = ImageDataset(images, torch.zeros(len(images), dtype=torch.int64))
     if not len(images):
         raise ValueError("images are empty: give some hundreds of the training set")

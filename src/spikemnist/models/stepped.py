@@ -150,17 +150,14 @@ def _watched(
 def _add_output(result: Any, step: Step, batch: int) -> None:
     """Put the output of a timestep at the end of ``step``."""
     first, *rest = result if isinstance(result, tuple) else (result,)
-    if not isinstance(first, torch.Tensor) or first.dim() < 2 or len(first) != batch:
-        shape = getattr(first, "shape", type(first).__name__)
+    shapes = [getattr(one, "shape", type(one).__name__) for one in (first, *rest)]
+    fits = isinstance(first, torch.Tensor) and first.dim() > 1 and len(first) == batch
+    if not fits or shapes[-1] != shapes[0]:
         raise ValueError(
-            f"the network must return [B, C] for one timestep, here B = {batch}; got {shape}. It "
-            "is called once for each timestep, so leave the loop over time out of forward"
-        )
-    if rest and rest[-1].shape != first.shape:
-        raise ValueError(
-            "the network must return spikes, or spikes and their membranes; got "
-            f"{[tuple(one.shape) for one in (first, *rest)]}. Pass an example of what forward "
-            "takes, accelerate(net, example), and the output is that of the last neurons"
+            f"the network must return [B, C] for one timestep, here B = {batch}, or a tuple of "
+            f"spikes and membranes; got {', '.join(map(str, shapes))}. It is called once for each "
+            "timestep; where it loops over time, or returns more, pass an example of what forward "
+            "takes: accelerate(net, example)"
         )
     neuron = next((neuron for neuron, (_, _, passed) in step.items() if passed is first), None)
     _, membrane, _ = step.pop(neuron, (first, first, first))

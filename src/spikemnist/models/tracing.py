@@ -91,8 +91,7 @@ def advice(network: nn.Module, spikes: Tensor) -> str:
     order: list[str] = []
     for example in (spikes, spikes[0]):  # forward takes all timesteps, or one
         call = _Call()
-        states = own_states(list(stepped.neurons_of(network)))
-        with suppress(Exception), torch.no_grad(), states:
+        with suppress(Exception), torch.no_grad():
             call.run(network, example)
         calls = dict.fromkeys(f"net.{name}" for name, _, _ in call.calls if isinstance(name, str))
         order = max(order, list(calls), key=len)
@@ -125,10 +124,10 @@ class _Call(TorchFunctionMode):
 
     def run(self, network: nn.Module, example: Tensor) -> _Call:
         """Call the network from rest, each time with the same masks of dropout."""
-        _rest(network)
         neurons = stepped.neurons_of(network)
         inner = {child for neuron in neurons for child in neuron.children()}
-        with seeded(0, example.device), ExitStack() as stack, self:
+        with own_states([*neurons]), seeded(0, example.device), ExitStack() as stack, self:
+            _rest(network)
             for path, module in network.named_modules():
                 if module in neurons or not (module._modules or module in inner):
                     add = functools.partial(self._add, path)
