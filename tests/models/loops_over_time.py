@@ -286,3 +286,39 @@ class WithoutGradient(HandedOn):
     @torch.no_grad()
     def forward(self, x: Tensor) -> Any:
         return super().forward(x)
+
+
+class ChannelAdded(Convolutions):
+    """Images `[B, 28, 28]`, which get their channel in forward."""
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x.unsqueeze(1))
+
+
+def step_over_time(network: nn.Sequential, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Reset the neurons, and step a sequence over time: the helper of tutorials 6 and 7."""
+    utils.reset(network)
+    fired, reached = zip(*[network(step) for step in steps], strict=True)
+    return torch.stack(fired), torch.stack(reached)
+
+
+def hidden_leaky(**options: Any) -> snn.Leaky:
+    return snn.Leaky(beta=0.5, spike_grad=surrogate.atan(), init_hidden=True, **options)
+
+
+def pools_before() -> nn.Sequential:
+    """Quick start and tutorial 6: pools in front of the neurons."""
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 5), nn.MaxPool2d(2), hidden_leaky(),
+        nn.Conv2d(3, 4, 5), nn.MaxPool2d(2), hidden_leaky(),
+        nn.Flatten(), nn.Linear(64, 10), hidden_leaky(output=True),
+    )  # fmt: skip
+
+
+def pools_behind() -> nn.Sequential:
+    """Tutorial 7: N-MNIST, pools behind the neurons."""
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 5), hidden_leaky(), nn.MaxPool2d(2),
+        nn.Conv2d(3, 4, 5), hidden_leaky(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(100, 10), hidden_leaky(output=True),
+    )  # fmt: skip

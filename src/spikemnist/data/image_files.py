@@ -48,9 +48,6 @@ EXPECTED = (
 Sides = tuple[int, int]
 """Height and width."""
 
-SHOWN = 5
-"""Number of pictures of other sizes that an error names."""
-
 _CHARACTERS = string.digits + string.ascii_uppercase
 EMNIST = {
     "byclass": _CHARACTERS + string.ascii_lowercase,
@@ -276,7 +273,7 @@ def _check_sizes(place: Path, files: list[Path], pictures: list[NDArray[np.uint8
     if named:
         raise ValueError(
             f"{len(named)} of {len(files)} pictures in {place} are not {usual} as the others: "
-            f"{', '.join(named[:SHOWN])}{', ...' * (len(named) > SHOWN)}. To resize all of them, "
+            f"{', '.join(named)[:1000]}. To resize all of them, "
             "pass size=28, or --size 28 on the command line, or another size"
         )
 

@@ -162,8 +162,10 @@ class _Call(TorchFunctionMode):
             if not same:
                 raise _broken(f"{name} takes something else than {before}")
             timed = timed or same[0] is not signal or len(taken) != len(signal)
-            if taken.shape != same[0].shape or (not calls and taken.dim() == 2):  # also for images
+            if taken.dim() < same[0].dim() or (not calls and taken.dim() == 2):  # also for images
                 calls.append(nn.Flatten())
+            elif taken.shape != same[0].shape:
+                raise _broken(f"{name} takes {[*taken.shape]}, reshaped from {[*same[0].shape]}")
             calls.append(name)
             before, signal = f"the output of {name}", made
         steps = len(example) if timed else len([*self.neurons.values()][-1])
@@ -200,9 +202,9 @@ def _firing(network: nn.Module, example: Tensor) -> _Call:
         call = _Call().run(network, example)
         if all(any(spikes.any() for spikes, _ in steps) for steps in call.neurons.values()):
             break
-        for path, module in network.named_modules():
-            for weight in () if path in call.neurons else module.parameters(recurse=False):
-                weight.mul_(2)
+        for path, parameter in network.named_parameters():
+            if path.rpartition(".")[0] not in call.neurons:
+                parameter.mul_(2)
     for path, steps in call.neurons.items():
         if not any(membrane.any() for _, membrane in steps):
             raise ValueError(f"the example leaves {path} at rest; pass an example of your data")
