@@ -56,7 +56,8 @@ with torch.inference_mode():
     one = classifier(test.images[sample : sample + 1], record="all")
 figure = Figure(figsize=(7, 6.5), layout="constrained")
 for ax, layer in zip(figure.subplots(3, 1), ("input", "hidden 1", "output"), strict=True):
-    viz.raster(one, layer=layer, ax=ax).axvline(5.5, color="tab:red", linestyle="--")
+    viz.raster(one, layer=layer, ax=ax)
+    ax.axvline(5.5, color="tab:red", linestyle="--")
 # sphinx_gallery_alt = "Spikes of input, hidden and output neurons; a line marks the decision"
 figure.savefig("first_spike_raster.png", dpi=120)
 print("pictures: decision_times.png, first_spike_raster.png")

@@ -38,9 +38,8 @@ for margin in (0.5, 0.9):
 # costs about 0.1, and takes 2.4 timesteps on average. The margin is the difference between the
 # probabilities of the two leading classes; easy digits soon have a large one. Up is more accurate,
 # left is cheaper. The ANNs' accuracy is not known.
-ax = viz.energy(energy)
-ax.margins(y=0.08)
-figure = ax.get_figure()
+figure = viz.energy(energy)
+figure.axes[0].margins(y=0.08)
 # sphinx_gallery_alt = "Accuracy against energy after each timestep, beside two ANNs"
 figure.savefig("energy.png", dpi=120)
 figure

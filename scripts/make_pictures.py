@@ -82,7 +82,7 @@ def window() -> Figure:
         pre, post = torch.zeros(122, 1, 1), torch.zeros(122, 1, 1)
         pre[60], post[60 + lag] = 1, 1
         changes.append(float(pair_stdp(pre, post, torch.full((1, 1), 0.5))) - 0.5)
-    return viz.stdp_window(lags, changes).get_figure()  # type: ignore[return-value]
+    return viz.stdp_window(lags, changes)
 
 
 if __name__ == "__main__":

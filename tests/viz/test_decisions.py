@@ -20,7 +20,7 @@ def record_of(membrane, readout):
 
 def test_heights_of_bars():
     record = make_record()
-    ax = viz.spike_counts(record, sample=1)
+    ax = viz.spike_counts(record, sample=1).axes[0]
     assert [bar.get_height() for bar in ax.patches] == record.spikes[:, 1].sum(0).tolist()
     assert [round(bar.get_center()[0]) for bar in ax.patches] == list(range(CLASSES))
     assert ax.get_xlabel() == "class"
@@ -33,13 +33,13 @@ def test_marks_of_predicted_and_true_class():
     record = make_record()
     predicted = int(record.predictions[0])
     label = (predicted + 1) % CLASSES
-    ax = viz.spike_counts(record, label=torch.tensor(label))
+    ax = viz.spike_counts(record, label=torch.tensor(label)).axes[0]
     assert [i for i, bar in enumerate(ax.patches) if bar.get_hatch()] == [predicted]
     assert coloured(ax.patches, _style.SKY) == [predicted]
     assert max(range(CLASSES), key=lambda i: ax.patches[i].get_linewidth()) == label
     names = {index: text.get_text() for index, text in enumerate(ax.texts) if text.get_text()}
     assert names == {predicted: "predicted", label: "true"}
-    assert texts(viz.spike_counts(record, label=predicted)) == ["predicted\ntrue"]
+    assert texts(viz.spike_counts(record, label=predicted).axes[0]) == ["predicted\ntrue"]
 
 
 def test_mark_of_the_readout():
@@ -47,13 +47,13 @@ def test_mark_of_the_readout():
     scores = torch.zeros_like(record.scores)
     scores[0, int(record.spikes[:, 0].sum(0).argmin())] = 1.0
     record = dataclasses.replace(record, scores=scores, readout=READOUTS["max_membrane"])
-    ax = viz.spike_counts(record)
+    ax = viz.spike_counts(record).axes[0]
     (hatched,) = [bar for bar in ax.patches if bar.get_hatch()]
     assert hatched.get_height() == min(bar.get_height() for bar in ax.patches)
 
 
 def test_silent_output():
-    ax = viz.spike_counts(make_record(gain=0.0))
+    ax = viz.spike_counts(make_record(gain=0.0)).axes[0]
     assert "no output neuron fired" in texts(ax)
     assert ax.get_ylim()[1] > 1
 
@@ -61,7 +61,7 @@ def test_silent_output():
 @pytest.mark.parametrize("readout", READOUTS)
 def test_strip_of_leading_classes(readout):
     record = make_record(readout=readout)
-    ax = viz.decision(record, sample=1)
+    ax = viz.decision(record, sample=1).axes[0]
     (strip,) = ax.child_axes
     leaders = []
     for span, text in zip(strip.patches, strip.texts, strict=True):
@@ -78,14 +78,14 @@ def test_short_lead():
     membrane = torch.zeros(100, 1, 3)
     membrane[0, 0] = torch.tensor([0.0, 1.0, 0.5])
     membrane[1:, 0, 2] = 2.0
-    (strip,) = viz.decision(record_of(membrane, READOUTS["max_membrane"])).child_axes
+    (strip,) = viz.decision(record_of(membrane, READOUTS["max_membrane"])).axes[0].child_axes
     assert [bar.get_width() for bar in strip.patches] == [1, 99]
     assert texts(strip) == ["2"]
 
 
 def test_running_scores():
     record = make_record(readout="spike_count")
-    ax = viz.decision(record)
+    ax = viz.decision(record).axes[0]
     for index, curve in enumerate(ax.lines):
         expected = record.spikes[:, 0, index].cumsum(0)
         assert curve.get_xdata().tolist() == list(range(T))
@@ -101,11 +101,11 @@ def test_means_of_a_population():
     record = make_record()
     pairs_of = record.spikes[:, 1].view(T, 5, 2).mean(-1)
     record = dataclasses.replace(record, scores=record.scores.view(-1, 5, 2).mean(-1))
-    ax = viz.spike_counts(record, sample=1)
+    ax = viz.spike_counts(record, sample=1).axes[0]
     heights = [bar.get_height() for bar in ax.patches]
     assert heights == pytest.approx(pairs_of.sum(0).tolist())
     assert ax.get_ylabel() == f"spikes in {T} timesteps,\nmean of 2 neurons"
-    ax = viz.decision(record, sample=1)
+    ax = viz.decision(record, sample=1).axes[0]
     expected = pairs_of.cumsum(0).T.tolist()
     assert [curve.get_ydata().tolist() for curve in ax.lines] == expected
     assert ax.get_ylabel() == "spikes so far,\nmean of 2 neurons"
@@ -115,11 +115,11 @@ def test_labels_of_predicted_and_true_class():
     record = make_record()
     predicted = int(record.predictions[2])
     label = (predicted + 3) % CLASSES
-    ax = viz.decision(record, sample=2, label=label)
+    ax = viz.decision(record, sample=2, label=label).axes[0]
     assert {f"{predicted} (predicted)", f"{label} (true)"} <= {*entries(ax)}
     assert title(ax) == f"predicted class {predicted}, true class {label}, sample 2"
     assert [i for i, curve in enumerate(ax.lines) if curve.get_marker() == "o"] == [label]
-    both = viz.decision(record, sample=2, label=predicted)
+    both = viz.decision(record, sample=2, label=predicted).axes[0]
     assert f"{predicted} (predicted, true)" in entries(both)
 
 
@@ -127,21 +127,21 @@ def test_names_of_classes():
     names = tuple(f"name {index}" for index in range(CLASSES))
     record = dataclasses.replace(make_record(), classes=names)
     predicted = names[int(record.predictions[0])]
-    ax = viz.decision(record, label=0)
+    ax = viz.decision(record, label=0).axes[0]
     assert title(ax) == f"predicted class {predicted}, true class name 0, sample 0"
     assert ax.get_legend().get_title().get_text() == "class"
     assert {text.split(" (")[0] for text in entries(ax)} == {*names}
     assert texts(ax.child_axes[0])[-1] == predicted
-    ticks = viz.spike_counts(record).get_xticklabels()
+    ticks = viz.spike_counts(record).axes[0].get_xticklabels()
     assert [tick.get_text() for tick in ticks] == [*names]
 
 
 @pytest.mark.parametrize("classes", [CLASSES, 62])
 def test_legend_in_the_order_of_the_final_scores(classes):
     membrane = torch.arange(1.0, 1 + classes).expand(T, 1, classes)
-    ax = viz.decision(record_of(membrane, READOUTS["mean_membrane"]))
+    figure = viz.decision(record_of(membrane, READOUTS["mean_membrane"]))
+    (ax,) = figure.axes
     assert [int(text.split()[0]) for text in entries(ax)] == [*range(classes)][::-1]
-    figure = ax.get_figure()
     figure.draw_without_rendering()
     box = ax.get_legend().get_window_extent()
     assert ax.get_window_extent().x1 <= box.x0
@@ -150,9 +150,9 @@ def test_legend_in_the_order_of_the_final_scores(classes):
 
 
 def test_leader_of_a_silent_output():
-    ax = viz.decision(make_record(gain=0.0, readout="first_spike"))
+    ax = viz.decision(make_record(gain=0.0, readout="first_spike")).axes[0]
     assert any("highest mean membrane" in text for text in texts(ax))
-    ax = viz.decision(make_record(gain=0.0, readout="mean_membrane"))
+    ax = viz.decision(make_record(gain=0.0, readout="mean_membrane")).axes[0]
     assert not any("highest mean membrane" in text for text in texts(ax))
 
 
@@ -160,5 +160,5 @@ def test_nan_membranes():
     record = make_record(readout="max_membrane")
     membrane = record.membrane.clone()
     membrane[4:, :, 2] = torch.nan
-    ax = viz.decision(dataclasses.replace(record, membrane=membrane))
-    ax.get_figure().canvas.draw()
+    figure = viz.decision(dataclasses.replace(record, membrane=membrane))
+    figure.draw_without_rendering()

@@ -8,7 +8,7 @@ from tests.viz.viz_records import ENERGY
 
 
 def test_curves():
-    ax = viz.energy(ENERGY)
+    ax = viz.energy(ENERGY).axes[0]
     steps, exits, dense, skipping = ax.lines
     np.testing.assert_allclose(steps.get_xdata(), ENERGY.energy_per_step / 1000)
     np.testing.assert_allclose(steps.get_ydata(), 100 * ENERGY.accuracy_per_step)

@@ -40,14 +40,14 @@ def membranes(ax, limits):
 
 
 def names(ax) -> list[str]:
-    ax.get_figure().canvas.draw()
+    ax.figure.canvas.draw()
     return [text.get_text() for text in ax.get_yticklabels()]
 
 
 def test_traces():
     """Each row shows the membrane on a scale of its own, given by zero and the threshold."""
     record = make_record()
-    ax = viz.membrane(record, sample=1)
+    ax = viz.membrane(record, sample=1).axes[0]
     assert names(ax) == [str(i) for i in range(CLASSES)]
     actual = membranes(ax, [1] * CLASSES)
     np.testing.assert_allclose(actual, record.membrane[:, 1].T, rtol=1e-4, atol=1e-4)
@@ -61,7 +61,7 @@ def test_traces():
 def test_rows_of_equal_height():
     """Neuron k fills the row about k, the first on top."""
     for layer in (0, -1):
-        ax = viz.membrane(make_record(), layer=layer)
+        ax = viz.membrane(make_record(), layer=layer).axes[0]
         assert ax.get_ylim()[0] > ax.get_ylim()[1]
         for row, trace in enumerate(rows(ax, "membrane")):
             heights = [*trace.get_ydata(), zeros(ax)[row], thresholds(ax)[row]]
@@ -72,7 +72,7 @@ def test_rows_of_equal_height():
 def test_thresholds():
     values = torch.linspace(0.5, 2.0, HIDDEN)
     record = make_record(hidden_threshold=values)
-    ax = viz.membrane(record, layer="hidden 1", neurons=[3, 14, 0])
+    ax = viz.membrane(record, layer="hidden 1", neurons=[3, 14, 0]).axes[0]
     assert all(curve.is_dashed() for curve in rows(ax, "threshold"))
     assert rows(ax, "threshold")[0].get_label() == "threshold (0.5 to 2), shaded from zero"
     assert names(ax) == ["3", "14", "0"]
@@ -82,7 +82,7 @@ def test_thresholds():
 
 def test_marks_of_spikes():
     record = make_record()
-    ax = viz.membrane(record)
+    ax = viz.membrane(record).axes[0]
     marks = line(ax, "spike")
     assert len(marks.get_xdata()) == int(record.spikes[:, 0].sum()) > 0
     marked = set()
@@ -98,7 +98,7 @@ def test_extremes():
     record = make_record()
     membrane = record.membrane[:, 0]
     furthest = membrane.gather(0, membrane.abs().argmax(0)[None])[0]
-    header, *numbers = texts(viz.membrane(record))
+    header, *numbers = texts(viz.membrane(record).axes[0])
     assert header == "extreme"
     assert numbers == [f"{value:.3g}" for value in furthest.tolist()]
 
@@ -112,7 +112,7 @@ def test_neurons_from_silent_to_busy():
         spikes[: neuron % 4, 0, neuron] = 1
     layer = dataclasses.replace(record.layers[0], spikes=spikes, membrane=membrane)
     record = dataclasses.replace(record, layers=(layer, record.layers[1]))
-    ax = viz.membrane(record, layer=0)
+    ax = viz.membrane(record, layer=0).axes[0]
     neurons = [int(name) for name in names(ax)]
     assert [int(spikes[:, 0, neuron].sum()) for neuron in neurons] == [0, 1, 2, 3]
     for count, neuron in enumerate(neurons):
@@ -122,7 +122,7 @@ def test_neurons_from_silent_to_busy():
 
 
 def test_unknown_threshold():
-    ax = viz.membrane(make_record(everything=False))
+    ax = viz.membrane(make_record(everything=False)).axes[0]
     assert rows(ax, "threshold") == []
     assert len(rows(ax, "membrane")) == CLASSES
 
@@ -135,7 +135,7 @@ def test_thresholds_of_feature_maps():
         record.layers[0], name="conv 1", spikes=spikes, membrane=membrane, threshold=limits
     )
     record = dataclasses.replace(record, layers=(layer, record.layers[1]))
-    ax = viz.membrane(record, layer="conv 1", neurons=[0, 4, 11])
+    ax = viz.membrane(record, layer="conv 1", neurons=[0, 4, 11]).axes[0]
     assert rows(ax, "threshold")[0].get_label().startswith("threshold (0.5 to 1.5)")
     expected = membrane[:, 0].flatten(1)[:, [0, 4, 11]].T
     np.testing.assert_allclose(membranes(ax, limits.flatten()), expected, atol=1e-4)
@@ -146,14 +146,14 @@ def test_nan_and_infinite_membranes():
     membrane = record.membrane.clone()
     membrane[3:, :, 2] = torch.nan
     membrane[5:, :, 4] = torch.inf
-    ax = viz.membrane(dataclasses.replace(record, membrane=membrane))
-    ax.get_figure().canvas.draw()
+    ax = viz.membrane(dataclasses.replace(record, membrane=membrane)).axes[0]
+    ax.figure.canvas.draw()
     assert np.isfinite(ax.get_ylim()).all()
 
 
 def test_flat_traces():
     zero = torch.zeros(4, 1, 2)
     record = make_record(everything=False)
-    ax = viz.membrane(dataclasses.replace(record, spikes=zero, membrane=zero))
+    ax = viz.membrane(dataclasses.replace(record, spikes=zero, membrane=zero)).axes[0]
     first, second = rows(ax, "membrane")
     assert first.get_ydata()[0] < second.get_ydata()[0]

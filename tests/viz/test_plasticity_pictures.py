@@ -12,7 +12,7 @@ from tests.viz.viz_records import CLASSIFIER
 
 def test_window():
     lags = torch.arange(-30.0, 31.0)
-    after, before = viz.stdp_window(lags, stdp_window(lags)).lines[:2]
+    after, before = viz.stdp_window(lags, stdp_window(lags)).axes[0].lines[:2]
     assert after.get_xdata().tolist() == list(range(1, 31))
     assert before.get_xdata().tolist() == list(range(-30, 0))
     assert (after.get_ydata() > 0).all()

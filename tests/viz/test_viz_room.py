@@ -74,14 +74,14 @@ def test_pyplot_and_rc_params(monkeypatch):
                 picture._fig.set_dpi(20)
                 assert "<img" in picture.to_jshtml()
             else:
-                figure = picture if isinstance(picture, Figure) else picture.get_figure()
-                figure.draw_without_rendering()
+                assert isinstance(picture, Figure)
+                picture.draw_without_rendering()
     assert dict(mpl.rcParams) == before
 
 
 def test_colours_of_another_style():
     with mpl.rc_context({"axes.prop_cycle": mpl.cycler(color=["white"])}):
-        ax = viz.decision(make_record())
+        ax = viz.decision(make_record()).axes[0]
     assert ax.lines[0].get_color() != "white"
 
 
@@ -90,11 +90,11 @@ def test_looks_of_classes():
     assert len(looks) == 28
 
 
-@pytest.mark.parametrize("name", [*OF_RECORDS, "confusion", "energy"])
+@pytest.mark.parametrize("name", [*OF_RECORDS, "confusion", "energy", "receptive_fields"])
 def test_given_axes(name):
     figure = Figure()
     ax = figure.subfigures(1, 2)[1].add_subplot()
-    assert getattr(viz, name)(OF_DATA.get(name, make_record()), ax=ax) is ax
+    assert getattr(viz, name)(OF_DATA.get(name, make_record()), ax=ax) is figure
     figure.draw_without_rendering()
 
 
@@ -114,14 +114,14 @@ def test_any_floating_dtype_with_a_gradient(dtype):
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64])
 def test_any_spike_dtype(dtype):
     spikes = make_record().input
-    ax = viz.raster(spikes.to(dtype))
+    ax = viz.raster(spikes.to(dtype)).axes[0]
     assert title(ax).startswith(f"{int(spikes[:, 0].sum())} spikes")
     viz.encoding(spikes.to(dtype))
 
 
 @pytest.mark.parametrize(("name", "label"), [("decision", ""), ("membrane", "membrane")])
 def test_one_timestep(name, label):
-    ax = getattr(viz, name)(make_record(steps=1))
+    (ax,) = getattr(viz, name)(make_record(steps=1)).axes
     curves = [line for line in ax.lines if line.get_label().lstrip("_").startswith(label)]
     assert [curve.get_marker() for curve in curves] == ["o"] * CLASSES
     assert ax.get_xlim() == (-0.5, 0.5)

@@ -110,7 +110,7 @@ post = torch.eye(121)  # 121 neurons, each of which fires at another timestep
 start = torch.full((121, 1), 0.5)
 window = pair_rule(pre, post, start, math.exp(-1 / 20), 0.01, 0.0105) - start
 
-viz.stdp_window(lags, window[:, 0]).get_figure()
+viz.stdp_window(lags, window[:, 0])
 
 # %% [markdown]
 # ## Neurons that compete

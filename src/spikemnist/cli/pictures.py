@@ -65,17 +65,17 @@ def save_all(pictures: Mapping[str, Any], folder: Path, kind: str = KINDS[0]) ->
     """Write pictures to files of their names; yield the path of each as soon as it is written."""
     warnings.filterwarnings("ignore", "Animation was deleted")  # after Ctrl-C
     for name, picture in pictures.items():
-        ending = kind if hasattr(picture, "figure") else "gif"
+        ending = kind if hasattr(picture, "savefig") else "gif"
         yield save(picture, folder / f"{name}.{ending}")
 
 
 def save(picture: Any, path: Path) -> Path:
-    """Write a figure, the figure of Axes, or an animation to a file atomically."""
+    """Write a figure or an animation to a file atomically."""
 
     def write(file: Path) -> None:
         if path.suffix == ".gif":
             picture.save(file, writer="pillow")
         else:
-            picture.figure.savefig(file, dpi=150)
+            picture.savefig(file, dpi=150)
 
     return write_atomically(path, write)

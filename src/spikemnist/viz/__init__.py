@@ -4,13 +4,13 @@ Import its names from here; its modules are internal.
 
 The first argument of a function is the data to draw, such as a `Record`, a `History`, an
 `Evaluation`, an `Energy`, an `STDPClassifier` or a recording of an event camera; keyword options
-follow. Every function draws into the given Axes or into a new figure. It returns the Axes (whose
-figure is ``ax.get_figure()``), or the Figure if the picture has several panels. Nothing is shown or
-saved, pyplot is not used and ``rcParams`` stay as they are::
+follow. Every function draws into a new figure, or into the given Axes, and returns the Figure,
+whose Axes are ``figure.axes``; functions named ``animate`` return a FuncAnimation. A notebook,
+after ``%matplotlib inline``, shows the figure that ends a cell; a script saves it::
 
-    viz.raster(record, layer="hidden 1").get_figure().savefig("raster.png")
+    viz.raster(record, layer="hidden 1").savefig("raster.png")
 
-In a notebook, run ``%matplotlib inline`` once and end a cell with the figure.
+pyplot is not used, so ``plt.show()`` shows none of them, and ``rcParams`` stay as they are.
 """
 
 from __future__ import annotations

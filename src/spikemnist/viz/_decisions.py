@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -46,7 +47,7 @@ def spike_counts(
     sample: int = 0,
     label: int | Tensor | None = None,
     ax: Axes | None = None,
-) -> Axes:
+) -> Figure:
     """Draw how often the output neuron of each class fired, with predicted and true class marked.
 
     The predicted class is given by the record's readout. With a membrane readout it need not be
@@ -66,8 +67,8 @@ def spike_counts(
 
     Returns
     -------
-    matplotlib.axes.Axes
-        The Axes drawn into.
+    matplotlib.figure.Figure
+        The new figure, or that of ``ax``.
 
     Raises
     ------
@@ -81,7 +82,8 @@ def spike_counts(
     >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, viz
     >>> digits = load_digits()[1][:4]
     >>> spikes = LatencyEncoder(num_steps=8)(digits.images)
-    >>> ax = viz.spike_counts(LeakyMLP(hidden=(20,))(spikes), label=digits.labels[0])
+    >>> figure = viz.spike_counts(LeakyMLP(hidden=(20,))(spikes), label=digits.labels[0])
+    >>> ax = figure.axes[0]
     >>> ax.get_xlabel(), ax.get_ylabel(), len(ax.patches)
     ('class', 'spikes in 8 timesteps', 10)
     """
@@ -100,7 +102,7 @@ def spike_counts(
     limit_counts(ax, record, f"spikes in {len(record.spikes)} timesteps{of_group(record)}")
     readout = name_of(record.readout)
     _style.set_title(ax, f"output spikes{which(record.spikes, sample)} (readout {readout})")
-    return ax
+    return _style.root_figure(ax)
 
 
 def count_bars(ax: Axes, counts: Array, label: int | None, **look: Any) -> BarContainer:
@@ -133,11 +135,11 @@ def decision(
     sample: int = 0,
     label: int | Tensor | None = None,
     ax: Axes | None = None,
-) -> Axes:
+) -> Figure:
     """Draw the score of each class after each timestep, and the leading class.
 
     The strip above the curves shows the leading class at every timestep and names it where there
-    is room. It is the first of ``ax.child_axes``.
+    is room. It is the first of ``figure.axes[0].child_axes``.
 
     Parameters
     ----------
@@ -152,8 +154,8 @@ def decision(
 
     Returns
     -------
-    matplotlib.axes.Axes
-        The Axes with the curves.
+    matplotlib.figure.Figure
+        The new figure, or that of ``ax``.
 
     Raises
     ------
@@ -167,7 +169,8 @@ def decision(
     >>> from spikemnist import LatencyEncoder, LeakyMLP, load_digits, viz
     >>> digits = load_digits()[1][:4]
     >>> spikes = LatencyEncoder(num_steps=8)(digits.images)
-    >>> ax = viz.decision(LeakyMLP(hidden=(20,))(spikes), label=digits.labels[0])
+    >>> figure = viz.decision(LeakyMLP(hidden=(20,))(spikes), label=digits.labels[0])
+    >>> ax = figure.axes[0]
     >>> ax.get_ylabel(), len(ax.lines)
     ('mean membrane potential so far', 10)
     """
@@ -188,7 +191,7 @@ def decision(
     truth = "" if label is None else f", true class {names[label]}"
     predicted = f"predicted class {names[prediction]}"
     _style.set_title(ax, f"{predicted}{truth}{which(record.spikes, sample)}")
-    return ax
+    return _style.root_figure(ax)
 
 
 def _draw_scores(

@@ -112,7 +112,7 @@ def _draw_first_spike(ax: Axes, values: Array) -> None:
 def _colour_bar(picture: AxesImage, label: str, *, integers: bool) -> None:
     """Put a colour bar at the right of the picture, with only whole numbers if ``integers``."""
     ax = picture.axes
-    bar = _style.root_figure(ax).colorbar(picture, cax=ax.inset_axes((1.04, 0.0, 0.06, 1.0)))
+    bar = ax.figure.colorbar(picture, cax=ax.inset_axes((1.04, 0.0, 0.06, 1.0)))
     bar.set_label(label)
     if integers:
         _style.integer_ticks(bar.ax.yaxis, 6)

@@ -10,6 +10,7 @@ from spikemnist.viz import _style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from spikemnist.energy import Energy
 
@@ -17,7 +18,7 @@ _NANOJOULE = 1000
 _MARGINS = (*np.linspace(0, 0.9, 10).tolist(), 0.95, 0.98, 0.99, 0.999)
 
 
-def energy(measured: Energy, *, ax: Axes | None = None) -> Axes:
+def energy(measured: Energy, *, ax: Axes | None = None) -> Figure:
     """Draw accuracy against energy, after each timestep and with early exits.
 
     Vertical lines mark the energy of ANNs with the same layers. Their accuracy is not known.
@@ -31,15 +32,15 @@ def energy(measured: Energy, *, ax: Axes | None = None) -> Axes:
 
     Returns
     -------
-    matplotlib.axes.Axes
-        The Axes drawn into.
+    matplotlib.figure.Figure
+        The new figure, or that of ``ax``.
 
     Examples
     --------
     >>> from spikemnist import Classifier, LeakyMLP, load_digits, measure_energy, viz
     >>> _, test = load_digits()
     >>> measured = measure_energy(Classifier(LeakyMLP(hidden=20), "latency"), test[:50])
-    >>> viz.energy(measured).get_xlabel()
+    >>> viz.energy(measured).axes[0].get_xlabel()
     'energy per sample [nJ]'
     """
     ax = _style.axes_or_new(ax, _style.WIDTH, 4.0)
@@ -52,7 +53,7 @@ def energy(measured: Energy, *, ax: Axes | None = None) -> Axes:
     _style.open_frame(ax, xlabel="energy per sample [nJ]", ylabel="accuracy [%]")
     _style.set_title(ax, f"accuracy and energy, {measured.technology.name}", pad=34.0)
     _style.legend_above(ax, columns=2)
-    return ax
+    return _style.root_figure(ax)
 
 
 def _draw_curves(ax: Axes, measured: Energy) -> None:

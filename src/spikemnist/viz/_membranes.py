@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from spikemnist.models.record import Record
 from spikemnist.viz import _style
@@ -26,7 +27,7 @@ def membrane(
     layer: int | str = -1,
     neurons: Sequence[int] | None = None,
     ax: Axes | None = None,
-) -> Axes:
+) -> Figure:
     """Draw membrane potentials over time, with the threshold dashed and the spikes marked.
 
     Each neuron has a row with a scale of its own, the first on top. The shaded strip reaches from
@@ -54,8 +55,8 @@ def membrane(
 
     Returns
     -------
-    matplotlib.axes.Axes
-        The Axes drawn into.
+    matplotlib.figure.Figure
+        The new figure, or that of ``ax``.
 
     Raises
     ------
@@ -70,7 +71,8 @@ def membrane(
     >>> digits = load_digits()[1][:4]
     >>> spikes = LatencyEncoder(num_steps=8)(digits.images)
     >>> record = LeakyMLP(hidden=(20,))(spikes, record="all")
-    >>> ax = viz.membrane(record, layer="hidden 1", neurons=[3, 1], sample=2)
+    >>> figure = viz.membrane(record, layer="hidden 1", neurons=[3, 1], sample=2)
+    >>> ax = figure.axes[0]
     >>> ax.get_ylabel(), [tick.get_text() for tick in ax.get_yticklabels()]
     ('hidden 1 neuron', ['3', '1'])
     """
@@ -92,7 +94,7 @@ def membrane(
     title = f"membrane potential, {view.name}{some}{which(record.spikes, sample)}"
     _style.set_title(ax, title, pad=20.0)
     _style.legend_above(ax)
-    return ax
+    return _style.root_figure(ax)
 
 
 def _of_each_kind(layer: LayerSample) -> list[int]:

@@ -84,11 +84,11 @@ def of_run(
         shape = _rows_and_columns(image_shape)
         figures["receptive_fields"] = receptive_fields(classifier, image_shape=shape)
     if evaluation is not None:
-        figures["confusion"] = _style.root_figure(confusion(evaluation))
+        figures["confusion"] = confusion(evaluation)
     if hasattr(classifier, "assignments_"):
         figures["stdp"] = stdp(classifier)
     if energy is not None:
-        figures["energy"] = _style.root_figure(draw_energy(energy))
+        figures["energy"] = draw_energy(energy)
     return figures
 
 
@@ -168,8 +168,7 @@ def of_sample(
     if unknown := [name for name in names if name not in stills]:
         raise ValueError(f"names must be among {', '.join(stills)}; got {', '.join(unknown)}")
     chosen = {name: stills[name] for name in names or stills}
-    pictures = {name: draw() for name, draw in (chosen | moving if animations else chosen).items()}
-    return {name: getattr(picture, "figure", picture) for name, picture in pictures.items()}
+    return {name: draw() for name, draw in (chosen | moving if animations else chosen).items()}
 
 
 def _decision(record: Record, image: Tensor | None, **options: Any) -> Figure:

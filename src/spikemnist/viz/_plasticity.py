@@ -21,7 +21,7 @@ from spikemnist.viz._samples import Array
 from spikemnist.viz._weights import lay_out, show_weights
 
 
-def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) -> Axes:
+def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) -> Figure:
     """Draw the change of a weight by a pair of spikes against the time between them.
 
     Parameters
@@ -36,8 +36,8 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
 
     Returns
     -------
-    matplotlib.axes.Axes
-        The Axes drawn into.
+    matplotlib.figure.Figure
+        The new figure, or that of ``ax``.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
     >>> from spikemnist import viz
     >>> from spikemnist.plasticity import stdp_window
     >>> lag = torch.arange(-60.0, 61.0)
-    >>> viz.stdp_window(lag, stdp_window(lag)).get_xlabel()
+    >>> viz.stdp_window(lag, stdp_window(lag)).axes[0].get_xlabel()
     'postsynaptic spike after the presynaptic one (ms)'
     """
     lags, changes = np.asarray(lag, np.float64), np.asarray(change, np.float64)
@@ -61,7 +61,7 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
     label = "postsynaptic spike after the presynaptic one (ms)"
     _style.open_frame(ax, xlabel=label, ylabel="change of the weight")
     _style.legend_above(ax, columns=2)
-    return ax
+    return _style.root_figure(ax)
 
 
 def stdp(classifier: Any) -> Figure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from spikemnist.models.record import Record
@@ -24,7 +25,7 @@ def raster(
     sample: int = 0,
     layer: int | str | None = None,
     ax: Axes | None = None,
-) -> Axes:
+) -> Figure:
     """Draw one mark for each spike: the timestep on x, the neuron on y.
 
     A mark is one timestep wide and one neuron high. Neuron 0 is on top, so that the input of an
@@ -46,8 +47,8 @@ def raster(
 
     Returns
     -------
-    matplotlib.axes.Axes
-        The Axes drawn into.
+    matplotlib.figure.Figure
+        The new figure, or that of ``ax``.
 
     Raises
     ------
@@ -60,7 +61,8 @@ def raster(
     --------
     >>> import torch
     >>> from spikemnist import viz
-    >>> ax = viz.raster(torch.eye(5))  # neuron i fires at timestep i
+    >>> figure = viz.raster(torch.eye(5))  # neuron i fires at timestep i
+    >>> ax = figure.axes[0]
     >>> ax.get_xlabel(), ax.get_title(loc="left")
     ('timestep', '5 spikes, 5 of 5 neurons fired')
     """
@@ -89,7 +91,7 @@ def raster(
         else "a current, not spikes"
     )
     _style.set_title(ax, f"{name + ': ' if name else ''}{what}{which(batch, sample)}")
-    return ax
+    return _style.root_figure(ax)
 
 
 def draw_spikes(ax: Axes, spikes: Array) -> None:

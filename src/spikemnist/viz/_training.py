@@ -114,7 +114,7 @@ def _draw_metric(ax: Axes, history: History, name: str, test: Evaluation | None 
     _style.legend_above(ax, columns=2)
 
 
-def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
+def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Figure:
     """Draw the confusion matrix: labels in rows, predictions in columns.
 
     A cell is coloured by its share of the row and shows its count unless it is 0. Classes have
@@ -129,14 +129,15 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
 
     Returns
     -------
-    matplotlib.axes.Axes
-        The Axes drawn into; its figure also holds a colour bar.
+    matplotlib.figure.Figure
+        The new figure, or that of ``ax``.
 
     Examples
     --------
     >>> from spikemnist import Classifier, LeakyMLP, evaluate, load_digits, viz
     >>> classifier = Classifier(LeakyMLP(hidden=20), "latency")
-    >>> ax = viz.confusion(evaluate(classifier, load_digits()[1][:50]))
+    >>> figure = viz.confusion(evaluate(classifier, load_digits()[1][:50]))
+    >>> ax = figure.axes[0]
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('predicted class', 'true class')
     """
@@ -146,13 +147,13 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     image = ax.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0, interpolation="nearest")
     if len(counts) <= _MOST_CLASSES_WITH_COUNTS:
         _write_counts(ax, image, counts, share)
-    bar = _style.root_figure(ax).colorbar(image, ax=ax, format=PercentFormatter(1.0))
+    bar = ax.figure.colorbar(image, ax=ax, format=PercentFormatter(1.0))
     bar.set_label("share of the class's samples (numbers: samples)")
     ax.set(xlabel="predicted class", ylabel="true class")
     for axis in (ax.xaxis, ax.yaxis):
         _style.name_classes(axis, evaluation.classes)
     _style.set_title(ax, f"accuracy {evaluation.accuracy:.2%} on {evaluation.samples:,} samples")
-    return ax
+    return _style.root_figure(ax)
 
 
 def _write_counts(ax: Axes, image: AxesImage, counts: Array, share: Array) -> None:

@@ -133,5 +133,5 @@ def show_weights(ax: Axes, grid: Array, limit: float, *, signed: bool) -> AxesIm
     image = ax.imshow(grid, cmap=colours, vmin=low, vmax=limit, interpolation="nearest")
     ax.set_axis_off()
     label = "weight: a red pixel excites, a blue one inhibits" if signed else "weight"
-    _style.root_figure(ax).colorbar(image, ax=ax, label=label, shrink=0.8)
+    ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
     return image
