@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,13 +43,13 @@ SECTIONS = ("networks", "convolution", "stdp", "export")
 COMMANDS, GPU = "commands", "gpu"
 """Sections that take long or need a GPU; they run only when named in ``--sections``."""
 
-JSON, PAGE, ACCURACIES, EXPORT = "results.json", "results.md", "accuracies.md", "export.md"
+JSON, SPEEDS, ACCURACIES, EXPORT = "results.json", "speeds.md", "accuracies.md", "export.md"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure the requested sections, write the results, and print the file names.
 
-    The results in the README are written with those of the docs.
+    With the results of the docs, the pages of `readme.PAGES` and those in the README are written.
     """
     options = parse(arguments)
     if options.threads is not None:
@@ -63,19 +64,21 @@ def main(arguments: list[str] | None = None) -> None:
         results = run(plan_of(options), options.sections, earlier, file)
     from benchmarks import pictures  # importing matplotlib takes time and memory
 
-    drawn = pictures.draw(results, options.out)
-    written = pages(results, drawn)
+    drawn = [options.out / name for name in pictures.draw(results, options.out)]
+    published = options.out.resolve() == readme.PUBLISHED
+    folder = readme.PAGES if published else options.out
+    written = pages(results, [os.path.relpath(picture, folder) for picture in drawn])
     for name, text in written.items():
-        (options.out / name).write_text(text, encoding="utf-8")
-    if options.out.resolve() == readme.PUBLISHED:
+        (folder / name).write_text(text, encoding="utf-8")
+    if published:
         text = readme.written(readme.README.read_text(encoding="utf-8"), results)
         readme.README.write_text(text, encoding="utf-8")
-    print(*(options.out / name for name in (JSON, *written, *drawn)), sep="\n")
+    print(file, *(folder / name for name in written), *drawn, sep="\n")
 
 
 def pages(results: dict[str, Any], drawn: Sequence[str]) -> dict[str, str]:
     """Return the pages of these results by the names of their files."""
-    parts = {PAGE: [report.page(results, drawn).rstrip("\n")]}
+    parts = {SPEEDS: [report.page(results, drawn).rstrip("\n")]}
     if results[COMMANDS]:
         parts[ACCURACIES] = [*accuracies.lines(results[COMMANDS])]
     if results["export"]:

@@ -111,7 +111,7 @@ def introduction(others: Sequence[dict[str, Any]]) -> Iterator[str]:
         "Accuracy on the 10,000 test images, after training on the 60,000 training images. Our "
         "rows have the number of [a command](#our-commands) that computes them again, with "
         "`--seed` 0, 1 and 2. The other rows are other projects' and link to their sources. "
-        "{doc}`../data` says what the images are, and how many labels are wrong."
+        "[The page of the data](../../docs/data.md) says how many labels are wrong."
     )
     yield (
         "- **Last** epoch: for ours the mean of the seeds ± the standard error √(p(1-p)/n) of a "
@@ -132,7 +132,7 @@ def introduction(others: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield (
         "The best rows of a task come first, by the last tenth, else the last epoch, else the "
         "third kind. `python -m benchmarks --sections commands` writes this page; "
-        "{doc}`../benchmarks` has the speeds."
+        "[the speeds](speeds.md) stand beside it."
     )
 
 
@@ -321,8 +321,8 @@ def reference(here: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) 
         f"cores and reaches {row.figure:.1f} %. What differs: theirs is their figure on their "
         "machine, with seed 0; theirs learns from 20,000 images and ours from all 60,000; an image "
         "lasts 250 timesteps there and 350 here; and here the inhibitory neurons are left out and "
-        "the constants are others. {doc}`results` has both on one machine, image by image, and "
-        "{doc}`../guide/local-learning` explains the network."
+        "the constants are others. [The speeds](speeds.md) have both on one machine, image by "
+        "image, and [the guide](../../docs/guide/local-learning.md) explains the network."
     )
 
 

@@ -12,6 +12,8 @@ from benchmarks.report import STEP, kinds, span, table
 
 ROOT = Path(__file__).resolve().parents[1]
 README, PUBLISHED = ROOT / "README.md", ROOT / "docs" / "benchmarks"
+PAGES = Path(__file__).with_name("results")
+"""Folder of the pages of `PUBLISHED` results, which the docs do not show as a whole."""
 BEGIN, END = "<!-- Written by python -m benchmarks: begin -->", "<!-- end -->"
 COMMANDS = (
     "spikemnist train --recipe fast --data mnist",

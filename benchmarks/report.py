@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from benchmarks import stdp, timing
@@ -46,16 +47,17 @@ def page(results: Results, pictures: Sequence[str]) -> str:
     results : dict
         Results as ``python -m benchmarks`` writes them.
     pictures : sequence of str
-        Names of the picture files in the folder of the page.
+        Places of the picture files, seen from the folder of the page.
     """
+    places = {PurePath(place).name: place for place in pictures}
     drawn = {
-        name: f"```{{figure}} {name}\n:alt: {alt}\n\n{caption}\n```"
+        name: f"![{alt}]({places[name]})\n\n{caption}"
         for name, (alt, caption) in PICTURES.items()
-        if name in pictures
+        if name in places
     }
     parts = [
-        "# Benchmark results",
-        "Written by `python -m benchmarks`; {doc}`../benchmarks` explains the numbers.",
+        "# Speeds",
+        "Written by `python -m benchmarks`; [the docs](../../docs/benchmarks.md) explain them.",
         *unsteady(results),
         *ranges(results),
         *section(networks, results["networks"]),

@@ -62,7 +62,7 @@ figure
 
 # %%
 # Not one spike differs, and the gradients differ by rounding. The page
-# *Benchmark results* has the speed-ups of a quiet machine, and says how to measure yours.
+# *Benchmarks* has the speed-ups of a quiet machine, and says how to measure yours.
 #
 # Try: make ``hidden`` a ``snntorch.Synaptic(alpha=0.9, beta=0.95, init_hidden=True)``, for which
 # there are no kernels. What does ``accelerate`` do?

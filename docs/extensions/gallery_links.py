@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-FOLDERS = ("guide", "howto", "benchmarks")
+FOLDERS = (".", "guide", "howto")
 TITLE = re.compile(r"^(?:# |\"\"\"\n)(.+)$", re.MULTILINE)
 
 
@@ -21,7 +21,7 @@ def titles(docs: Path) -> dict[str, str]:
     """Return where the page of each title is."""
     pages = [page for folder in FOLDERS for page in (docs / folder).glob("*.md")]
     lessons = (docs.parent / "examples").glob("[0-9]*.py")
-    places = {page: f"/{page.parent.name}/{page.stem}" for page in pages}
+    places = {page: f"/{page.relative_to(docs).with_suffix('')}" for page in pages}
     places |= {lesson: f"/gallery/{lesson.stem}" for lesson in lessons}
     return {
         title[1]: place

@@ -12,9 +12,10 @@ SCRIPTS = sorted((ROOT / "examples").glob("[0-9]*.py"))
 WRITES = re.compile(r'\.save(?:fig)?\("(.+?)"')
 DESCRIBED = re.compile(r'^# sphinx_gallery_alt = "\w.{20,}"\n.*' + WRITES.pattern, re.MULTILINE)
 TITLES = [
-    re.findall(r"^# (.+)$", page.read_text("utf-8"), re.MULTILINE)[0]
-    for folder in ("guide", "howto", "benchmarks")
+    title
+    for folder in (".", "guide", "howto")
     for page in (ROOT / "docs" / folder).glob("*.md")
+    for title in re.findall(r"^# (.+)$", page.read_text("utf-8"), re.MULTILINE)[:1]
 ]
 LINK = re.compile(r"(?<!\*)\*([^*`]+)\*")
 LEVEL = re.compile(r"Level: ([a-z ]+)\.(?: Before it: (\*.+\*)\.)?")

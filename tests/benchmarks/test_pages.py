@@ -13,8 +13,9 @@ RESULTS = json.loads((readme.PUBLISHED / "results.json").read_text("utf-8"))
 
 
 def test_written_pages() -> None:
-    for name, expected in __main__.pages(RESULTS, [*report.PICTURES]).items():
-        assert (readme.PUBLISHED / name).read_text("utf-8") == expected, name
+    pictures = [f"../../docs/benchmarks/{name}" for name in report.PICTURES]
+    for name, expected in __main__.pages(RESULTS, pictures).items():
+        assert (readme.PAGES / name).read_text("utf-8") == expected, name
 
 
 def test_written_results_of_the_readme() -> None:
