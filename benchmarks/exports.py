@@ -229,11 +229,11 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
         "Written by `python -m benchmarks --sections export`. Pretrained networks in [other "
         f"formats](../../docs/howto/export.md): how many of the first {REPLAYED:,} test images of "
         "MNIST fire other spikes anywhere in the network, because a membrane lies within rounding "
-        "of its threshold, or, with int8, because weights are rounded; how many of them are answered otherwise; the "
-        f"accuracy on all; and the time of an image, one after the other, median over rounds of "
-        f"{TIMED}. C runs on one thread, the others on those of torch. Bytes are those of the file "
-        "or, in C, of the constant tables; RAM is that of all variables in C, as a linker reports "
-        "it under `.bss`, within a few bytes of alignment, on any processor."
+        "of its threshold, or, with int8, because weights are rounded; how many of them are "
+        "answered otherwise; the accuracy on all; and the time of an image, one after the other, "
+        f"median over rounds of {TIMED}. C runs on one thread, the others on those of torch. Bytes "
+        "are those of the file or, in C, of the constant tables; RAM is that of all variables in "
+        "C, as a linker reports it under `.bss`, within a few bytes of alignment, on any processor."
     )
     header = ("", "Other spikes", "Other answers", "Accuracy, %", "Bytes", "RAM", "ms an image")
     for found in measured:
