@@ -27,6 +27,9 @@ FOREIGN = ("https://colab.research.google.com/assets/colab-badge.svg",)
 
 PLAYGROUND = "playground-page.html"
 
+NOT_SEARCHED = ("benchmarks", "changelog", "design")
+"""Pages whose words would stand above those of the pages that a beginner looks for."""
+
 
 class Links(html.parser.HTMLParser):
     """The links of a page, what it loads, its anchors, and the texts in place of pictures."""
@@ -108,6 +111,17 @@ def test_pictures_of_the_guide_have_names_and_texts(site: Path, pages: dict[Path
     assert all(b"<svg" in files.read(name) for name in files.namelist())
     texts = [text for file in pages if file.parent.name == "guide" for text in pages[file].texts]
     assert not [text for text in texts if "_images" in text or "jupyter_execute" in text]
+
+
+def test_search_leaves_out_pages_for_makers(site: Path) -> None:
+    script = (site / "searchindex.js").read_text(encoding="utf-8")
+    index = json.loads(script.removeprefix("Search.setIndex(").removesuffix(")"))
+    numbers = {index["docnames"].index(name) for name in NOT_SEARCHED}
+    words = {**index["terms"], **index["titleterms"]}
+    places = [places if isinstance(places, list) else [places] for places in words.values()]
+    assert len(words) > 1000
+    assert not [number for number in numbers if any(number in place for place in places)]
+    assert not [title for title, at in index["alltitles"].items() if numbers & {n for n, _ in at}]
 
 
 @pytest.fixture
