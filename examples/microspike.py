@@ -16,10 +16,8 @@ from itertools import pairwise
 import numpy as np
 
 TIMESTEPS, HIDDEN, CLASSES = 8, 256, 10
-BETA, THRESHOLD = (
-    0.95,
-    0.5,
-)  # decay of the membrane in a timestep; membrane above which a neuron fires
+BETA = 0.95  # share of a membrane that is left after a timestep
+THRESHOLD = 0.5  # membrane above which a neuron fires
 EPOCHS, BATCH, LEARNING_RATE = 6, 64, 0.003
 
 
@@ -57,16 +55,14 @@ def surrogate(membranes):
     return 1 / (1 + (np.pi * (membranes - THRESHOLD)) ** 2)
 
 
-def leaky_gradient(membranes, slope_of_membranes, slope_of_spikes):
+def leaky_gradient(membranes, membrane_gradient, spike_gradient):
     """Return dL/dI [T, B, N] from dL/dU and dL/dS: backpropagation through time.
 
     delta[t] = dL/dU[t] + surrogate(U[t]) dL/dS[t] + beta delta[t+1], the reset a constant.
     """
-    direct = slope_of_membranes + surrogate(membranes) * slope_of_spikes
-    delta = np.zeros_like(direct)
-    delta[-1] = direct[-1]
-    for t in reversed(range(len(direct) - 1)):
-        delta[t] = direct[t] + BETA * delta[t + 1]
+    delta = membrane_gradient + surrogate(membranes) * spike_gradient
+    for t in reversed(range(len(delta) - 1)):
+        delta[t] += BETA * delta[t + 1]
     return delta
 
 
@@ -99,13 +95,16 @@ def loss_and_gradients(network, spikes, labels):
     likelihood /= likelihood.sum(axis=1, keepdims=True)
     truth = np.eye(CLASSES)[labels]
     loss = -np.log((likelihood * truth).sum(axis=1)).mean()
-    slope = likelihood - truth
-    slope_of_membranes = np.broadcast_to(slope / len(labels) / len(spikes), record[-1][2].shape)
-    slope_of_spikes, gradients = 0.0, []
+    # A score is the mean of T membranes, and the loss the mean of B images: each gets its share.
+    score_gradient = (likelihood - truth) / len(labels)
+    membrane_gradient = np.broadcast_to(score_gradient / len(spikes), record[-1][2].shape)
+    spike_gradient, gradients = 0.0, []
     for weight, (received, _, membranes) in zip(network[::2][::-1], record[::-1], strict=True):
-        delta = leaky_gradient(membranes, slope_of_membranes, slope_of_spikes)
+        delta = leaky_gradient(membranes, membrane_gradient, spike_gradient)
+        # The same weights act on all timesteps and images, so their gradient is a sum over both.
         gradients = [np.tensordot(received, delta, ((0, 1), (0, 1))), delta.sum((0, 1)), *gradients]
-        slope_of_membranes, slope_of_spikes = 0.0, delta @ weight.T
+        # The layer below acts on the loss by its spikes alone, which these weights pass on.
+        membrane_gradient, spike_gradient = 0.0, delta @ weight.T
     return loss, gradients
 
 
