@@ -99,6 +99,7 @@ html_theme = "furo"
 html_title = f"spikemnist {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(HERE / "search.js")
 html_theme_options: dict[str, Any] = {
     "light_css_variables": {"color-brand-primary": "#3b5bdb", "color-brand-content": "#3b5bdb"},
     "dark_css_variables": {"color-brand-primary": "#91a7ff", "color-brand-content": "#91a7ff"},

@@ -30,6 +30,32 @@ PLAYGROUND = "playground-page.html"
 NOT_SEARCHED = ("benchmarks", "changelog", "design")
 """Pages whose words would stand above those of the pages that a beginner looks for."""
 
+ASKED = (
+    "what is T",
+    "which code",
+    "input spikes",
+    "why spikes",
+    "accuracy lower than CNN",
+    "nJ",
+    "surrogate",
+    "neurons do not fire",
+    "accuracy 10",
+    "loss NaN",
+    "overfit",
+    "tied",
+    "margin",
+    "see spikes",
+    "own pictures",
+    "own data",
+    "own network",
+    "save",
+    "stop training",
+    "reproduce",
+    "GPU",
+    "install without CUDA",
+)
+"""Words of beginners, each of which a heading of the page of questions answers."""
+
 
 class Links(html.parser.HTMLParser):
     """The links of a page, what it loads, its anchors, and the texts in place of pictures."""
@@ -137,6 +163,18 @@ def test_search_finds(page: Page, address: str) -> None:
         page.wait_for_selector("#search-results li a", timeout=20_000)
         assert page.locator("#search-results li").count() > 1, word
     assert not wrong
+
+
+def test_search_begins_with_the_page_of_questions(page: Page, address: str) -> None:
+    missed = {}
+    for words in ASKED:
+        page.goto(f"{address}/search.html?q={words}")
+        page.locator(".search-summary", has_text="finished").wait_for()
+        links = page.locator("#search-results li > a")
+        hits = [link.get_attribute("href") or "" for link in links.all()[:3]]
+        if not any(hit.startswith("questions.html") for hit in hits):
+            missed[words] = hits
+    assert not missed
 
 
 def test_code_is_copied_without_its_prompts(page: Page, address: str) -> None:

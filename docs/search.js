@@ -1,0 +1,13 @@
+// Ranks the hits of the site's search as Sphinx does, but among equals the page of questions first.
+// Sphinx would sort equals by title, and many are equal: one word in a title is enough.
+var Scorer = {
+  score: ([page, , , , score]) => score + (page === "questions" ? 1 : 0),
+  objNameMatch: 11,
+  objPartialMatch: 6,
+  objPrio: { 0: 15, 1: 5, 2: -5 },
+  objPrioDefault: 0,
+  title: 15,
+  partialTitle: 7,
+  term: 5,
+  partialTerm: 2,
+};
