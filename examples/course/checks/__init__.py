@@ -7,6 +7,7 @@ way: where the student's function gives one of those, its sentence is printed.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,18 @@ TASKS: dict[str, Task] = {
     **stdp.TASKS,
 }
 """The tasks of all sheets, by the name of the function to write."""
+
+WHOLE = "Compare the tensor of all neurons as a whole, without an if: (a > b).float()."
+HINTS = {
+    r"Boolean value of Tensor with more than one value": f"An if takes one value. {WHOLE}",
+    r"expected Tensor as element \d+ .* but got (?:int|float)": (
+        f"The list holds numbers, one for all neurons. {WHOLE}"
+    ),
+    r"(ceil|exp|floor|log|sqrt)\(\): argument 'input' .* must be Tensor": (
+        r"torch.\1 takes a tensor: for a number there is math.\1."
+    ),
+}
+"""What to do about an error of torch, by a pattern of its message."""
 
 _right: dict[str, bool] = {}
 
@@ -78,7 +91,8 @@ def _fault(function: Callable[..., Any], task: Task) -> str | None:
             answers.append(function(*given))
         except Exception as error:
             place, given = _place(function, error), arguments(function, case)
-            return f"It stops with {type(error).__name__}: {error} ({place}{given})."
+            stop = f"It stops with {type(error).__name__}: {error} ({place}{given})."
+            return " ".join([stop, *_hints(str(error))])
         if answers[-1] is None:
             return "It returns nothing: the gap is empty, or a return is missing."
         for before, after in zip(case, given, strict=True):
@@ -97,6 +111,12 @@ def _fault(function: Callable[..., Any], task: Task) -> str | None:
         if all(map(close, answers, task.answers(wrong))):
             return sentence
     return first_difference(function, task.cases(), answers, right)
+
+
+def _hints(message: str) -> list[str]:
+    """Return what to do about an error with this message."""
+    found = ((re.search(pattern, message), hint) for pattern, hint in HINTS.items())
+    return [match.expand(hint) for match, hint in found if match]
 
 
 def _place(function: Callable[..., Any], error: Exception) -> str:

@@ -120,6 +120,8 @@ TASKS = {
             ),
             "It returns the firing rate. Sum the spikes over time, compare the sum with T, and "
             "take the mean of what is equal.": lambda spikes: spikes.mean(),
+            "It compares with 8, which is T in this sheet alone: the number of timesteps is "
+            "len(spikes).": lambda spikes: (spikes.sum(0) == 8).float().mean(),
             "It counts neurons that fire at least once. Saturated is a neuron that fires at each "
             "of the T timesteps.": lambda spikes: 1 - _silent(spikes, over=(0,)),
         },
