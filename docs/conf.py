@@ -26,6 +26,7 @@ version = release = spikemnist.__version__
 
 extensions = [
     "command_options",
+    "course",
     "gallery_links",
     "mathml",
     "myst_nb",
@@ -50,7 +51,7 @@ exclude_patterns = [
 # A single backtick in a docstring names a Python object, and links to it when it is documented.
 default_role = "py:obj"
 
-myst_enable_extensions = ["colon_fence", "dollarmath", "fieldlist"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 bibtex_bibfiles = ["references.bib"]
 

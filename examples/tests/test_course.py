@@ -7,7 +7,9 @@ import json
 import math
 import re
 import runpy
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -38,6 +40,12 @@ def run(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_right", {})
     with torch.random.fork_rng():
         exec(compile(code, "sheet", "exec", dont_inherit=True), {"__name__": "sheet"})
+
+
+def code_of(sheet: Path) -> list[str]:
+    """Return the cells of code of a sheet."""
+    cells = json.loads(sheet.read_text("utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def tasks_of(solution: str) -> list[str]:
@@ -81,13 +89,29 @@ def test_a_sheet_with_its_gaps_runs_and_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    cells = json.loads((COURSE / f"{path.stem}.ipynb").read_text("utf-8"))["cells"]
-    code = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    code = "\n\n".join(code_of(COURSE / f"{path.stem}.ipynb"))
     run(code.replace(MAKE["MAGIC"], "", 1), tmp_path, monkeypatch)
     said = capsys.readouterr().out
     for name in tasks_of(code):
         assert f"{name}: not yet. It returns nothing: the gap is empty" in said
     assert f"0 of {len(tasks_of(code))} right" in said
+
+
+@pytest.mark.slow
+def test_the_zip_of_the_site_has_all_that_a_sheet_needs(tmp_path: Path) -> None:
+    pack = runpy.run_path(str(COURSE.parents[1] / "docs" / "extensions" / "course.py"))
+    pack["write_zip"](tmp_path / "course.zip")
+    with zipfile.ZipFile(tmp_path / "course.zip") as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / "course"
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {f"{name}.ipynb" for name in NAMES} | {"README.markdown", "requirements.txt"} < names
+    assert not [name for name in names if "solution" in name or "__pycache__" in name]
+    starts = [code_of(folder / f"{name}.ipynb")[0] for name in NAMES]
+    code = "\n".join([*starts, "import checks", "print(checks.__file__)"])
+    command = [sys.executable, "-c", code.replace(MAKE["MAGIC"], "")]
+    ran = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    assert Path(ran.stdout.splitlines()[-1]) == folder / "checks" / "__init__.py"
 
 
 def check(name: str, code: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -122,6 +146,9 @@ INTERVAL = """def interval(current, beta, threshold):
     if current <= rheobase:
         return math.inf
     return int(math.log(1 - rheobase / current, beta)) + 1
+"""
+DECAY = """def decay(tau, timestep):
+    return torch.exp(-timestep / tau)
 """
 SURROGATE = """def surrogate(distance, alpha):
     z = math.pi * alpha * distance / 2
@@ -337,6 +364,11 @@ MISTAKES = [
         SATURATED + "    return (spikes.mean((0, 1)) == 1).float().mean()",
         "Here each image counts by itself",
     ),
+    (
+        "saturated_share",
+        SATURATED + "    return (spikes.sum(0) == 8).float().mean()",
+        "It compares with 8, which is T in this sheet alone",
+    ),
     ("surrogate_share", WORTH.replace(" - threshold", ""), "The threshold is not subtracted"),
     ("surrogate_share", WORTH.replace(" ** 2", ""), "The square is missing"),
     ("surrogate_share", WORTH.replace("abs", ""), "The absolute value of x is missing"),
@@ -457,6 +489,18 @@ MISTAKES = [
         NEURON.replace("beta * mem", "0.5 * mem"),
         ", for current = a tensor of shape [20, 6], beta = 0.9, ",
     ),
+    # Errors of torch
+    (
+        "neuron",
+        NEURON.replace("(mem > threshold) * 1.0", "1 if mem > threshold else 0"),
+        "The list holds numbers, one for all neurons. Compare the tensor of all neurons",
+    ),
+    (
+        "neuron",
+        NEURON.replace("(mem > threshold) * 1.0", "torch.ones(1) if mem > threshold else mem * 0"),
+        "An if takes one value. Compare the tensor of all neurons as a whole",
+    ),
+    ("decay", DECAY, "torch.exp takes a tensor: for a number there is math.exp."),
     # Any other function, of numbers and tuples
     (
         "silent_share",
