@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import math
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -571,6 +572,21 @@ def test_the_links_of_sheet_4_are_those_of_the_playground() -> None:
     assert [values(parse_qsl(link)) for link in links] == [
         values(re.findall(r"(\w+): ([^,]+)", lesson)) for lesson in lessons
     ]
+
+
+def test_sheet_4_shows_its_page_without_a_file_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for cell in code_of(COURSE / "4_why_not.ipynb")[:2]:
+        exec(cell.replace(MAKE["MAGIC"], ""), names)
+    for patient, link in names["LINKS"].items():
+        kind, _, rest = names["watch"](patient).src.partition(",")
+        page, _, settings = rest.partition("#")
+        assert kind == "data:text/html;base64"
+        assert base64.b64decode(page) == (tmp_path / "playground.html").read_bytes()
+        assert f"#{settings}" == link
 
 
 def test_the_chip_of_sheet_5_counts_as_the_library_does() -> None:
