@@ -28,6 +28,7 @@ extensions = [
     "command_options",
     "course",
     "gallery_links",
+    "link_preview",
     "mathml",
     "myst_nb",
     "picture_list",
@@ -97,7 +98,9 @@ intersphinx_mapping = {
 
 html_math_renderer = "mathml"
 html_theme = "furo"
-html_title = f"spikemnist {release}"
+html_title = project
+html_baseurl = addresses.site(REPOSITORY)
+html_logo = html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_search_scorer = str(HERE / "search.js")

@@ -83,6 +83,12 @@ def test_link_of_the_notebook_to_colab(project: str, badge: str | None) -> None:
     assert cell["source"][0] == "# Title\n"
 
 
+def test_address_of_the_site() -> None:
+    assert ADDRESSES["site"]("") == ""
+    address = ADDRESSES["site"](ADDRESSES["repository"](ELSEWHERE))
+    assert address == "https://somebody.github.io/spikes/"
+
+
 def test_addresses_of_the_repository() -> None:
     address = ADDRESSES["repository"](read("pyproject.toml"))
     cited = re.findall(r'^repository-code: "?([^"\n]+)', read("CITATION.cff"), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The address of the repository. ``[project.urls]`` of pyproject.toml alone has it.
+"""The addresses of repository and site. ``[project.urls]`` of pyproject.toml alone has them.
 
     [project.urls]
     Repository = "https://github.com/OWNER/NAME"
@@ -19,6 +19,14 @@ def repository(project: str) -> str:
     """Return the address in the text of pyproject.toml, or an empty string."""
     found = re.search(r'^Repository = "(https://github\.com/[\w.-]+/[\w.-]+)"$', project, re.M)
     return found[1] if found else ""
+
+
+def site(address: str) -> str:
+    """Return where GitHub publishes the pages of a repository, or an empty string."""
+    if not address:
+        return ""
+    owner, name = address.removeprefix("https://github.com/").split("/")
+    return f"https://{owner.lower()}.github.io/{name}/"
 
 
 def with_badge(notebook: str, address: str, path: str) -> str:
