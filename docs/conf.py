@@ -130,6 +130,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"microspike",  # a program to read, without pictures
     "within_subsection_order": "FileNameSortKey",
+    "thumbnail_size": (640, 420),
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,

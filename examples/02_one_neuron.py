@@ -27,19 +27,21 @@ def draw(ax, beta, reset):
     """Run the neuron and draw its membrane, threshold and spikes."""
     spikes, membrane = leaky(current, beta, threshold=1.0, reset_mechanism=reset)
     fired = spikes.nonzero()[:, 0]
-    ax.plot(membrane.flatten(), color="tab:blue", label="membrane")
-    ax.axhline(1.0, color="tab:red", linestyle="--", label="threshold")
+    ax.plot(membrane.flatten(), color="#0072B2", label="membrane")
+    ax.axhline(1.0, color="#D55E00", linestyle="--", label="threshold")
     ax.plot(fired, membrane[fired].flatten(), "ko", markersize=4, label="spike")
     ax.set(xlabel="timestep", ylabel="membrane")
-    ax.set_title(f"beta {beta}, reset {reset}: {len(fired)} spikes")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(f"beta {beta}, reset {reset}: {len(fired)} spikes", loc="left", fontsize=10)
 
 
 figure = Figure(figsize=(8, 4.5), layout="constrained")
 above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
 above.step(range(80), current.flatten(), where="mid", color="black")
 above.set_ylabel("current")
+above.spines[["top", "right"]].set_visible(False)
 draw(below, 0.9, "subtract")
-below.legend(loc="center right")
+below.legend(loc="center right", frameon=False)
 # sphinx_gallery_alt = "Only under the strong current does the membrane cross the threshold"
 figure.savefig("one_neuron.png", dpi=120)
 figure
@@ -49,11 +51,10 @@ figure
 # leak equals the input. The strong one would bring it to 3.6, and causes seven spikes.
 #
 # Without input, a membrane decays to beta^t of its value after t timesteps. Three betas, U = 0.9:
-beta, start = torch.tensor([0.8, 0.9, 0.95]), torch.full((1, 3), 0.9)
-_, membrane = leaky(torch.zeros(20, 1, 3), beta, initial=start)
-print("left of 0.9  beta = 0.8   beta = 0.9   beta = 0.95")
-for t in (1, 5, 10, 20):
-    print(f"{t:2d} timesteps", *(f"{left:12.3f}" for left in membrane[t - 1, 0]))
+betas, start = (0.8, 0.9, 0.95), torch.full((1, 3), 0.9)
+_, membrane = leaky(torch.zeros(10, 1, 3), torch.tensor(betas), initial=start)
+for beta, left in zip(betas, membrane[-1, 0], strict=True):
+    print(f"beta {beta}: {left:.3f} after 10 timesteps; 0.9 * beta^10 is {0.9 * beta**10:.3f}")
 
 # %%
 # Top: the same current with two other betas. Does its weak part cause a spike now? Bottom: two

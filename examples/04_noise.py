@@ -33,6 +33,7 @@ kinds = {
 }
 figure = Figure(figsize=(10, 5.2), layout="constrained")
 axes = figure.subplots(3, 5, sharey="row", height_ratios=(3, 2, 2))
+equal, look = [1 / len(test)] * len(test), {"color": "#0072B2"}
 classifier.cpu().eval()
 for (name, images), (picture, answers, margins) in zip(kinds.items(), axes.T, strict=True):
     with torch.inference_mode():
@@ -44,10 +45,12 @@ for (name, images), (picture, answers, margins) in zip(kinds.items(), axes.T, st
     picture.imshow(images[0].view(28, 28).numpy(), cmap="gray", vmin=0, vmax=255)
     picture.set(xticks=[], yticks=[])
     picture.set_title(f"{name}\nanswer {record.predictions[0]}, margin {margin[0]:.2f}", fontsize=9)
-    answers.bar(range(10), record.predictions.bincount(minlength=10).numpy() / len(images))
+    answers.bar(range(10), record.predictions.bincount(minlength=10).numpy() / len(images), **look)
     answers.set(xlabel="answer", xticks=range(10))
-    margins.hist(margin.numpy(), bins=20, range=(0, 1), weights=[1 / len(images)] * len(images))
+    margins.hist(margin.numpy(), bins=20, range=(0, 1), weights=equal, **look)
     margins.set_xlabel("margin")
+    for ax in (answers, margins):
+        ax.spines[["top", "right"]].set_visible(False)
 figure.supylabel("share of images", fontsize=10, y=0.32)
 # sphinx_gallery_alt = "Five kinds of images, with the answers to them and their margins"
 figure.savefig("noise.png", dpi=120)

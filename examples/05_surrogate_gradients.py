@@ -11,11 +11,15 @@ worst?
 Level: going on. Before it: *One leaky neuron*.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 import torch
 from matplotlib.figure import Figure
 
 from spikemnist import Classifier, LeakyMLP, TrainConfig, evaluate, fit, load_digits
 from spikemnist.ops import SURROGATES, get_surrogate
+
+BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 
 # %%
 # In the forward pass, every surrogate is the same step. They differ only in the gradient.
@@ -24,10 +28,11 @@ axes = figure.subplots(2, 4, sharex=True)
 for ax, name in zip(axes.flat, SURROGATES, strict=True):
     x = torch.linspace(-2, 2, 401, requires_grad=True)
     get_surrogate(name)(x).sum().backward()
-    ax.axvline(0, color="tab:red", linestyle="--", linewidth=1)
-    ax.fill_between(x.detach(), x.grad, alpha=0.3)
-    ax.plot(x.detach(), x.grad)
-    ax.set_title(name, fontsize=9)
+    ax.axvline(0, color=VERMILLION, linestyle="--", linewidth=1)
+    ax.fill_between(x.detach(), x.grad, color=BLUE, alpha=0.3, linewidth=0)
+    ax.plot(x.detach(), x.grad, color=BLUE)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(name, loc="left", fontsize=9)
 figure.supxlabel("membrane − threshold", fontsize=10)
 figure.supylabel("surrogate derivative", fontsize=10)
 # sphinx_gallery_alt = "Surrogate derivatives against the distance from the threshold"
@@ -42,14 +47,16 @@ figure
 train, test = load_digits()
 figure = Figure(figsize=(7, 4), layout="constrained")
 ax = figure.subplots()
-for name in ("atan", "sigmoid", "straight_through", "triangular"):
+colours = {"atan": BLUE, "sigmoid": ORANGE, "straight_through": GREEN, "triangular": VERMILLION}
+for name, colour in colours.items():
     classifier = Classifier(LeakyMLP(hidden=100, spike_grad=name, seed=0), "latency")
     history = fit(classifier, train, TrainConfig(epochs=5, lr=0.002), progress=False)
     accuracy = evaluate(classifier, test).accuracy
     print(f"{name:18s}loss {history.epochs[-1].loss:.2f}   test accuracy {accuracy:.1%}")
-    ax.plot(range(1, len(history) + 1), history.column("loss"), marker="o", label=name)
+    ax.plot(range(1, len(history) + 1), history.column("loss"), "o-", color=colour, label=name)
 ax.set(xlabel="epoch", ylabel="training loss", xticks=range(1, 6), ylim=(0, None))
-ax.legend()
+ax.spines[["top", "right"]].set_visible(False)
+ax.legend(frameon=False)
 # sphinx_gallery_alt = "Training loss over five epochs for four surrogates"
 figure.savefig("training_losses.png", dpi=120)
 print("pictures: surrogates.png, training_losses.png")

@@ -37,12 +37,13 @@ print(f"mean timestep: right {times[right].mean():.1f}, wrong {times[~right].mea
 
 figure = Figure(figsize=(7, 4), layout="constrained")
 ax = figure.subplots()
-for answers, colour, name in ((right, "tab:blue", "right"), (~right, "tab:red", "wrong")):
+for answers, colour, name in ((right, "#0072B2", "right"), (~right, "#D55E00", "wrong")):
     share = torch.bincount(times[answers].long(), minlength=17) / answers.sum()
     ax.bar(range(17), share, color=colour, alpha=0.5, label=f"{int(answers.sum())} {name} answers")
 ax.set(xlabel="timestep of the first output spike", ylabel="share of these answers")
 ax.set_xticks(range(0, 17, 2))
-ax.legend()
+ax.spines[["top", "right"]].set_visible(False)
+ax.legend(frameon=False)
 # sphinx_gallery_alt = "Timesteps of the first output spike, for right and wrong answers"
 figure.savefig("decision_times.png", dpi=120)
 figure
@@ -57,7 +58,7 @@ with torch.inference_mode():
 figure = Figure(figsize=(7, 6.5), layout="constrained")
 for ax, layer in zip(figure.subplots(3, 1), ("input", "hidden 1", "output"), strict=True):
     viz.raster(one, layer=layer, ax=ax)
-    ax.axvline(5.5, color="tab:red", linestyle="--")
+    ax.axvline(5.5, color="#D55E00", linestyle="--")
 # sphinx_gallery_alt = "Spikes of input, hidden and output neurons; a line marks the decision"
 figure.savefig("first_spike_raster.png", dpi=120)
 print("pictures: decision_times.png, first_spike_raster.png")

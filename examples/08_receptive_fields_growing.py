@@ -54,8 +54,9 @@ animation.save("growing.gif", writer="pillow")
 # Compare it with the share of the spikes that the busiest neuron has.
 figure = Figure(figsize=(6, 3.4), layout="constrained")
 ax = figure.subplots()
-ax.plot(seen, accuracy, marker="o", markersize=3, label="test accuracy")
-ax.plot(seen, busiest, marker="s", markersize=3, label="busiest neuron's share of the spikes")
+look = {"linestyle": "-", "markersize": 3}
+ax.plot(seen, accuracy, "o", color="#0072B2", label="test accuracy", **look)
+ax.plot(seen, busiest, "s", color="#E69F00", label="busiest neuron's share of spikes", **look)
 ax.set(xlabel="images learned from", ylabel="share", ylim=(0, 1))
 ax.spines[["top", "right"]].set_visible(False)
 ax.legend(frameon=False, fontsize=8)

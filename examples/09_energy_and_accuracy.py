@@ -52,12 +52,13 @@ counted = measure_energy(classifier, test, memory="32KB")
 bars = {"spiking": counted.snn, "ANN, zeros skipped": counted.ann_skipping}
 figure = Figure(figsize=(8, 2.6), layout="constrained")
 ax, left = figure.add_subplot(), torch.zeros(2)
-for part in ("memory", "neurons", "synapses"):
+for part, colour in {"memory": "#8C8C8C", "neurons": "#E69F00", "synapses": "#0072B2"}.items():
     share = torch.tensor([getattr(estimate, part) / 1000 for estimate in bars.values()])
-    ax.barh(list(bars), share, left=left, label=part)
+    ax.barh(list(bars), share, left=left, color=colour, label=part)
     left += share
 ax.bar_label(ax.containers[-1], [f"{total:.0f} nJ" for total in left], padding=4)
 ax.set(xlabel="energy per sample [nJ]", xlim=(0, 1.4 * float(left.max())))
+ax.spines[["top", "right"]].set_visible(False)
 ax.legend(loc="center right", frameon=False)
 # sphinx_gallery_alt = "Energy of memory, neurons and synapses, spiking and as an ANN"
 figure.savefig("memory.png", dpi=120)

@@ -49,12 +49,15 @@ print(f"{int((fired != also_fired).sum())} of {int(fired.sum())} output spikes d
 print(f"relative difference of gradients: {(slope - also_slope).norm() / slope.norm():.0e}")
 figure = Figure(figsize=(9, 3.2), layout="constrained")
 left, right = figure.subplots(1, 2)
-left.plot(*fired[:, 0].nonzero().T, "o", markersize=9, fillstyle="none", label="loop over time")
+look = {"markersize": 9, "fillstyle": "none", "color": "#0072B2"}
+left.plot(*fired[:, 0].nonzero().T, "o", label="loop over time", **look)
 left.plot(*also_fired[:, 0].nonzero().T, ".", color="#D55E00", label="accelerate")
 left.set(xlabel="timestep", xlim=(-1, 25), ylabel="output neuron", ylim=(-0.5, 9.5))
 left.legend(title="spikes for one image", loc="upper left", frameon=False)
-right.plot(slope.flatten()[::50], also_slope.flatten()[::50], ".", markersize=2)
+right.plot(slope.flatten()[::50], also_slope.flatten()[::50], ".", markersize=2, color="#0072B2")
 right.set(xlabel="gradient of the loop over time", ylabel="gradient of accelerate")
+for ax in (left, right):
+    ax.spines[["top", "right"]].set_visible(False)
 # sphinx_gallery_alt = "Spikes and gradients of the loop over time and of accelerate coincide"
 figure.savefig("same.png", dpi=120)
 print("pictures: same.png")

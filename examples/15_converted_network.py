@@ -72,6 +72,8 @@ right.set_xscale("log", base=2)
 right.set_xticks(steps, [str(T) for T in steps])
 right.set(xlabel="timesteps, T", ylabel="%", ylim=(0, 105))
 right.legend(frameon=False, loc="lower right")
+for ax in (left, right):
+    ax.spines[["top", "right"]].set_visible(False)
 # sphinx_gallery_alt = "Spike rates are steps of the activation; accuracy and energy rise with T"
 figure.savefig("converted.png", dpi=120)
 print("pictures: converted.png")

@@ -69,6 +69,8 @@ class Links(html.parser.HTMLParser):
         for name, value in attributes:
             if not value:
                 continue
+            if ("rel", "canonical") in attributes:
+                continue  # the page's own address, which nothing loads
             if name == "src" or (tag, name) == ("link", "href"):
                 self.loaded.append(value)
             elif name == "href":
@@ -110,6 +112,14 @@ def test_every_link_inside_leads_somewhere(site: Path, pages: dict[Path, Links])
 def test_no_page_loads_anything_from_another_site(pages: dict[Path, Links]) -> None:
     loaded = {target for page in pages.values() for target in page.loaded}
     assert {target for target in loaded if urlsplit(target).netloc} <= set(FOREIGN)
+
+
+def test_icon_title_and_description_of_a_page(site: Path) -> None:
+    head = (site / "teachers.html").read_text(encoding="utf-8").partition("</head>")[0]
+    assert '<link rel="shortcut icon" href="_static/logo.svg">' in head
+    assert "<title>For teachers - spikemnist</title>" in head
+    assert '<meta name="description" content="course.zip is a course of ' in head
+    assert '<meta property="og:title" content="For teachers">' in head
 
 
 def test_a_downloaded_notebook(site: Path) -> None:

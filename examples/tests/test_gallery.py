@@ -75,7 +75,7 @@ def test_last_cell_of_a_lesson(script: Path) -> None:
 
 def test_order_of_the_lessons_on_the_front_page() -> None:
     header = (ROOT / "examples" / "GALLERY_HEADER.rst").read_text("utf-8")
-    levels = re.findall(r"^\*\*(.+)\*\*\n((?:    .+\n)+)", header, re.MULTILINE)
+    levels = re.findall(r"^ +\*\*(.+)\*\*\n((?: {8}.+\n)+)", header, re.MULTILINE)
     listed = [(name.lower(), lesson) for name, text in levels for lesson in LINK.findall(text)]
     assert len(levels) <= 3
     assert listed == [
