@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = str(HERE / "extensions"), str(HERE.parent / "scripts")
 
-addresses = importlib.import_module("addresses")
+addresses, course = map(importlib.import_module, ("addresses", "course"))
 REPOSITORY = addresses.repository((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
 
 project = "spikemnist"
@@ -181,7 +181,7 @@ def take_notebook(app: Sphinx) -> None:
     for notebook in (HERE.parent / "examples").glob("*.ipynb"):
         text = notebook.read_text(encoding="utf-8")
         text = addresses.with_badge(text, REPOSITORY, f"examples/{notebook.name}")
-        (folder / notebook.name).write_text(text, encoding="utf-8")
+        course.write_page(folder / notebook.name, text)
 
 
 def spread_pages(app: Sphinx, env: object, pages: list[str]) -> None:

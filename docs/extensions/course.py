@@ -39,10 +39,13 @@ def copy(app: Sphinx) -> None:
     for name in PAGES:
         content = json.loads((COURSE / name).read_text(encoding="utf-8"))
         content["cells"][0]["source"][1:1] = NOTE.splitlines(keepends=True)
-        text = json.dumps(content, ensure_ascii=False, indent=1)
-        page = folder / name
-        if not page.exists() or page.read_text(encoding="utf-8") != text:  # else it is run again
-            page.write_text(text, encoding="utf-8")
+        write_page(folder / name, json.dumps(content, ensure_ascii=False, indent=1))
+
+
+def write_page(page: Path, text: str) -> None:
+    """Write a notebook where it has changed: the next builder would run a newer file again."""
+    if not page.exists() or page.read_text(encoding="utf-8") != text:
+        page.write_text(text, encoding="utf-8")
 
 
 def pack(app: Sphinx, error: Exception | None) -> None:
