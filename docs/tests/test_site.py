@@ -7,7 +7,9 @@ It is no part of the ordinary tests, since it needs the built site and a browser
 
 from __future__ import annotations
 
+import base64
 import html.parser
+import itertools
 import json
 import re
 import zipfile
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,6 +188,30 @@ def test_search_begins_with_the_page_of_questions(page: Page, address: str) -> N
         if not any(hit.startswith("questions.html") for hit in hits):
             missed[words] = hits
     assert not missed
+
+
+def test_buttons_of_a_phone_are_wide_enough_and_apart(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/teachers.html")
+    buttons = page.locator(".mobile-header .theme-toggle, .mobile-header label")
+    boxes = [button.bounding_box() for button in buttons.all()]
+    assert len(boxes) == 3
+    places = sorted((box["x"], box["x"] + box["width"], box["height"]) for box in boxes if box)
+    assert all(right - left >= 44 <= height for left, right, height in places)
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(places))
+
+
+def test_the_playground_trains_in_a_notebook(page: Page, site: Path) -> None:
+    """Sheet 4 of the course has it in a frame, as data: such a page has no origin."""
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    whole = base64.b64encode((site / PLAYGROUND).read_bytes()).decode()
+    page.set_content(f'<iframe src="data:text/html;base64,{whole}#lr=1"></iframe>')
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("button", name="Train", exact=True).click()
+    expect(frame.locator("#metrics")).to_contain_text(re.compile(r"Loss\s*\d"), timeout=30_000)
+    expect(frame.locator("#lesson")).to_have_text(re.compile(r"\w"))
+    assert not wrong
 
 
 def test_code_is_copied_without_its_prompts(page: Page, address: str) -> None:
