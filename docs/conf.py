@@ -104,6 +104,7 @@ html_logo = html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_search_scorer = str(HERE / "search.js")
+html_js_files = [("frames.js", {"defer": "defer"})]
 html_theme_options: dict[str, Any] = {
     "light_css_variables": {"color-brand-primary": "#3b5bdb", "color-brand-content": "#3b5bdb"},
     "dark_css_variables": {"color-brand-primary": "#91a7ff", "color-brand-content": "#91a7ff"},
@@ -190,11 +191,16 @@ def spread_pages(app: Sphinx, env: object, pages: list[str]) -> None:
 
 
 def write_pages(app: Sphinx, error: Exception | None) -> None:
-    """Put the pages on which one draws a digit, and a network learns, beside the others."""
+    """Put the pages on which one draws a digit, and a network learns, beside the glossary."""
     if error is None and app.builder.name == "html":
         classifier = spikemnist.load("mnist-mlp")
-        spikemnist.export.to_html(classifier, Path(app.outdir) / "digit-page.html")
-        spikemnist.export.to_playground(Path(app.outdir) / "playground-page.html")
+        digit, playground = (Path(app.outdir) / f"{n}-page.html" for n in ("digit", "playground"))
+        spikemnist.export.to_html(classifier, digit)
+        spikemnist.export.to_playground(playground)
+        for page in (digit, playground):
+            text = page.read_text(encoding="utf-8")
+            link = '<link rel="glossary" href="glossary.html">\n</head>'
+            page.write_text(text.replace("</head>", link, 1), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:

@@ -29,3 +29,20 @@ def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Page]:
         file.as_uri()
     }
     context.close()
+
+
+PLACE = """number => {
+  const { width, height } = document.querySelector("#stage").getBoundingClientRect();
+  for (let y = 0; y < height; y += 4)
+    for (let x = 0; x < width; x += 4) {
+      const neuron = spikemnist.neuronAt(x, y);
+      if (neuron?.layer === 0 && neuron.number === number) return [x + 4, y + 4];
+    }
+}"""
+
+
+def place_of(page: Page, number: int) -> tuple[float, float]:
+    """Return where a hidden neuron is drawn, from the corner of the network."""
+    page.wait_for_function(f"({PLACE})(0)")
+    x, y = page.evaluate(PLACE, number)
+    return x, y

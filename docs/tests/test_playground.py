@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from docs.tests.pages import opened
+from docs.tests.pages import opened, place_of
 from spikemnist import DirectEncoder, LatencyEncoder, LeakyMLP, load_digits
 from spikemnist.export import to_playground
 from spikemnist.models import READOUTS
@@ -289,10 +289,11 @@ def test_reports_to_a_hidden_page(browser: Browser, file: Path) -> None:
 
 def test_fields_become_digits_without_labels(browser: Browser, file: Path) -> None:
     with opened(browser, file, reduced_motion="reduce") as page:
-        page.select_option("#knob-rule", "STDP")
+        page.click("#doors button >> nth=1")
         page.select_option("#knob-hidden", "25")
         page.wait_for_function("spikemnist.network.competition?.neurons === 25")
         assert page.url.endswith("#rule=STDP&hidden=25")
+        assert page.get_attribute("#doors button >> nth=1", "aria-pressed") == "true"
         assert not page.is_visible("#knob-lr")
         train_for(page, 1.2)
         assert metric(page, "On 500 digits held out") > 30
@@ -371,7 +372,7 @@ def test_a_link_keeps_each_value_of_each_knob(browser: Browser, file: Path) -> N
     links = {(each["knob"], each["was"]["surrogate"], each["link"]) for each in turned}
     values = Counter(knob for knob, surrogate, _ in links if surrogate == "atan")
     assert values == {
-        **{"knob-rule": 2, "knob-code": 3, "knob-steps": 40, "knob-hidden": 6, "knob-beta": 101},
+        **{"knob-code": 3, "knob-steps": 40, "knob-hidden": 6, "knob-beta": 101},
         **{"knob-threshold": 53, "knob-reset": 3, "knob-width": 61, "knob-lr": 101},
         "knob-surrogate": 1,
     }
@@ -431,10 +432,81 @@ def test_a_finger_trains_draws_and_asks(browser: Browser, file: Path) -> None:
         assert paper is not None
         assert answer is not None
         assert 0 < answer["y"] - (paper["y"] + paper["height"]) < 30  # directly below
-        page.locator("#fields").tap(position={"x": 20, "y": 10})
+        x, y = place_of(page, 3)
+        page.locator("#stage").tap(position={"x": x, "y": y})
+        assert page.inner_text("#neuron-note").startswith("Neuron 3 of hidden 1.")
         assert page.is_visible("#formulas")
         page.locator("#field").tap(position={"x": 150, "y": 150})
         assert page.evaluate("spikemnist.state.pixel !== null")
         page.locator("#membranes").tap(position={"x": 20, "y": 20})
         assert page.inner_text("#neuron-note").startswith("Output neuron 0")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_phone_targets_and_order(browser: Browser, file: Path) -> None:
+    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+    small = """() => [...document.querySelectorAll("a, button, input, select")]
+      .filter((one) => one.getClientRects().length && one.getBoundingClientRect().height < 44)
+      .map((one) => one.outerHTML)"""
+    parts = ("#run", "#paper", "#digit", "#graph", "#neuron", "#knobs", "#raster-0")
+    with opened(browser, file, **phone, reduced_motion="reduce") as page:
+        page.wait_for_function("spikemnist.state.run !== null")
+        assert page.evaluate(small) == []
+        tops = [page.locator(part).bounding_box() or {} for part in parts]
+        assert sorted(tops, key=lambda box: box["y"]) == tops
+
+
+def test_help_of_each_knob(browser: Browser, file: Path, tmp_path: Path) -> None:
+    text = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    terms = set(re.findall(r"^(\S.*)\n    ", text, flags=re.M))
+    site = tmp_path / "site.html"
+    link = '<link rel="glossary" href="glossary.html"></head>'
+    site.write_text(file.read_text(encoding="utf-8").replace("</head>", link), encoding="utf-8")
+    for place in (file, site):
+        with opened(browser, place, reduced_motion="reduce") as page:
+            page.wait_for_function("spikemnist.state.run !== null")
+            knobs = page.locator("#knobs select, #knobs input")
+            sentences = set()
+            for knob in (knobs.nth(i) for i in range(knobs.count())):
+                knob.focus()
+                sentence = page.inner_text("#help")
+                sentences.add(sentence)
+                acts_later = knob.get_attribute("id") in ("knob-surrogate", "knob-width", "knob-lr")
+                assert ("Acts on learning only: press Train." in sentence) == acts_later
+                term = sentence.partition("Glossary: ")[2]
+                assert (term in terms) == (place == site), sentence
+            assert len(sentences) == knobs.count() == 9
+            if place == site:
+                address = page.locator("#help a").evaluate("link => link.href")
+                assert address == (tmp_path / "glossary.html").as_uri() + "#term-batch"
+
+
+def test_without_javascript(browser: Browser, file: Path) -> None:
+    with opened(browser, file, java_script_enabled=False) as page:
+        assert "needs JavaScript" in page.inner_text("body")
+        assert not page.is_visible("#paper")
+
+
+def test_a_frame_has_the_height_and_theme_of_its_page(
+    browser: Browser, file: Path, tmp_path: Path
+) -> None:
+    outer = tmp_path / "outer.html"
+    frames = (DOCS / "_static" / "frames.js").as_uri()
+    outer.write_text(
+        '<!doctype html><body data-theme="dark">'
+        f'<iframe class="digit-page" src="{file.as_uri()}?small" width="700"></iframe>'
+        f'<script defer src="{frames}"></script>',
+        encoding="utf-8",
+    )
+    page = browser.new_page(viewport={"width": 900, "height": 600}, color_scheme="light")
+    page.goto(outer.as_uri())
+    inner = next(frame for frame in page.frames if frame.url.endswith("?small"))
+    theme = "theme => document.documentElement.dataset.theme === theme"
+    inner.wait_for_function(theme, arg="dark")
+    fits = "document.documentElement.scrollHeight === window.innerHeight && innerHeight > 700"
+    inner.wait_for_function(fits)
+    page.evaluate("document.body.dataset.theme = 'auto'")
+    inner.wait_for_function(theme, arg="light")
+    page.locator("iframe").evaluate("frame => (frame.width = 390)")
+    inner.wait_for_function(f"{fits} && innerHeight > 1500")
+    page.close()

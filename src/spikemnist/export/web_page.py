@@ -31,8 +31,8 @@ from spikemnist.models.classifier import check_classifier
 
 CORE = ("network.js", "encoders.js", "surrogates.js", "learning.js", "stdp.js")
 MODULES = (
-    *CORE, "picture.js", "plots.js", "state.js", "knobs.js", "formula.js",
-    "views.js", "training.js", "app.js",
+    *CORE, "picture.js", "plots.js", "state.js", "frame.js", "knobs.js", "formula.js",
+    "graph.js", "views.js", "training.js", "app.js",
 )  # fmt: skip
 """Modules in the order in which they are joined: each uses only earlier ones."""
 WORKER = (*CORE, "worker.js")

@@ -1,43 +1,53 @@
 // What one does on the page: time, drawing, neurons, settings.
 
 import { direct, fromTable, latency, rate, seeded } from "./encoders.js";
+import { followTheme, shareHeight } from "./frame.js";
+import { fieldColumns, isDrawn, neuronAt, showGraph, strongest } from "./graph.js";
 import { buildKnobs, linkOf, showKnobs, takeLink } from "./knobs.js";
 import { learn, moveByAdam, newAdam, zerosLike } from "./learning.js";
 import { decide, runNetwork, runningScores, sizeOf } from "./network.js";
 import { prepare, SIZE } from "./picture.js";
 import { paintImage } from "./plots.js";
-import { find, network, run, settings, state, trained } from "./state.js";
+import { calm, find, network, pictureStep, run, settings, state, trained } from "./state.js";
 import { SURROGATES } from "./surrogates.js";
-import { showFields, startTraining } from "./training.js";
+import { startTraining } from "./training.js";
 import { show, showHidden, showInput, showNeuron } from "./views.js";
-
-const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Run the network and show what it did, from the first timestep on or at the last. */
 function compute({ play = false } = {}) {
   run();
   const steps = state.run ? state.run.input.length : 1;
   find("slider").max = steps - 1;
-  state.playing = Boolean(state.run) && play && !calm;
-  state.now = state.playing ? 0 : steps - 1;
-  show();
-  if (state.playing) requestAnimationFrame(tick);
+  state.now = steps - 1;
+  state.playing = false;
+  if (state.run && play && !calm.matches) playFrom(0);
+  else show();
 }
 
 // ------------------------------------------------------------------------------------------ time
 
-let last = 0;
+let [began, picture] = [0, 0]; // when this timestep began to be shown; the request of its next picture
+
+function playFrom(timestep) {
+  Object.assign(state, { playing: true, now: timestep, phase: 0 });
+  began = performance.now();
+  cancelAnimationFrame(picture);
+  picture = requestAnimationFrame(tick);
+  show();
+}
 
 function tick(time) {
   if (!state.playing || !state.run) return;
-  if (time - last >= 1000 / Number(find("speed").value)) {
-    last = time;
-    const steps = state.run.input.length;
-    state.now = Math.min(state.now + Math.ceil(steps / 40), steps - 1); // at most 40 pictures
+  const steps = state.run.input.length;
+  state.phase = Math.max(time - began, 0) * (Number(find("speed").value) / 1000);
+  if (state.phase < 1) showGraph();
+  else {
     if (state.now === steps - 1) state.playing = false;
+    state.now = Math.min(state.now + pictureStep(), steps - 1);
+    [state.phase, began] = [0, time];
     show();
   }
-  if (state.playing) requestAnimationFrame(tick);
+  if (state.playing) picture = requestAnimationFrame(tick);
 }
 
 function go(timestep) {
@@ -52,10 +62,9 @@ find("back").addEventListener("click", () => go(state.now - 1));
 find("forward").addEventListener("click", () => go(state.now + 1));
 find("play").addEventListener("click", () => {
   if (!state.run) return;
-  state.playing = !state.playing;
-  if (state.playing && state.now + 1 >= state.run.input.length) state.now = 0;
+  if (!state.playing) return playFrom(state.now + 1 < state.run.input.length ? state.now : 0);
+  state.playing = false;
   show();
-  if (state.playing) requestAnimationFrame(tick);
 });
 
 // --------------------------------------------------------------------------------------- drawing
@@ -168,26 +177,48 @@ network.examples.forEach((example) => {
 
 // ----------------------------------------------------------------------------- neurons, settings
 
+let kept = null; // the neuron that was clicked, to which the page returns
+
 /** Choose a neuron, and show what the page knows of it. */
-function choose(layer, number) {
+function choose({ layer, number }) {
   const neurons = sizeOf(network.layers[layer].shape);
   state.neuron = { layer, number: Math.min(Math.max(number, 0), neurons - 1) };
   state.pixel = null;
   showInput();
   showHidden();
   showNeuron();
-  showFields();
+  showGraph();
 }
 
-/** Let arrow keys on a picture choose a neuron of a layer. */
-function chooseByKeys(canvas, layer) {
+function keep(neuron) {
+  choose(neuron);
+  kept = state.neuron;
+}
+
+/** Let a picture choose the neuron at a place of it: while one points there, and until the next by a click. */
+function chooseByPointer(element, neuronAt) {
+  const at = ({ clientX, clientY }) => {
+    const frame = element.getBoundingClientRect();
+    return neuronAt(clientX - frame.left, clientY - frame.top, frame);
+  };
+  element.addEventListener("pointermove", (event) => {
+    const neuron = event.pointerType === "mouse" && !event.buttons ? at(event) : null;
+    if (neuron && (neuron.layer !== state.neuron.layer || neuron.number !== state.neuron.number)) choose(neuron);
+  });
+  element.addEventListener("pointerleave", () => kept && kept !== state.neuron && choose(kept));
+  element.addEventListener("click", (event) => at(event) && keep(at(event)));
+}
+
+/** Let arrow keys on a picture choose a neuron of a layer; `columns` is how many stand in a row of it. */
+function chooseByKeys(canvas, layer, columns) {
   canvas.tabIndex = 0;
   canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowUp: -1, ArrowDown: 1, PageUp: -10, PageDown: 10 }[event.key];
-    if (!step) return;
+    const row = columns?.() ?? 1;
+    const step = { ArrowLeft: columns && -1, ArrowRight: columns && 1, ArrowUp: -row, ArrowDown: row, PageUp: -10 * row, PageDown: 10 * row }[event.key];
+    if (!step || !network.layers[layer]) return;
     event.preventDefault();
     const { neuron } = state;
-    choose(layer, (neuron.layer === layer ? neuron.number ?? -1 : -1) + step);
+    keep({ layer, number: neuron.layer !== layer || neuron.number === null ? 0 : neuron.number + step });
   });
 }
 
@@ -198,23 +229,22 @@ for (let index = 0; index < network.hidden; index++) {
   canvas.setAttribute("role", "img");
   figure.append(document.createElement("figcaption"), canvas);
   find("rasters").append(figure);
-  const point = (event) => {
-    const frame = canvas.getBoundingClientRect();
-    choose(index, Math.floor(((event.clientY - frame.top) / frame.height) * sizeOf(network.layers[index].shape)));
-  };
-  canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && point(event));
-  canvas.addEventListener("pointerdown", point);
+  chooseByPointer(canvas, (x, y, { height }) =>
+    network.layers.length ? { layer: index, number: Math.floor((y / height) * sizeOf(network.layers[index].shape)) } : null);
   chooseByKeys(canvas, index);
 }
-chooseByKeys(find("membranes"), network.hidden);
-
-find("membranes").addEventListener("pointerdown", (event) => {
-  const frame = find("membranes").getBoundingClientRect();
-  const columns = frame.width < 520 ? 2 : 5;
-  const [x, y] = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
-  const number = Math.floor((y * 10) / columns) * columns + Math.floor(x * columns);
-  if (number < network.classes.length) choose(network.layers.length - 1, number * network.population);
+chooseByPointer(find("membranes"), (x, y, { width, height }) => {
+  const columns = width < 520 ? 2 : 5;
+  const number = Math.floor((y / height) * (10 / columns)) * columns + Math.floor((x / width) * columns);
+  return number < network.classes.length && network.layers.length > 1 ? { layer: network.layers.length - 1, number: number * network.population } : null;
 });
+chooseByKeys(find("membranes"), network.hidden);
+if (isDrawn()) {
+  find("stage").className = "drawn";
+  find("input-title").textContent = "The network";
+  chooseByPointer(find("stage"), neuronAt);
+  chooseByKeys(find("graph"), 0, fieldColumns);
+} else find("graph").remove();
 
 find("field").addEventListener("pointerdown", (event) => {
   if (state.neuron.layer !== 0 || state.neuron.number === null) return;
@@ -222,6 +252,7 @@ find("field").addEventListener("pointerdown", (event) => {
   const [x, y] = [event.clientX - frame.left, event.clientY - frame.top].map((value) => Math.floor((value / frame.width) * SIZE));
   state.pixel = y * SIZE + x;
   showNeuron();
+  showGraph();
 });
 
 /** Show what a changed network or setting does, at the same timestep or, from the end, at the end. */
@@ -236,10 +267,12 @@ function refresh() {
   show();
 }
 
+followTheme(show);
+shareHeight();
 find("about").textContent = network.about;
 document.documentElement.classList.toggle("small", new URLSearchParams(window.location.search).has("small"));
 document.documentElement.classList.toggle("learns", Boolean(network.digits));
-if (network.digits) startTraining(refresh, choose);
+if (network.digits) startTraining(refresh);
 else buildKnobs(refresh);
 find("restore").addEventListener("click", () => {
   Object.assign(settings, trained);
@@ -249,7 +282,6 @@ find("restore").addEventListener("click", () => {
 });
 
 wipe();
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 window.addEventListener("resize", show);
 find("digit").innerHTML = "?<small></small>";
 pick(network.examples.find(({ label }) => label === 8) ?? network.examples[0]);
@@ -257,5 +289,5 @@ pick(network.examples.find(({ label }) => label === 8) ?? network.examples[0]);
 // For whoever looks from a console: the network and its functions.
 window.spikemnist = {
   network, settings, state, runNetwork, runningScores, decide, fromTable, latency, direct, rate, seeded, prepare,
-  learn, moveByAdam, newAdam, zerosLike, SURROGATES, linkOf, takeLink,
+  learn, moveByAdam, newAdam, zerosLike, SURROGATES, linkOf, takeLink, neuronAt, strongest,
 };

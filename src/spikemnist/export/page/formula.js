@@ -23,6 +23,15 @@ export function neuronOf(layer, n) {
   return { beta, threshold: layer.threshold[channel] * factor, bias: layer.bias[channel] };
 }
 
+/** Return the membrane of a neuron at each timestep, its threshold and spikes, and the range to draw them in. */
+export function membraneOf(layer, n) {
+  const { membranes, spikes } = state.run.layers[layer];
+  const values = membranes.map((membrane) => membrane[n]);
+  const { threshold } = neuronOf(network.layers[layer], n);
+  const [low, high] = [Math.min(network.competition ? Infinity : 0, ...values), Math.max(...values, threshold)];
+  return { values, threshold, spikes: spikes.map((each) => each.includes(n)), range: [low, high + 0.3 * (high - low)] };
+}
+
 /** Return the membrane of a dense neuron at a timestep as a sum of numbers. */
 export function membraneFormula(index, n, t) {
   const layer = network.layers[index];

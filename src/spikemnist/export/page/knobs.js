@@ -9,18 +9,50 @@ const short = (value) => String(Number(value.toPrecision(2)));
 // A value from the slider has two digits, so that a link holds it as it is.
 const power = (low, high) => ({ low: Math.log10(low), high: Math.log10(high), step: 0.05, from: (x) => Number(short(10 ** x)), to: Math.log10, text: short });
 
-/** Each has the values to choose from, or a range: `from` maps the slider to the value, `to` back. */
+const learns = network.digits ? "Acts on learning only: press Train." : "Acts on learning only: on the formulas of a neuron.";
+
+/**
+ * Each has the values to choose from, or a range: `from` maps the slider to the value, `to` back; `help` says
+ * what it does, and `term` is its place in the glossary. The rule, without a title, is chosen by the doors.
+ */
 const KNOBS = {
-  rule: { title: "Learning", values: ["gradient", "STDP"] },
-  code: { title: "Code", values: [...new Set([trained.code, "latency", "rate", "direct"])] },
-  steps: { title: "Timesteps T", low: 1, high: 40, step: 1 },
-  hidden: { title: "Hidden neurons", values: [16, 25, 36, 64, 100, 256] },
-  beta: { title: "Beta β", low: 0, high: 1, step: 0.01, text: (value) => (value === null ? "trained" : value.toFixed(2)) },
-  threshold: { title: network.digits ? "Threshold θ" : "Threshold ×", ...power(0.05, 20) },
-  reset: { title: "Reset", values: ["subtract", "zero", "none"] },
-  surrogate: { title: "Surrogate", values: Object.keys(SURROGATES) },
-  width: { title: "Its steepness", ...power(0.1, 100) },
-  lr: { title: "Learning rate", ...power(1e-5, 1) },
+  rule: { values: ["gradient", "STDP"] },
+  code: {
+    title: "Code", values: [...new Set([trained.code, "latency", "rate", "direct"])], term: "encoding",
+    help: "How a pixel becomes spikes. Latency: the brighter, the earlier. Rate: the brighter, the more often. Direct: a current, no spikes.",
+  },
+  steps: {
+    title: "Timesteps T", low: 1, high: 40, step: 1, term: "T",
+    help: "For how many timesteps the network sees an image. More give its neurons more time to fire, and take more work.",
+  },
+  hidden: {
+    title: "Hidden neurons", values: [16, 25, 36, 64, 100, 256], term: "hidden layer",
+    help: "The neurons between image and answer. Each has a weight for every pixel. Another number starts the training anew.",
+  },
+  beta: {
+    title: "Beta β", low: 0, high: 1, step: 0.01, text: (value) => (value === null ? "trained" : value.toFixed(2)), term: "beta",
+    help: "How much of a membrane is left after a timestep: at 0 a neuron forgets at once, at 1 it forgets nothing.",
+  },
+  threshold: {
+    title: network.digits ? "Threshold θ" : "Threshold ×", ...power(0.05, 20), term: "threshold",
+    help: `A neuron fires when its membrane is above ${network.digits ? "it" : "its threshold, here times this factor"}: the higher, the fewer spikes.`,
+  },
+  reset: {
+    title: "Reset", values: ["subtract", "zero", "none"], term: "reset",
+    help: "What a spike does to the membrane of its neuron: subtract the threshold, set it to zero, or nothing.",
+  },
+  surrogate: {
+    title: "Surrogate", values: Object.keys(SURROGATES), term: "surrogate gradient",
+    help: `Takes the place of the slope of a spike, which is zero nearly everywhere. ${learns}`,
+  },
+  width: {
+    title: "Its steepness", ...power(0.1, 100), term: "surrogate gradient",
+    help: `How narrow the surrogate is: the steeper, the closer to its threshold a neuron must be to learn. ${learns}`,
+  },
+  lr: {
+    title: "Learning rate", ...power(1e-5, 1), term: "batch",
+    help: `How far the weights move after each batch of 32 images. ${learns}`,
+  },
 };
 
 /** Return the steepness that a surrogate has by default, or 1 where it has none. */
@@ -29,9 +61,9 @@ const steepness = (surrogate) => SURROGATES[surrogate].steepness ?? 1;
 /** Build a control for each setting that the page has; `changed(name)` is called when one is turned. */
 export function buildKnobs(changed) {
   for (const [name, knob] of Object.entries(KNOBS)) {
-    if (!(name in trained)) continue;
+    if (!(name in trained) || !knob.title) continue;
     const label = document.createElement("label");
-    label.className = ["rule", "hidden"].includes(name) ? "knob" : "knob gradient";
+    label.className = name === "hidden" ? "knob" : "knob gradient";
     label.append(knob.title);
     const control = document.createElement(knob.values ? "select" : "input");
     control.id = label.htmlFor = `knob-${name}`;
@@ -49,9 +81,23 @@ export function buildKnobs(changed) {
       changed(name);
     });
     label.append(control);
+    control.setAttribute("aria-description", knob.help);
+    for (const kind of ["pointerenter", "focusin"]) label.addEventListener(kind, () => showHelp(knob));
     find("knobs").append(label);
   }
   showKnobs();
+}
+
+/** Say what a setting does, with a link to the glossary where the page stands beside one. */
+function showHelp({ title, help, term }) {
+  const glossary = document.querySelector('link[rel="glossary"]');
+  find("help").textContent = `${title}: ${help} `;
+  if (!glossary) return;
+  const link = document.createElement("a");
+  link.textContent = `Glossary: ${term}`;
+  link.href = `${glossary.href}#term-${term.replaceAll(" ", "-")}`;
+  link.target = "_top";
+  find("help").append(link);
 }
 
 /** Show the settings as they are. */

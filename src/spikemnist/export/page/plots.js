@@ -3,9 +3,12 @@
 /** Return the colours that the style sheet has now, by day or by night. */
 export function colours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ["ink", "soft", "line", "accent", "spike", "up", "down", "card", "chalk"];
+  const names = ["ink", "soft", "line", "accent", "spike", "up", "down", "card"];
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
+
+/** Return how the colours of weights are called that excite and that inhibit, by day or by night. */
+export const colourNames = () => (document.documentElement.dataset.theme === "dark" ? ["light orange", "light blue"] : ["orange", "blue"]);
 
 /** Fit a canvas to its width on the page and a height in pixels; return what paints on it. */
 export function fit(canvas, height) {
@@ -44,7 +47,7 @@ export function paintImage(canvas, image, side, { now = [], before = [] } = {}) 
 /** Paint signed weights, side x side: one colour above zero, another below; frame some of them. */
 export function paintWeights(canvas, weights, side, framed = []) {
   const context = canvas.getContext("2d");
-  const { up, down, chalk } = colours();
+  const { up, down, ink } = colours();
   const [cell, most] = [canvas.width / side, Math.max(1e-9, ...weights.map(Math.abs))];
   context.clearRect(0, 0, canvas.width, canvas.height);
   weights.forEach((weight, i) => {
@@ -53,7 +56,7 @@ export function paintWeights(canvas, weights, side, framed = []) {
     context.fillRect((i % side) * cell, Math.floor(i / side) * cell, cell, cell);
   });
   context.globalAlpha = 1;
-  context.strokeStyle = chalk;
+  context.strokeStyle = ink;
   context.lineWidth = 1;
   for (const i of framed)
     context.strokeRect((i % side) * cell + 0.5, Math.floor(i / side) * cell + 0.5, cell - 1, cell - 1);
@@ -199,7 +202,7 @@ export function paintSurrogate(canvas, slope, distances, now) {
 
 /** Paint loss, accuracy in training and accuracy on held-out images over the images learned. */
 export function paintCurves(canvas, { images, loss, accuracy, held }) {
-  const { context, width, height } = fit(canvas, 170);
+  const { context, width, height } = fit(canvas, 126);
   const { soft, accent, spike, line, ink } = colours();
   const [left, right, top, bottom] = [34, width - 42, 22, height - 20];
   const last = Math.max(images.at(-1) ?? 0, 1);
@@ -242,24 +245,18 @@ export function paintCurves(canvas, { images, loss, accuracy, held }) {
   context.textAlign = "start";
 }
 
-/**
- * Paint the weights of each neuron of a first layer as an image, with the class of each in `classOf`;
- * return how they are laid out.
- */
-export function paintFields(canvas, { weight, bias }, chosen, classOf = []) {
-  const side = 28;
-  const columns = Math.min(bias.length, canvas.clientWidth < 420 ? 8 : bias.length > 36 ? 16 : 12);
-  const rows = Math.ceil(bias.length / columns);
-  const cell = side + 1;
-  const { up, down, card, accent, spike } = colours();
+/** Paint the weights of neurons of a first layer, each as an image, in rows of `columns`, with gaps between them. */
+export function paintFields(canvas, { weight, bias }, neurons, columns) {
+  const [side, cell] = [28, 32];
+  const { up, down, card } = colours();
   const [high, low, ground] = [up, down, card].map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
-  [canvas.width, canvas.height] = [columns * cell, rows * cell];
+  [canvas.width, canvas.height] = [columns * cell, Math.ceil(neurons.length / columns) * cell];
   const context = canvas.getContext("2d");
   const pixels = context.createImageData(canvas.width, canvas.height);
-  for (let n = 0; n < bias.length; n++) {
+  neurons.forEach((n, place) => {
     let most = 1e-9;
     for (let i = n; i < weight.length; i += bias.length) most = Math.max(most, Math.abs(weight[i]));
-    const corner = Math.floor(n / columns) * cell * canvas.width + (n % columns) * cell;
+    const corner = (Math.floor(place / columns) * cell + 2) * canvas.width + (place % columns) * cell + 2;
     for (let i = 0; i < side * side; i++) {
       const share = weight[i * bias.length + n] / most;
       const colour = share > 0 ? high : low;
@@ -267,17 +264,6 @@ export function paintFields(canvas, { weight, bias }, chosen, classOf = []) {
       for (let k = 0; k < 3; k++) pixels.data[to + k] = ground[k] + Math.abs(share) * (colour[k] - ground[k]);
       pixels.data[to + 3] = 255;
     }
-  }
-  context.putImageData(pixels, 0, 0);
-  context.fillStyle = spike;
-  context.font = "700 9px system-ui, sans-serif";
-  classOf.forEach((label, n) => {
-    if (label >= 0) context.fillText(label, (n % columns) * cell + 1, Math.floor(n / columns) * cell + 8);
   });
-  if (chosen !== null) {
-    context.strokeStyle = accent;
-    context.lineWidth = 2;
-    context.strokeRect((chosen % columns) * cell, Math.floor(chosen / columns) * cell, side, side);
-  }
-  return { columns, rows };
+  context.putImageData(pixels, 0, 0);
 }

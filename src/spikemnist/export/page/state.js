@@ -34,9 +34,16 @@ export const state = {
   run: null, // what the network did
   now: 0,
   playing: false,
+  phase: 0, // how much of the present timestep is over while it plays, from 0 to 1
   neuron: { layer: 0, number: null },
   pixel: null, // a weight of the neuron
 };
+
+/** Who wants no motion gets none, but by pressing Play. */
+export const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+
+/** Return how many timesteps on the next picture is, of 40 at most. */
+export const pictureStep = () => Math.ceil(state.run.input.length / 40);
 
 /** Return the input of the network for an image, at each timestep. */
 export function encode(image, { code, steps }) {

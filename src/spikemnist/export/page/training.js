@@ -1,8 +1,8 @@
 // The panel of the playground: training in a worker, its curves, the receptive fields, the lessons.
 
 import { buildKnobs, linkOf, showKnobs, takeLink } from "./knobs.js";
-import { paintCurves, paintFields } from "./plots.js";
-import { find, network, settings, state } from "./state.js";
+import { paintCurves } from "./plots.js";
+import { find, network, settings } from "./state.js";
 
 /** Links to networks that ask why. */
 const LESSONS = [
@@ -73,19 +73,15 @@ function showTraining({ epoch }) {
   ].map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("");
   paintCurves(find("curves"), curves);
   find("curves").setAttribute("aria-label", `Loss and accuracy over ${curves.images.at(-1) ?? 0} images`);
-  showFields();
 }
 
-/** Show the weights of every hidden neuron, and frame the chosen one. */
-export function showFields() {
-  if (!network.digits || !network.layers.length) return;
-  const chosen = state.neuron.layer === 0 ? state.neuron.number : null;
-  const { columns, rows } = paintFields(find("fields"), network.layers[0], chosen, network.votes?.classOf);
-  Object.assign(find("fields").dataset, { columns, rows });
+/** Show by which door one came: whether the network learns with labels or without. */
+function showDoors() {
+  for (const door of find("doors").children) door.setAttribute("aria-pressed", door.dataset.rule === settings.rule);
 }
 
-/** Start the panel; `refresh` is called when the network has changed, `choose` with a hidden neuron. */
-export async function startTraining(refresh, choose) {
+/** Start the panel; `refresh` is called when the network has changed. */
+export async function startTraining(refresh) {
   changed = refresh;
   const code = new Blob([find("worker").textContent], { type: "text/javascript" });
   worker = new Worker(URL.createObjectURL(code));
@@ -97,6 +93,7 @@ export async function startTraining(refresh, choose) {
   buildKnobs(apply);
   takeLink(location.hash);
   showKnobs();
+  showDoors();
   worker.onmessage = take;
   worker.onerror = (event) => (find("lesson").textContent = `The training stopped: ${event.message}`);
   tell("data", await readDigits());
@@ -105,12 +102,10 @@ export async function startTraining(refresh, choose) {
   find("run").addEventListener("click", () => tell(running ? "pause" : "run"));
   find("one").addEventListener("click", () => tell("step"));
   find("reset").addEventListener("click", () => tell("reset"));
-  find("fields").addEventListener("pointerdown", (event) => {
-    const box = find("fields").getBoundingClientRect();
-    const { columns, rows } = find("fields").dataset;
-    const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    const number = Math.floor(y * rows) * columns + Math.floor(x * columns);
-    if (number < network.layers[0].bias.length) choose(0, number);
+  find("doors").addEventListener("click", (event) => {
+    settings.rule = event.target.closest("button")?.dataset.rule ?? settings.rule;
+    showDoors();
+    apply("rule");
   });
   LESSONS.forEach(({ title, set, text }) => {
     const link = document.createElement("a");
@@ -127,6 +122,7 @@ export async function startTraining(refresh, choose) {
 function open() {
   const refusals = takeLink(location.hash);
   showKnobs();
+  showDoors();
   tell("settings", { settings: { ...settings, seed: 0 } });
   tell("reset");
   const lesson = [...find("lessons").children].find((link) => link.hash === location.hash);

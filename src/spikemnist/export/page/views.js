@@ -1,10 +1,11 @@
 // What the page shows of its state.
 
-import { gradientFormula, incoming, membraneFormula, neuronOf, surrogateFormula } from "./formula.js";
+import { gradientFormula, incoming, membraneFormula, membraneOf, surrogateFormula } from "./formula.js";
+import { showGraph } from "./graph.js";
 import { byClass, denseOperations, settled, sizeOf } from "./network.js";
 import { SIZE } from "./picture.js";
 import {
-  fit, frame, paintImage, paintMembrane, paintRaster, paintScores, paintSurrogate, paintWeights,
+  colourNames, fit, frame, paintImage, paintMembrane, paintRaster, paintScores, paintSurrogate, paintWeights,
 } from "./plots.js";
 import { change, find, network, settings, slopeOf, state, trained } from "./state.js";
 
@@ -19,6 +20,7 @@ export function show() {
   showHidden();
   showOutputs();
   showNeuron();
+  showGraph();
   showEffect();
 }
 
@@ -157,7 +159,7 @@ export function showNeuron() {
   find("surrogate").hidden = find("formulas").hidden;
   const layer = network.layers[neuron.layer];
   if (neuron.number === null || !layer) {
-    note.textContent = "Point at a neuron, or tap it, to see its weights, its membrane and the numbers that made it fire.";
+    note.textContent = "Point at a neuron to see its weights, its membrane and the numbers that made it fire; click or tap to keep it here.";
     find("field").setAttribute("aria-label", "No neuron chosen");
     find("trace").setAttribute("aria-label", "No neuron chosen");
     return;
@@ -172,16 +174,12 @@ export function showNeuron() {
   const place = size > 1 ? ` (${(neuron.number % size) + 1} of ${size})` : "";
   const output = () => `Output neuron ${network.classes[Math.floor(neuron.number / size)]}${place}`;
   const name = neuron.layer === network.hidden ? output() : `Neuron ${neuron.number} of hidden ${neuron.layer + 1}`;
-  let text = `${name}. Its ${weights.length} weights: ${up} drive it up, ${down} drive it down.`;
+  let text = `${name}. Its ${weights.length} weights: ${up} excites, ${down} inhibits.`;
   if (run) {
-    const did = run.layers[neuron.layer];
-    const values = did.membranes.map((membrane) => membrane[neuron.number]);
-    const { threshold } = neuronOf(layer, neuron.number);
-    const spikes = did.spikes.map((each) => each.includes(neuron.number));
-    const [low, high] = [Math.min(network.competition ? Infinity : 0, ...values), Math.max(...values, threshold)];
-    const range = [low, high + 0.3 * (high - low)];
+    const membrane = membraneOf(neuron.layer, neuron.number);
+    const { values, threshold, spikes } = membrane;
     const box = { x: 1, y: 1, width: width - 2, height: height - 2 };
-    paintMembrane(context, box, { values, threshold, spikes, now, range, label: "membrane", bold: true });
+    paintMembrane(context, box, { ...membrane, now, label: "membrane", bold: true });
     const times = spikes.flatMap((fired, t) => (fired ? [t] : []));
     text += times.length ? ` It fires at t = ${times.slice(0, 20).join(", ")}${times.length > 20 ? ", …" : ""}.` : " It is silent.";
     if (isDense) text += reasons(layer, neuron.number, events, amounts);
@@ -212,12 +210,6 @@ function showFormulas(isDense, distances) {
   );
   paintSurrogate(find("surrogate"), slopeOf(settings), distances, now);
   if (gradient && layer === 0) frame(find("field"), SIZE, { top: Math.floor(gradient.input / SIZE), left: gradient.input % SIZE, size: 1 });
-}
-
-/** Return how the two colours of weights are called, by day or by night. */
-function colourNames() {
-  const dark = window.matchMedia("(prefers-color-scheme: dark)").matches;
-  return dark ? ["light blue", "light orange"] : ["blue", "orange"];
 }
 
 /** Say how much the inputs of this timestep, framed above, drive a dense neuron. */
