@@ -292,9 +292,10 @@ function describe(canvas, input, hidden) {
   const [up, down] = colourNames();
   const all = network.layers[0].bias.length;
   const some = shown.neurons.length < all ? ` Of ${all} hidden neurons, the ${MOST} with the largest weights.` : "";
-  find("legend").textContent = network.competition
+  const legend = network.competition
     ? `Lines: strongest weights, and votes. Dots: spikes. Framed neurons fire.${some}`
     : `Strongest weights: ${up} excites, ${down} inhibits. Dots: spikes. Framed neurons fire.${some}`;
+  if (find("legend").textContent !== legend) find("legend").textContent = legend; // or the page is laid out again
   canvas.setAttribute("aria-label", `Network of ${SIZE * SIZE} pixels, ${all} hidden neurons and ${network.classes.length} classes: `
     + `${input.size} pixels and ${hidden.size} hidden neurons fire now. Arrow keys choose a hidden neuron.`);
 }

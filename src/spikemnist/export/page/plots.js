@@ -245,25 +245,32 @@ export function paintCurves(canvas, { images, loss, accuracy, held }) {
   context.textAlign = "start";
 }
 
-/** Paint the weights of neurons of a first layer, each as an image, in rows of `columns`, with gaps between them. */
-export function paintFields(canvas, { weight, bias }, neurons, columns) {
-  const [side, cell] = [28, 32];
+const LEVELS = 128; // of a weight of either sign
+
+/** Return the colours of weights, four bytes each, from the lowest to the highest. */
+function weightColours() {
   const { up, down, card } = colours();
   const [high, low, ground] = [up, down, card].map((colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)));
-  [canvas.width, canvas.height] = [columns * cell, Math.ceil(neurons.length / columns) * cell];
-  const context = canvas.getContext("2d");
-  const pixels = context.createImageData(canvas.width, canvas.height);
+  const bytes = new Uint8ClampedArray(4 * (2 * LEVELS + 1)).fill(255);
+  for (let level = -LEVELS; level <= LEVELS; level++)
+    for (let k = 0; k < 3; k++)
+      bytes[4 * (level + LEVELS) + k] = ground[k] + Math.abs(level / LEVELS) * ((level > 0 ? high : low)[k] - ground[k]);
+  return new Uint32Array(bytes.buffer);
+}
+
+/** Paint the weights of neurons of a first layer, each as an image, in rows of `columns`, with gaps between them. */
+export function paintFields(canvas, { weight, bias }, neurons, columns) {
+  const [side, cell, step] = [28, 32, bias.length];
+  const [width, height] = [columns * cell, Math.ceil(neurons.length / columns) * cell];
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  const pixels = new ImageData(width, height);
+  const [words, palette] = [new Uint32Array(pixels.data.buffer), weightColours()];
   neurons.forEach((n, place) => {
     let most = 1e-9;
-    for (let i = n; i < weight.length; i += bias.length) most = Math.max(most, Math.abs(weight[i]));
-    const corner = (Math.floor(place / columns) * cell + 2) * canvas.width + (place % columns) * cell + 2;
-    for (let i = 0; i < side * side; i++) {
-      const share = weight[i * bias.length + n] / most;
-      const colour = share > 0 ? high : low;
-      const to = 4 * (corner + Math.floor(i / side) * canvas.width + (i % side));
-      for (let k = 0; k < 3; k++) pixels.data[to + k] = ground[k] + Math.abs(share) * (colour[k] - ground[k]);
-      pixels.data[to + 3] = 255;
-    }
+    for (let i = n; i < weight.length; i += step) most = Math.max(most, Math.abs(weight[i]));
+    let to = (Math.floor(place / columns) * cell + 2) * width + (place % columns) * cell + 2;
+    for (let y = 0, from = n; y < side; y++, to += width - side)
+      for (let x = 0; x < side; x++, from += step) words[to++] = palette[Math.round((weight[from] / most) * LEVELS) + LEVELS];
   });
-  context.putImageData(pixels, 0, 0);
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
