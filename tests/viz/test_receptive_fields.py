@@ -34,9 +34,9 @@ def test_weights_of_neurons():
 @pytest.mark.parametrize(
     ("weights", "limits", "colours"),
     [
-        ([0.0, 0.5, 1.0, 2.0], (0.0, 2.0), "Blues"),
+        ([0.0, 0.5, 1.0, 2.0], (0.0, 2.0), "Reds"),
         ([0.5, -2.0, 0.0, 1.0], (-2.0, 2.0), "RdBu_r"),
-        ([0.0, 0.0, 0.0, 0.0], (0.0, 1.0), "Blues"),
+        ([0.0, 0.0, 0.0, 0.0], (0.0, 1.0), "Reds"),
     ],
 )
 def test_colours(weights, limits, colours):

@@ -129,7 +129,7 @@ def lay_out(
 
 def show_weights(ax: Axes, grid: Array, limit: float, *, signed: bool) -> AxesImage:
     """Draw a picture of fields, with NaN between them, and its colour bar."""
-    colours, low = ("RdBu_r", -limit) if signed else ("Blues", 0.0)
+    colours, low = ("RdBu_r", -limit) if signed else ("Reds", 0.0)
     image = ax.imshow(grid, cmap=colours, vmin=low, vmax=limit, interpolation="nearest")
     ax.set_axis_off()
     label = "weight: a red pixel excites, a blue one inhibits" if signed else "weight"
