@@ -222,3 +222,49 @@ def test_code_is_copied_without_its_prompts(page: Page, address: str) -> None:
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("import snntorch\n"), copied
     assert ">>>" not in copied
+
+
+FRAME = """() => [innerHeight, document.documentElement.getBoundingClientRect().height,
+  document.documentElement.scrollWidth - innerWidth, document.documentElement.dataset.theme]"""
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+@pytest.mark.parametrize("name", ["index", "playground", "digit"])
+def test_a_frame_shows_its_whole_page(
+    browser: Browser, address: str, name: str, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="light")
+    page.goto(f"{address}/{name}.html")
+    frame = page.frames[1]
+    frame.wait_for_function("window.spikemnist?.state.run && innerHeight > 900")
+    frame.wait_for_timeout(500)  # until the fields are there
+    high, content, sideways, theme = frame.evaluate(FRAME)
+    assert 0 <= high - content < 1
+    assert sideways <= 0
+    page.evaluate("document.body.dataset.theme = 'dark'")
+    frame.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert theme == "light"
+    page.close()
+
+
+def test_help_of_a_knob_links_to_the_glossary(page: Page, address: str, site: Path) -> None:
+    anchors = re.findall(r'id="(term-[^"]+)"', (site / "glossary.html").read_text("utf-8"))
+    for name in ("playground", "digit"):
+        page.goto(f"{address}/{name}-page.html")
+        page.wait_for_function("window.spikemnist?.state.run")
+        knobs = page.locator("#knobs select, #knobs input")
+        for knob in (knobs.nth(i) for i in range(knobs.count())):
+            knob.focus()
+            target = page.locator("#help a").evaluate("link => link.href")
+            assert target.removeprefix(f"{address}/glossary.html#") in anchors, target
+
+
+def test_icons_on_a_phone_are_apart(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/playground.html")
+    icons = page.locator(".mobile-header .theme-toggle, .mobile-header label")
+    boxes = [icons.nth(i).bounding_box() or {} for i in range(icons.count())]
+    assert len(boxes) == 3
+    assert all(min(box["width"], box["height"]) >= 44 for box in boxes)
+    edges = sorted((box["x"], box["x"] + box["width"]) for box in boxes)
+    assert all(edges[i + 1][0] - edges[i][1] >= 8 for i in range(2))

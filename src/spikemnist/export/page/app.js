@@ -244,6 +244,7 @@ if (isDrawn()) {
   find("input-title").textContent = "The network";
   chooseByPointer(find("stage"), neuronAt);
   chooseByKeys(find("graph"), 0, fieldColumns);
+  find("stage").addEventListener("click", () => find("graph").focus({ preventScroll: true }));
 } else find("graph").remove();
 
 find("field").addEventListener("pointerdown", (event) => {

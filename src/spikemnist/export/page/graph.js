@@ -7,7 +7,7 @@ import { SIZE } from "./picture.js";
 import { colourNames, colours, fit, paintFields, paintMembrane } from "./plots.js";
 import { calm, find, network, pictureStep, state } from "./state.js";
 
-const TALL = 500; // width below which the picture goes downward
+const TALL = 560; // width below which the picture goes downward
 const HEIGHT = 330;
 const SMALLEST = 16; // pixels of a field
 const MOST = 256; // hidden neurons
