@@ -142,6 +142,22 @@ def test_a_neuron_is_shown_while_one_points(browser: Browser, digits: Path) -> N
         assert page.evaluate(number) == 4
 
 
+def test_a_chosen_neuron_of_a_network_that_is_gone(browser: Browser, playground: Path) -> None:
+    with opened(browser, playground, reduced_motion="reduce") as page:
+        ready(page)
+        x, y = place_of(page, 60)
+        page.locator("#stage").click(position={"x": x, "y": y})
+        page.select_option("#knob-hidden", "16")
+        page.wait_for_function("spikemnist.network.layers[0].bias.length === 16")
+        assert page.evaluate("spikemnist.state.neuron.number") is None
+        page.focus("#membranes")
+        page.keyboard.press("ArrowDown")
+        assert page.inner_text("#neuron-note").startswith("Output neuron 0.")
+        page.click("#doors button >> nth=1")
+        page.wait_for_function("spikemnist.network.competition")
+        assert page.inner_text("#neuron-note").startswith("Point at a neuron")
+
+
 def test_a_touch_keeps_a_neuron(browser: Browser, digits: Path) -> None:
     with opened(browser, digits, **PHONE, reduced_motion="reduce") as page:
         x, y = place_of(page, 20)

@@ -135,8 +135,8 @@ def to_playground(path: str | os.PathLike[str]) -> Path:
     contents = {
         "about": (
             f"A network of leaky neurons learns {TRAINING:,} digits in this page, by "
-            "backpropagation through time with a surrogate gradient. Turn a setting, and see at "
-            "once what it does."
+            "backpropagation through time with a surrogate gradient, or without labels. Point at a "
+            "neuron or a setting to see what it does."
         ),
         "settings": {
             "rule": "gradient",

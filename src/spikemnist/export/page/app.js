@@ -258,6 +258,11 @@ find("field").addEventListener("pointerdown", (event) => {
 
 /** Show what a changed network or setting does, at the same timestep or, from the end, at the end. */
 function refresh() {
+  const { layer, number } = state.neuron;
+  if (number >= sizeOf(network.layers[layer]?.shape ?? [0])) {
+    state.neuron = { layer: 0, number: null }; // the new network does not have it
+    kept = null;
+  }
   const [first, playing, last] = [!state.run, state.playing, state.run?.input.length - 1];
   const now = state.now;
   if (first) return compute({ play: true });

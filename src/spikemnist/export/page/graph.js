@@ -238,7 +238,7 @@ function paintChosen(context) {
   context.strokeStyle = colours().accent;
   context.lineWidth = 2;
   context.strokeRect(x + 1, y + 1, side - 2, side - 2);
-  const label = layer ? "membrane" : `neuron ${number}`;
+  const label = layer ? `class ${network.classes[Math.floor(number / network.population)]}` : `neuron ${number}`;
   if (run) paintMembrane(context, layout.trace, { ...membraneOf(layer, number), now, label, bold: true });
 }
 
