@@ -244,7 +244,7 @@ if (isDrawn()) {
   find("input-title").textContent = "The network";
   chooseByPointer(find("stage"), neuronAt);
   chooseByKeys(find("graph"), 0, fieldColumns);
-  find("stage").addEventListener("click", () => find("graph").focus({ preventScroll: true }));
+  find("stage").addEventListener("click", () => find("graph").focus({ preventScroll: true, focusVisible: false }));
 } else find("graph").remove();
 
 find("field").addEventListener("pointerdown", (event) => {
