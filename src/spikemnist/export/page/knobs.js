@@ -50,7 +50,7 @@ const KNOBS = {
     help: `How narrow the surrogate is: the steeper, the closer to its threshold a neuron must be to learn. ${learns}`,
   },
   lr: {
-    title: "Learning rate", ...power(1e-5, 1), term: "batch",
+    title: "Learning rate", ...power(1e-5, 1), term: "learning-rate",
     help: `How far the weights move after each batch of 32 images. ${learns}`,
   },
 };
