@@ -8,6 +8,7 @@ import torch
 from matplotlib.colors import same_color
 
 from spikemnist import viz
+from spikemnist.models import LeakyMLP
 from spikemnist.ops import leaky
 from spikemnist.viz import _style
 from tests.viz.viz_records import CLASSES, HIDDEN, T, line, make_record, texts, title
@@ -98,9 +99,25 @@ def test_extremes():
     record = make_record()
     membrane = record.membrane[:, 0]
     furthest = membrane.gather(0, membrane.abs().argmax(0)[None])[0]
-    header, *numbers = texts(viz.membrane(record).axes[0])
-    assert header == "extreme"
+    header, *numbers, _ = texts(viz.membrane(record).axes[0])
+    assert header == "furthest\nfrom 0"
     assert numbers == [f"{value:.3g}" for value in furthest.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("reset", "expected"),
+    [("subtract", "subtracts the threshold, not all"), ("zero", "is 0"), ("none", "as it is")],
+)
+def test_caption_of_scale_and_reset(reset, expected):
+    record = LeakyMLP(hidden=5, reset_mechanism=reset)(make_record().input, record="all")
+    figure = viz.membrane(record)
+    caption = texts(figure.axes[0])[-1]
+    assert "Each row has its own scale" in caption
+    assert expected in caption
+    figure.draw_without_rendering()
+    box = figure.axes[0].texts[-1].get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= box.y0 < box.y1 < figure.axes[0].xaxis.label.get_window_extent().y0
 
 
 def test_neurons_from_silent_to_busy():

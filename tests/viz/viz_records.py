@@ -65,8 +65,8 @@ def make_record(
     hidden, hidden_membrane = leaky(flat @ first, 0.9, threshold)
     spikes, membrane = leaky(gain * hidden @ second, 0.9, one)
     layers = (
-        LayerRecord("hidden 1", hidden, hidden_membrane, threshold),
-        LayerRecord("output", spikes, membrane, one),
+        LayerRecord("hidden 1", hidden, hidden_membrane, threshold, "subtract"),
+        LayerRecord("output", spikes, membrane, one, "subtract"),
     )
     return Record(
         spikes=spikes,

@@ -300,6 +300,7 @@ class SpikingNetwork(Tabular, nn.Module):
             run = NetworkOutput(
                 outputs,
                 [layer.leaky.threshold for layer in layers],
+                [layer.leaky.reset_mechanism for layer in layers],
                 tuple(present(output.final) for output in outputs) if final else (),
                 layers[-1].path,
             )
@@ -329,8 +330,10 @@ class SpikingNetwork(Tabular, nn.Module):
             dtype = present(outputs[0].membrane).dtype
             spikes = spikes if spikes.is_floating_point() else spikes.to(dtype)
             layers = tuple(
-                LayerRecord(name, present(one.spikes), present(one.membrane), threshold.detach())
-                for name, one, threshold in zip(sizes, outputs, run.thresholds, strict=True)
+                LayerRecord(name, present(one.spikes), present(one.membrane), limit.detach(), reset)
+                for name, one, limit, reset in zip(
+                    sizes, outputs, run.thresholds, run.resets, strict=True
+                )
             )
         return Record(
             spikes=output_spikes,

@@ -39,20 +39,23 @@ class LayerRecord:
         before the reset.
     threshold : torch.Tensor
         Firing threshold, a scalar or one number for each neuron, detached.
+    reset : str
+        What a spike does to the membrane: the ``reset_mechanism`` of `snntorch.Leaky`.
 
     Examples
     --------
     >>> from spikemnist.models import LeakyMLP
     >>> record = LeakyMLP(hidden=(20,))(torch.rand(8, 2, 784).round(), record="all")
     >>> layer = record.layers[0]
-    >>> layer.name, layer.spikes.shape, float(layer.threshold)
-    ('hidden 1', torch.Size([8, 2, 20]), 1.0)
+    >>> layer.name, layer.spikes.shape, float(layer.threshold), layer.reset
+    ('hidden 1', torch.Size([8, 2, 20]), 1.0, 'subtract')
     """
 
     name: str
     spikes: Tensor
     membrane: Tensor
     threshold: Tensor
+    reset: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -38,12 +38,13 @@ class LoopInForwardError(ValueError):
 class NetworkOutput(NamedTuple):
     """What the layers of a network did over all timesteps, the output layer last.
 
-    ``thresholds`` has one tensor for each of ``outputs``. ``state`` are the tensors ``[B, ...]``
-    from which a next call continues. ``path`` is the place of the output neurons.
+    ``thresholds`` and ``resets`` have an entry for each of ``outputs``. ``state`` are the tensors
+    ``[B, ...]`` from which a next call continues. ``path`` is the place of the output neurons.
     """
 
     outputs: list[LayerOutput]
     thresholds: list[Tensor]
+    resets: list[str]
     state: tuple[Tensor, ...]
     path: str
 
@@ -89,7 +90,8 @@ def run(
     none = like.new_full((), torch.inf)
     thresholds = [none if layer is None else layer.threshold for layer in layers]
     path = "network" if layers[-1] is None else neurons[layers[-1]]
-    return NetworkOutput(outputs, thresholds, last, path)
+    resets = ["none" if layer is None else layer.reset_mechanism for layer in layers]
+    return NetworkOutput(outputs, thresholds, resets, last, path)
 
 
 def check_kinds(network: nn.Module) -> None:

@@ -18,6 +18,12 @@ from spikemnist.viz._samples import Array, LayerSample, layer_sample, which
 
 _ALL = 10  # up to this number every neuron of a layer is shown
 _KINDS = 6
+_AFTER_A_SPIKE = {
+    None: "",
+    "subtract": "A spike subtracts the threshold, not all:\na membrane far above it fires again.",
+    "zero": "After a spike the membrane is 0 for one timestep.",
+    "none": "A spike leaves the membrane as it is.",
+}
 
 
 def membrane(
@@ -33,9 +39,9 @@ def membrane(
     Each neuron has a row with a scale of its own, the first on top. The shaded strip reaches from
     zero to the threshold, so a thin strip means that the membrane goes far beyond it; the number at
     the right is the membrane that lies furthest from zero. The membrane is drawn as it was compared
-    with the threshold: after integration, before the reset. A reset by subtraction takes one
-    threshold off after a spike; what the membrane had beyond it stays, so a neuron may fire again
-    without new input.
+    with the threshold: after integration, before the reset. The caption says what the reset does:
+    by subtraction it takes one threshold off, so a membrane far above it fires again without new
+    input.
 
     Parameters
     ----------
@@ -83,7 +89,7 @@ def membrane(
     spikes, traces = view.spikes[:, indices], view.membrane[:, indices]
     thresholds = None if view.threshold is None else view.threshold[indices]
     rows = len(indices)
-    ax = _style.axes_or_new(ax, _style.WIDTH, max(2.6, 1.0 + 0.45 * rows))
+    ax = _style.axes_or_new(ax, _style.WIDTH, max(2.9, 1.3 + 0.45 * rows))
     for row in range(0, rows, 2):
         ax.axhspan(row - 0.5, row + 0.5, color=_style.BAND, linewidth=0.0, zorder=0)
     _draw_rows(ax, spikes, traces, thresholds)
@@ -94,6 +100,7 @@ def membrane(
     title = f"membrane potential, {view.name}{some}{which(record.spikes, sample)}"
     _style.set_title(ax, title, pad=20.0)
     _style.legend_above(ax)
+    _style.caption(ax, f"Each row has its own scale. {_AFTER_A_SPIKE[view.reset]}")
     return _style.root_figure(ax)
 
 
@@ -135,7 +142,7 @@ def _draw_rows(ax: Axes, spikes: Array, traces: Array, thresholds: Array | None)
             ax.axhline(top, label=name + _threshold_label(thresholds), **limit)
         ax.plot(time, curves[:, row], label=f"{name}membrane", **look)
     furthest = np.where(finite.max(0) >= -finite.min(0), finite.max(0), finite.min(0))
-    for row, text in enumerate(["extreme", *(f"{value:.3g}" for value in furthest)], -1):
+    for row, text in enumerate(["furthest\nfrom 0", *(f"{value:.3g}" for value in furthest)], -1):
         ax.annotate(
             text, (1.0, max(row, -0.7)), (3, 0), ("axes fraction", "data"), "offset points",
             va="center", fontsize=_style.SMALL, color=_style.BLUE, annotation_clip=False,

@@ -173,7 +173,7 @@ def of_sample(
 
 def _decision(record: Record, image: Tensor | None, **options: Any) -> Figure:
     """Draw the image, if there is one, the output membranes, and the running decision."""
-    heights = [4.6, 3.4] if image is None else [2.2, 4.6, 3.4]
+    heights = [4.9, 3.4] if image is None else [2.2, 4.9, 3.4]
     figure = _style.new_figure(5.6, sum(heights))
     *above, middle, below = figure.subplots(len(heights), 1, height_ratios=heights)
     if image is not None:

@@ -21,13 +21,15 @@ Array = npt.NDArray[np.float32]
 class LayerSample:
     """Activity of one layer for one sample: ``spikes`` and ``membrane`` ``[T, N]``.
 
-    ``membrane`` is None for the input and ``threshold`` ``[N]`` is None when it was not recorded.
+    ``membrane`` is None for the input; ``threshold`` ``[N]`` and ``reset`` are None where they were
+    not recorded.
     """
 
     name: str
     spikes: Array
     membrane: Array | None
-    threshold: Array | None
+    threshold: Array | None = None
+    reset: str | None = None
 
 
 def to_numpy(tensor: Tensor) -> Array:
@@ -89,14 +91,15 @@ def layer_sample(record: Record, layer: int | str | None, sample: int) -> LayerS
         return to_numpy(one_sample(values, sample).flatten(1))
 
     if layer == "input":
-        return LayerSample("input", to_numpy(input_sample(record, sample).flatten(1)), None, None)
+        return LayerSample("input", to_numpy(input_sample(record, sample).flatten(1)), None)
     if not record.layers and layer in (None, -1, "output"):
-        return LayerSample("output", flat(record.spikes), flat(record.membrane), None)
+        return LayerSample("output", flat(record.spikes), flat(record.membrane))
     layer_record = record.layers[_find_layer(record, layer)]
     threshold = to_numpy(layer_record.threshold.expand(layer_record.spikes.shape[2:]).flatten())
     spikes, membrane = flat(layer_record.spikes), flat(layer_record.membrane)
-    known = threshold if math.isfinite(threshold.max()) else None  # a last nn.Linear has none
-    return LayerSample(layer_record.name, spikes, membrane, known)
+    if not math.isfinite(threshold.max()):  # a last nn.Linear has none
+        return LayerSample(layer_record.name, spikes, membrane)
+    return LayerSample(layer_record.name, spikes, membrane, threshold, layer_record.reset)
 
 
 def class_names(record: Record) -> tuple[str, ...]:

@@ -136,6 +136,12 @@ def note(ax: Axes, text: str, height: float = 0.5) -> None:
     ax.text(0.5, height, text, transform=ax.transAxes, ha="center", va="center", color=GREY)
 
 
+def caption(ax: Axes, text: str) -> None:
+    """Write how to read a picture below its axis of timesteps or images."""
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    ax.annotate(text, (0, 0), (0, -34), va="top", fontsize=SMALL, annotation_clip=False, **place)
+
+
 def legend_above(ax: Axes, columns: int = 3) -> None:
     """Put the legend above the Axes, at the right, where it hides no data."""
     ax.legend(
