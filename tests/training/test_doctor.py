@@ -36,6 +36,7 @@ def test_a_healthy_network_has_no_findings():
     assert diagnosis.findings == ()
     assert diagnosis.learned == 1
     assert diagnosis.samples == 64
+    assert "learned 100% of these images by heart, as it should: nothing is" in repr(diagnosis)
     assert all(
         layer.gradient_norm > 0 and layer.surrogate_share > 0.5 for layer in diagnosis.layers
     )
@@ -60,6 +61,7 @@ def test_what_is_wrong_is_said(network, config, finding, learns):
     if learns is not None:
         assert (diagnosis.learned == 1) == learns
     assert all(f"- {text}" in repr(diagnosis) for text in diagnosis.findings)
+    assert repr(diagnosis).endswith(f"it learned {diagnosis.learned:.0%} of these images by heart.")
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,17 @@ def test_what_users_of_other_libraries_asked(network, code, config, finding, rem
 
 
 def test_layer_that_training_wakes():
-    assert doctor(hidden=(512,), threshold=[5.0, 1.0]).findings == ()
+    diagnosis = doctor(hidden=(512,), threshold=[5.0, 1.0])
+    assert diagnosis.findings == ()
+    woken, result = diagnosis.conclusion.splitlines()
+    assert woken.startswith("hidden 1, output: silent before training, awake after it")
+    assert result.endswith("nothing is wrong.")
+
+
+def test_two_hidden_neurons_are_too_few_without_a_cause():
+    diagnosis = doctor(hidden=(2,))
+    assert (diagnosis.findings, diagnosis.learned < 0.9) == ((), True)
+    assert diagnosis.conclusion.endswith("by heart, and no cause was found.")
 
 
 def test_a_silent_output_that_is_right():

@@ -63,6 +63,8 @@ class Summary(Tabular):
         What is wrong, each with a value to try. `spikemnist.diagnose` looks for it.
     learned : float or None
         Share of the images that the network can learn by heart, which `diagnose` tries.
+    conclusion : str
+        What `diagnose` makes of it, in sentences; empty in a `spikemnist.summary`.
 
     Examples
     --------
@@ -79,6 +81,7 @@ class Summary(Tabular):
     num_steps: int
     findings: tuple[str, ...] = ()
     learned: float | None = None
+    conclusion: str = ""
 
     def table(self) -> Table:
         """Return a row for each layer, and the findings below, as ``repr`` shows."""
@@ -87,9 +90,7 @@ class Summary(Tabular):
         image = f"{sum(layer.spikes for layer in self.layers):,.1f} spikes"
         if energy := sum(layer.energy or 0 for layer in self.layers):
             image += f", {energy:,.1f} nJ ({TECHNOLOGY.name})"
-        notes = [f"one image: {image}", *(f"- {text}" for text in self.findings)]
-        if self.learned is not None:
-            notes.append(f"{self.learned:.0%} of these images can be learned by heart")
+        notes = [f"one image: {image}", *(f"- {text}" for text in self.findings), self.conclusion]
         title = (
             f"{self.network} of {self.parameters:,} parameters, {self.samples} images, "
             f"{self.num_steps} timesteps"

@@ -31,6 +31,9 @@ SAMPLES = 64
 STEPS = 50
 """Most training steps to learn them."""
 
+LEARNED = 0.9
+"""Share of these images that a network learns in the steps if nothing is wrong."""
+
 PATIENCE = 10
 """Steps after which training should have woken the layers that are silent at first."""
 
@@ -136,11 +139,12 @@ def diagnose(
                 right = int(metrics.sums["correct"] - before)
                 asleep += bool(metrics.silent)
         texts = [*training_findings(metrics, steps, config, network, initial, table.layers)]
-    if right < 0.9 * len(labels) or asleep > PATIENCE:
+    if right < LEARNED * len(labels) or asleep > PATIENCE:
         texts = texts or [*layer_findings(table.layers, metrics.needed)]
     texts += image_findings(feed.data)
     texts += output_findings(classifier.classes, metrics.classes, feed.classes, len(labels))
-    return replace(table, findings=tuple(texts), learned=right / len(labels))
+    words = conclusion(metrics, table.layers, right / len(labels), len(steps), found=bool(texts))
+    return replace(table, findings=tuple(texts), learned=right / len(labels), conclusion=words)
 
 
 def examine(
@@ -253,6 +257,27 @@ def training_findings(
 def is_flat(layer: LayerSummary) -> bool:
     """Return whether a layer has no surrogate gradient that could change it."""
     return layer.surrogate_share is not None and layer.surrogate_share < FLAT
+
+
+def conclusion(
+    metrics: RunningMetrics,
+    layers: Sequence[LayerSummary],
+    learned: float,
+    steps: int,
+    *,
+    found: bool,
+) -> str:
+    """Return what the steps have shown, beside what was ``found`` to be wrong."""
+    woken = [one.name for one in layers if not one.spikes and metrics.sums[f"spikes of {one.name}"]]
+    text = f"In {steps} training steps it learned {learned:.0%} of these images by heart"
+    if found or learned < LEARNED:
+        return text + ("." if found else ", and no cause was found.")
+    if woken:
+        text = (
+            f"{', '.join(woken)}: silent before training, awake after it; the surrogate gradient "
+            f"reaches silent neurons, too.\n{text}"
+        )
+    return f"{text}, as it should: nothing is wrong."
 
 
 @contextmanager
