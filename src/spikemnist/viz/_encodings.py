@@ -95,9 +95,11 @@ def encoding(
 
 def _draw_sum(ax: Axes, values: Array) -> None:
     total = values.sum(0)
-    picture = _style.pixels(ax, total, f"spikes in {len(values)} timesteps", cmap="viridis")
-    picture.set_clim(0.0, max(float(total.max()), 1.0))
-    _colour_bar(picture, "spikes", integers=True)
+    most = max(float(total.max()), 1.0)
+    title = f"spikes in {len(values)} timesteps{': 0 or 1' if most == 1 else ''}"
+    picture = _style.pixels(ax, total, title, cmap="viridis", vmin=0.0, vmax=most)
+    if most > 1:
+        _colour_bar(picture, "spikes", integers=True)
 
 
 def _draw_first_spike(ax: Axes, values: Array) -> None:
