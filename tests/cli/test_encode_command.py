@@ -38,7 +38,7 @@ def test_an_existing_picture_is_not_replaced_by_default(tmp_path: Path) -> None:
 
 
 def test_compare(tmp_path: Path) -> None:
-    words = ("encode", "--compare", "--num-steps", 16, "--out", "codes.png")
+    words = ("encode", "--compare", "--num-steps", 16)
     lines = spikemnist(*words, cwd=tmp_path).stdout.splitlines()
     with Image.open(tmp_path / "codes.png") as picture:
         assert min(picture.size) > 500
@@ -52,6 +52,7 @@ def test_compare(tmp_path: Path) -> None:
     assert 0 <= int(rows["rank_order"][0]) - int(rows["latency"][0]) < 10
     assert 0 < float(rows["latency"][1]) < 0.1
     (result,) = answers(*words, cwd=tmp_path)
+    assert result["written"] == "codes-2.png"
     assert f"{result['codes']['latency']['error']:.4f}" == rows["latency"][1]
     assert result["codes"]["direct"]["spikes"] is None
 

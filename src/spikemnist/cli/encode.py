@@ -27,7 +27,8 @@ def add_options(add: Options) -> None:
     text = "compare all codes: spikes, error of the decoded image, bits per spike, picture"
     add("--compare", text, False)
     text = "picture (png, pdf, svg) or NumPy array (npy); an existing one is replaced"
-    add("--out", text, kind=Path, value="FILE", absent="encoding.png, or the next free name")
+    absent = "encoding.png, codes.png with --compare, or the next free name"
+    add("--out", text, kind=Path, value="FILE", absent=absent)
 
 
 def defaults(given: Command) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def check(command: Command) -> None:
 
 def run(command: Command) -> int:
     """Encode an image, store or draw the spikes, and count them; or compare all codes."""
-    out = command.out or pictures.unused("encoding.png")
+    out = command.out or pictures.unused("codes.png" if command.compare else "encoding.png")
     _, test = sources.load(vars(command))
     samples, label = sources.sample(test, command.index)
     results = (_compare if command.compare else _encode)(command, samples, out)
