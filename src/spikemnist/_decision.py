@@ -108,7 +108,7 @@ class Decision(Tabular):
         if self.decided_after is not None:
             rows.append(("decided after", f"{self.decided_after} of {self.num_steps} timesteps"))
         spikes = ", ".join(f"{name} {count:,}" for name, count in self.spikes.items())
-        rows += [("spikes", spikes), ("pixels", ", ".join(map(str, self.pixels)))]
+        rows += [("spikes", spikes), ("pixels", " x ".join(map(str, self.pixels)))]
         if self.strokes is not None:
             rows.append(("strokes", self.strokes))
         return Table(f"Decision: {self.answer}", ("what", "value"), rows)

@@ -113,7 +113,7 @@ def test_the_table_and_the_fields() -> None:
         "margin": f"{decision.margin:.2f} of 1, sure from 0.5",
         "decided after": f"{decision.decided_after} of 8 timesteps",
         "spikes": ", ".join(f"{name} {n:,}" for name, n in decision.spikes.items()),
-        "pixels": "56, 28",
+        "pixels": "56 x 28",
         "strokes": "light on dark",
     }
     assert repr(decision).startswith(f"Decision: {decision.answer}\n")

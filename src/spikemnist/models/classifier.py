@@ -257,7 +257,7 @@ class Classifier(nn.Module):
           margin         1.00 of 1, sure from 0.5
           decided after  1 of 8 timesteps
           spikes         hidden 1 219, output 8
-          pixels         28, 28
+          pixels         28 x 28
           strokes        light on dark
         """
         seen = read_picture(picture, prepared=prepare, invert=invert)
