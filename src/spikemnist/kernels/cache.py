@@ -70,7 +70,7 @@ class Files:
 
 @functools.cache
 def _announce() -> None:
-    note("compiling kernels, once; later runs reuse them")
+    note("compiling kernels for the first time; later runs reuse them")
 
 
 @functools.cache
