@@ -87,12 +87,12 @@ class Evaluation(Tabular):
         if steps and "input" not in self.spikes_per_sample:
             spikes = f"input a current, {spikes}"
         rows = [
-            ("accuracy", f"{self.accuracy:.2%} ± {self.standard_error:.2%}"),
+            ("accuracy", f"{self.accuracy:.2%} ± {self.standard_error:.2%} standard error"),
             ("by vote", votes),
             ("loss", f"{self.loss:.4f}" if steps else ""),
             ("spikes per sample", spikes),
-            ("silent", f"{self.silent:.2%} of the samples"),
-            ("tied", f"{self.tied:.2%} of the samples"),
+            ("silent", f"{self.silent:.2%} of the samples, without an output spike"),
+            ("tied", f"{self.tied:.2%} of the samples, with two highest scores"),
             ("after each step", " ".join(f"{share:.1%}" for share in steps)),
             ("seconds", f"{self.seconds:.2f}"),
         ]

@@ -36,7 +36,7 @@ def test_energy(run: Path) -> None:
     energy = measure_energy(load(run), DIGITS, memory="32KB")
     parts: tuple[Any, ...] = ("energies", "timesteps", "exits")
     tables = [energy.table()._replace(note=""), *map(energy.table, parts)]
-    for text in (*(table.text(bare=True) for table in tables), "silent: share of neurons"):
+    for text in (*(table.text(bare=True) for table in tables), "sparsity: share of neurons"):
         assert text in printed
     assert energy.assumptions in " ".join(printed.split())
     (answer,) = answers(*words, cwd=run.parent)

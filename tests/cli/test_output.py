@@ -29,7 +29,10 @@ def test_lines_and_json_have_the_same_fields(run: Path) -> None:
     assert all((run / file).is_file() for file in values["files"])
     test = values["test"]
     assert sum(map(sum, test["confusion"])) == test["samples"] == 1000
-    assert printed["accuracy"] == f"{test['accuracy']:.2%} ± {test['standard_error']:.2%}"
+    assert (
+        printed["accuracy"]
+        == f"{test['accuracy']:.2%} ± {test['standard_error']:.2%} standard error"
+    )
     # The accuracy of each timestep is a float32.
     assert test["accuracy_per_step"][-1] == pytest.approx(test["accuracy"], rel=1e-6)
 

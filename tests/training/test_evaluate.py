@@ -226,7 +226,7 @@ def test_its_text() -> None:
     assert (
         evaluation.standard_error == (evaluation.accuracy * (1 - evaluation.accuracy) / 20) ** 0.5
     )
-    accuracy = f"{evaluation.accuracy:.2%} ± {evaluation.standard_error:.2%}"
+    accuracy = f"{evaluation.accuracy:.2%} ± {evaluation.standard_error:.2%} standard error"
     assert metrics[1:3] == [
         f"  accuracy           {accuracy}",
         f"  loss               {evaluation.loss:.4f}",
@@ -234,8 +234,8 @@ def test_its_text() -> None:
     assert metrics[3].startswith("  spikes per sample  input a current, hidden 1 ")
     steps = " ".join(f"{share:.1%}" for share in evaluation.accuracy_per_step.tolist())
     assert metrics[4:7] == [
-        f"  silent             {evaluation.silent:.2%} of the samples",
-        f"  tied               {evaluation.tied:.2%} of the samples",
+        f"  silent             {evaluation.silent:.2%} of the samples, without an output spike",
+        f"  tied               {evaluation.tied:.2%} of the samples, with two highest scores",
         f"  after each step    {steps}",
     ]
     table = evaluation._repr_html_()

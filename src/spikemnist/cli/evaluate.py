@@ -28,8 +28,10 @@ OF_NETWORKS = (
 """Options that need a network."""
 
 WORDS = (
-    "silent: share of neurons and timesteps without a spike. zero: share of weights that are zero. "
-    "exit margin: the network stops when the probabilities of the two leading classes differ by it."
+    "dense: all operations. MACs, ACs: those of an input and a weight that are not zero; a MAC "
+    "multiplies and adds, an AC only adds. updates: changes of a membrane. sparsity: share of "
+    "neurons and timesteps without a spike. exit margin: the network stops when the probabilities "
+    "of the two leading classes differ by it."
 )
 
 
