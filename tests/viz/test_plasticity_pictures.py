@@ -22,6 +22,7 @@ def test_window():
 def test_accuracy_classes_and_thresholds():
     accuracy, classes, thresholds = viz.stdp(CLASSIFIER).axes
     assert accuracy.lines[0].get_ydata().tolist() == [0.5, 0.75]
+    assert "leaps when all take part" in accuracy.texts[0].get_text()
     assert [bar.get_height() for bar in classes.patches] == [1, 3, 1, 1]
     assert [label.get_text() for label in classes.get_xticklabels()] == ["a", "b", "c", "none"]
     assert sum(bar.get_height() for bar in thresholds.patches) == 6

@@ -20,6 +20,10 @@ from spikemnist.viz import _style
 from spikemnist.viz._samples import Array
 from spikemnist.viz._weights import lay_out, show_weights
 
+_WHY_IT_LEAPS = (
+    "At first a few neurons fire for all the others. The accuracy leaps when all take part."
+)
+
 
 def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) -> Figure:
     """Draw the change of a weight by a pair of spikes against the time between them.
@@ -67,8 +71,9 @@ def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) ->
 def stdp(classifier: Any) -> Figure:
     """Draw what competing neurons have learned: running accuracy, classes and thresholds.
 
-    From top to bottom: the accuracy that was estimated during training, the number of neurons that
-    respond most to each class and to none, and a histogram of the adaptation of the thresholds.
+    From top to bottom: the accuracy that was estimated during training, which leaps when the
+    thresholds have risen so far that all neurons take part; the number of neurons that respond most
+    to each class and to none; and a histogram of the adaptation of the thresholds.
 
     Parameters
     ----------
@@ -97,13 +102,14 @@ def stdp(classifier: Any) -> Figure:
     20
     """
     history = classifier.accuracy_history_
-    figure = _style.new_figure(6.0, 8.6)
+    figure = _style.new_figure(6.0, 8.9)
     accuracy, classes, thresholds = figure.subplots(3)
     accuracy.plot(history[:, 0], history[:, 1], color=_style.BLUE, marker="o", markersize=3)
     accuracy.set_xlim(left=0)
     label = "training images so far"
     _style.open_frame(accuracy, ylim=(0, 1), xlabel=label, ylabel="running accuracy")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _style.caption(accuracy, _WHY_IT_LEAPS)
     _draw_classes(classes, classifier.assignments_, [str(name) for name in classifier.classes_])
     _draw_thresholds(thresholds, classifier.theta_)
     return figure
