@@ -143,8 +143,10 @@ def diagnose(
         texts = texts or [*layer_findings(table.layers, metrics.needed)]
     texts += image_findings(feed.data)
     texts += output_findings(classifier.classes, metrics.classes, feed.classes, len(labels))
-    words = conclusion(metrics, table.layers, right / len(labels), len(steps), found=bool(texts))
-    return replace(table, findings=tuple(texts), learned=right / len(labels), conclusion=words)
+    woken = [x.name for x in table.layers if not x.spikes and metrics.sums[f"spikes of {x.name}"]]
+    learned = right / len(labels)
+    words = conclusion(texts, learned, len(steps), woken)
+    return replace(table, findings=tuple(texts), learned=learned, conclusion=words)
 
 
 def examine(
@@ -259,19 +261,11 @@ def is_flat(layer: LayerSummary) -> bool:
     return layer.surrogate_share is not None and layer.surrogate_share < FLAT
 
 
-def conclusion(
-    metrics: RunningMetrics,
-    layers: Sequence[LayerSummary],
-    learned: float,
-    steps: int,
-    *,
-    found: bool,
-) -> str:
-    """Return what the steps have shown, beside what was ``found`` to be wrong."""
-    woken = [one.name for one in layers if not one.spikes and metrics.sums[f"spikes of {one.name}"]]
+def conclusion(findings: Sequence[str], learned: float, steps: int, woken: Sequence[str]) -> str:
+    """Return what the training steps have shown; they have ``woken`` layers by these names."""
     text = f"In {steps} training steps it learned {learned:.0%} of these images by heart"
-    if found or learned < LEARNED:
-        return text + ("." if found else ", and no cause was found.")
+    if findings or learned < LEARNED:
+        return text + ("." if findings else ", and no cause was found.")
     if woken:
         text = (
             f"{', '.join(woken)}: silent before training, awake after it; the surrogate gradient "
