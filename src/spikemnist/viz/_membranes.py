@@ -126,6 +126,7 @@ def _draw_rows(ax: Axes, spikes: Array, traces: Array, thresholds: Array | None)
     unit = 0.8 / np.where(high > low, high - low, 1.0)
     zero = rows + 0.4 + low * unit
     curves = zero - traces * unit
+    limit: dict[str, Any] = {"color": _style.VERMILLION, "linewidth": 0.9, "linestyle": (0, (4, 3))}
     look: dict[str, Any] = {"color": _style.BLUE, "linewidth": 1.3, "markersize": 3.0}
     look["marker"] = "o" if len(time) == 1 else ""
     for row, name in enumerate(["", *["_"] * (len(rows) - 1)]):
@@ -134,11 +135,6 @@ def _draw_rows(ax: Axes, spikes: Array, traces: Array, thresholds: Array | None)
         else:
             top = zero[row] - thresholds[row] * unit[row]
             ax.axhspan(top, zero[row], color=_style.ORANGE, alpha=0.25, linewidth=0.0, zorder=1)
-            limit: dict[str, Any] = {
-                "color": _style.VERMILLION,
-                "linestyle": (0, (4, 3)),
-                "linewidth": 0.9,
-            }
             ax.axhline(top, label=name + _threshold_label(thresholds), **limit)
         ax.plot(time, curves[:, row], label=f"{name}membrane", **look)
     furthest = np.where(finite.max(0) >= -finite.min(0), finite.max(0), finite.min(0))

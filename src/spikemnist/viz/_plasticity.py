@@ -20,9 +20,7 @@ from spikemnist.viz import _style
 from spikemnist.viz._samples import Array
 from spikemnist.viz._weights import lay_out, show_weights
 
-_WHY_IT_LEAPS = (
-    "At first a few neurons fire for all the others. The accuracy leaps when all take part."
-)
+_LEAP = "At first a few neurons fire for all the others. The accuracy leaps when all take part."
 
 
 def stdp_window(lag: ArrayLike, change: ArrayLike, *, ax: Axes | None = None) -> Figure:
@@ -109,7 +107,7 @@ def stdp(classifier: Any) -> Figure:
     label = "training images so far"
     _style.open_frame(accuracy, ylim=(0, 1), xlabel=label, ylabel="running accuracy")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    _style.caption(accuracy, _WHY_IT_LEAPS)
+    _style.caption(accuracy, _LEAP)
     _draw_classes(classes, classifier.assignments_, [str(name) for name in classifier.classes_])
     _draw_thresholds(thresholds, classifier.theta_)
     return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -67,9 +67,7 @@ def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
 
 def root_figure(ax: Axes) -> Figure:
     """Return the figure that contains ``ax``, even inside a subfigure."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
+    return cast("Figure", ax.get_figure(root=True))
 
 
 def set_title(ax: Axes, text: str, pad: float = 6.0) -> None:
