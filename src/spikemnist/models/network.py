@@ -34,6 +34,7 @@ from spikemnist.models.spiking_layer import PASSED_BY, Module, SpikingLayer, neu
 from spikemnist.models.stepped import NetworkOutput, check_kinds, neurons_of
 from spikemnist.models.tracing import advice
 from spikemnist.ops.backends import COMPILED
+from spikemnist.ops.layer import LayerOutput
 
 if TYPE_CHECKING:
     from spikemnist._names import ReadoutName
@@ -299,8 +300,7 @@ class SpikingNetwork(Tabular, nn.Module):
             )
             run = NetworkOutput(
                 outputs,
-                [layer.leaky.threshold for layer in layers],
-                [layer.leaky.reset_mechanism for layer in layers],
+                [layer.leaky for layer in layers],
                 tuple(present(output.final) for output in outputs) if final else (),
                 layers[-1].path,
             )
@@ -330,10 +330,8 @@ class SpikingNetwork(Tabular, nn.Module):
             dtype = present(outputs[0].membrane).dtype
             spikes = spikes if spikes.is_floating_point() else spikes.to(dtype)
             layers = tuple(
-                LayerRecord(name, present(one.spikes), present(one.membrane), limit.detach(), reset)
-                for name, one, limit, reset in zip(
-                    sizes, outputs, run.thresholds, run.resets, strict=True
-                )
+                _layer_record(name, output, neuron)
+                for name, output, neuron in zip(sizes, outputs, run.neurons, strict=True)
             )
         return Record(
             spikes=output_spikes,
@@ -396,6 +394,13 @@ class SpikingNetwork(Tabular, nn.Module):
                 "normalises all of them together: train it with backend='auto', without hooks on "
                 "its neurons"
             )
+
+
+def _layer_record(name: str, output: LayerOutput, neuron: Any) -> LayerRecord:
+    spikes, membrane = present(output.spikes), present(output.membrane)
+    if neuron is None:  # a last nn.Linear, which never fires
+        return LayerRecord(name, spikes, membrane, membrane.new_full((), torch.inf), "none")
+    return LayerRecord(name, spikes, membrane, neuron.threshold.detach(), neuron.reset_mechanism)
 
 
 def _like(modules: Sequence[nn.Module]) -> Tensor:

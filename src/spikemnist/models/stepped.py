@@ -38,13 +38,13 @@ class LoopInForwardError(ValueError):
 class NetworkOutput(NamedTuple):
     """What the layers of a network did over all timesteps, the output layer last.
 
-    ``thresholds`` and ``resets`` have an entry for each of ``outputs``. ``state`` are the tensors
-    ``[B, ...]`` from which a next call continues. ``path`` is the place of the output neurons.
+    ``neurons`` has those of each of ``outputs``, or None for a last module that has none. ``state``
+    are the tensors ``[B, ...]`` from which a next call continues. ``path`` is the place of the
+    output neurons.
     """
 
     outputs: list[LayerOutput]
-    thresholds: list[Tensor]
-    resets: list[str]
+    neurons: list[snntorch.SpikingNeuron | None]
     state: tuple[Tensor, ...]
     path: str
 
@@ -87,11 +87,8 @@ def run(
     if some:
         raise ValueError(f"{', '.join(sorted(some))} must be called at each timestep, or at none")
     outputs = [_stack([step[layer] for step in steps]) for layer in layers]
-    none = like.new_full((), torch.inf)
-    thresholds = [none if layer is None else layer.threshold for layer in layers]
     path = "network" if layers[-1] is None else neurons[layers[-1]]
-    resets = ["none" if layer is None else layer.reset_mechanism for layer in layers]
-    return NetworkOutput(outputs, thresholds, resets, last, path)
+    return NetworkOutput(outputs, layers, last, path)
 
 
 def check_kinds(network: nn.Module) -> None:
