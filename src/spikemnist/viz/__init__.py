@@ -10,7 +10,8 @@ after ``%matplotlib inline``, shows the figure that ends a cell; a script saves 
 
     viz.raster(record, layer="hidden 1").savefig("raster.png")
 
-pyplot is not used, so ``plt.show()`` shows none of them, and ``rcParams`` stay as they are.
+pyplot is not used, so ``plt.show()`` shows none of them, and ``rcParams`` stay as they are. A
+notebook shows a figure of pyplot by itself: if ``ax`` belongs to one, end the line with ``;``.
 """
 
 from __future__ import annotations
