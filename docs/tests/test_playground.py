@@ -478,7 +478,7 @@ def test_help_of_each_knob(browser: Browser, file: Path, tmp_path: Path) -> None
             assert len(sentences) == knobs.count() == 9
             if place == site:
                 address = page.locator("#help a").evaluate("link => link.href")
-                assert address == (tmp_path / "glossary.html").as_uri() + "#term-batch"
+                assert address == (tmp_path / "glossary.html").as_uri() + "#term-learning-rate"
 
 
 def test_without_javascript(browser: Browser, file: Path) -> None:

@@ -18,7 +18,7 @@ const learns = network.digits ? "Acts on learning only: press Train." : "Acts on
 const KNOBS = {
   rule: { values: ["gradient", "STDP"] },
   code: {
-    title: "Code", values: [...new Set([trained.code, "latency", "rate", "direct"])], term: "encoding",
+    title: "Code", values: [...new Set([trained.code, "latency", "rate", "direct"])], term: "code",
     help: "How a pixel becomes spikes. Latency: the brighter, the earlier. Rate: the brighter, the more often. Direct: a current, no spikes.",
   },
   steps: {
@@ -26,7 +26,7 @@ const KNOBS = {
     help: "For how many timesteps the network sees an image. More give its neurons more time to fire, and take more work.",
   },
   hidden: {
-    title: "Hidden neurons", values: [16, 25, 36, 64, 100, 256], term: "hidden layer",
+    title: "Hidden neurons", values: [16, 25, 36, 64, 100, 256], term: "hidden neurons",
     help: "The neurons between image and answer. Each has a weight for every pixel. Another number starts the training anew.",
   },
   beta: {
@@ -42,15 +42,15 @@ const KNOBS = {
     help: "What a spike does to the membrane of its neuron: subtract the threshold, set it to zero, or nothing.",
   },
   surrogate: {
-    title: "Surrogate", values: Object.keys(SURROGATES), term: "surrogate gradient",
+    title: "Surrogate", values: Object.keys(SURROGATES), term: "surrogate",
     help: `Takes the place of the slope of a spike, which is zero nearly everywhere. ${learns}`,
   },
   width: {
-    title: "Its steepness", ...power(0.1, 100), term: "surrogate gradient",
+    title: "Its steepness", ...power(0.1, 100), term: "steepness",
     help: `How narrow the surrogate is: the steeper, the closer to its threshold a neuron must be to learn. ${learns}`,
   },
   lr: {
-    title: "Learning rate", ...power(1e-5, 1), term: "learning-rate",
+    title: "Learning rate", ...power(1e-5, 1), term: "learning rate",
     help: `How far the weights move after each batch of 32 images. ${learns}`,
   },
 };
