@@ -7,7 +7,7 @@ import { runNetwork, scoresOf } from "./network.js";
 import { assign, newCompetitiveLayer, presentImage, vote } from "./stdp.js";
 import { SURROGATES } from "./surrogates.js";
 
-const SLICE = 24; // milliseconds of training between two looks at the messages
+const SLICE = 48; // milliseconds of training between two looks at the messages
 const TESTED = 400; // images of a competition between two assignments of classes
 const RULES = { gradient: () => new Gradient(data, settings), STDP: () => new Competition(data, settings) };
 const CODES = { latency, rate, direct };
