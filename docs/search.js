@@ -1,7 +1,7 @@
-// Ranks the hits of the site's search as Sphinx does, but among equals the page of questions first.
+// Ranks the hits of the site's search as Sphinx does, but among equals the pages for beginners first.
 // Sphinx would sort equals by title, and many are equal: one word in a title is enough.
 var Scorer = {
-  score: ([page, , , , score]) => score + (page === "questions" ? 1 : 0),
+  score: ([page, , , , score]) => score + ({ questions: 2, why: 1 }[page] ?? 0),
   objNameMatch: 11,
   objPartialMatch: 6,
   objPrio: { 0: 15, 1: 5, 2: -5 },
