@@ -46,7 +46,7 @@ NETWORKS: dict[str, Callable[[int], SpikingNetwork]] = {
     MLP: lambda seed: LeakyMLP(256, seed=seed),
     CONV: lambda seed: LeakyConvNet(CONV, batch_norm=True, seed=seed),
 }
-EPOCHS = {MLP: 10, CONV: 3}
+EPOCHS = 10
 MEMORY = {MLP: "1MB", CONV: "32KB"}
 """The smallest of `spikemnist.energy.MEMORIES` that holds the weights."""
 ANN, IMAGE = "ANN", DirectEncoder(num_steps=1)
@@ -106,7 +106,7 @@ def trained(
     """Return a spiking network, and the classifier that was trained with its weights."""
     spiking = NETWORKS[network](seed)
     classifier = Classifier(Rectified(spiking) if kind == ANN else spiking, KINDS[kind])
-    config = TrainConfig(epochs=EPOCHS[network], batch_size=BATCH, lr=lr, seed=seed)
+    config = TrainConfig(epochs=EPOCHS, batch_size=BATCH, lr=lr, seed=seed)
     fit(classifier, train, config, progress=False)
     return spiking, classifier
 

@@ -23,7 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(why, "SETS", {"digits": lambda: (train[:400], test[:50])})
     networks = {"784-20-10": lambda seed: LeakyMLP(20, threshold=0.2, seed=seed)}
     monkeypatch.setattr(why, "NETWORKS", networks)
-    monkeypatch.setattr(why, "EPOCHS", {"784-20-10": 1})
+    monkeypatch.setattr(why, "EPOCHS", 1)
     monkeypatch.setattr(why, "MEMORY", {"784-20-10": "8KB"})
     monkeypatch.setattr(why, "TRIED_WITH", 200)
     monkeypatch.setattr(why, "HELD_OUT", 100)
