@@ -1,10 +1,10 @@
 """Accuracy of ANNs that `spikemnist.models.convert` turned into spiking networks.
 
-    python -m benchmarks.conversion docs/benchmarks
+    python -m benchmarks.conversion
 
 ANNs are trained on MNIST and Fashion-MNIST, converted for each number of timesteps, and tested on
-the 10,000 test images. ``conversion.json`` gets the results one by one; what it has already is not
-measured again.
+the 10,000 test images. ``docs/benchmarks/conversion.json`` gets the results one by one; what it has
+already is not measured again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks import readme
 from spikemnist import Classifier, RateEncoder, evaluate, load_fashion_mnist, load_mnist
 from spikemnist.data import ImageDataset
 from spikemnist.encoding import Encoder
@@ -114,4 +115,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]))
+    main(readme.PUBLISHED)

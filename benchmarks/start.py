@@ -1,6 +1,6 @@
 """What learns with and without a start from data: depths, thresholds, betas and codes.
 
-    python -m benchmarks.start docs/benchmarks
+    python -m benchmarks.start
 
 Each network is trained on 1,000 digits for 3 epochs, once as it is and once by
 ``TrainConfig(initial_rate=0.1)``, and tested on 1,000 others. The accuracies are written to
@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import json
 import multiprocessing
-import sys
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from benchmarks import readme
 from benchmarks.pictures import new_figure
 from spikemnist import Classifier, LeakyMLP, TrainConfig, evaluate, fit, load_digits
 
@@ -105,4 +105,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(readme.PUBLISHED)

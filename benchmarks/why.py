@@ -1,11 +1,11 @@
 """Accuracy, operations and energy of the same layers as an ANN and as a spiking network.
 
-    python -m benchmarks.why docs/benchmarks
+    python -m benchmarks.why
 
 The ANN has a ReLU where the spiking networks have leaky neurons: the same layers, first weights,
-batches, epochs, optimiser and schedule. Each kind of network has the learning rate that is best on
-training images that were held out. ``why.json`` gets the results on the 10,000 test images one by
-one; what it has already is not measured again.
+batches, epochs, optimiser and schedule. The learning rate of each kind of network is chosen on
+training images that were held out. ``docs/benchmarks/why.json`` gets the results on the 10,000 test
+images one by one; what it has already is not measured again.
 
 Shapes: ``B`` batch, ``C`` classes.
 """
@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks import readme
 from spikemnist import (
     Classifier,
     LeakyMLP,
@@ -179,4 +180,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]))
+    main(readme.PUBLISHED)

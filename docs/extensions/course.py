@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COURSE = Path(__file__).resolve().parents[2] / "examples" / "course"
 FOR_STUDENTS = ("README.markdown", "requirements.txt", "[0-9]_*.ipynb", "checks/*.py")
-"""All but the solutions, and but what a sheet has written when it was tried."""
+"""All but the solutions and what sheets write when they are run."""
 PAGES = ("1_spikes.ipynb", "2_neuron.ipynb")
 NOTE = """
 :::{note}

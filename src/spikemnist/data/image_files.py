@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import string
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -271,10 +272,11 @@ def _check_sizes(place: Path, files: list[Path], pictures: list[NDArray[np.uint8
     pairs = zip(files, sizes, strict=True)
     named = [f"{file.relative_to(place)} {size}" for file, size in pairs if size != usual]
     if named:
+        names = textwrap.shorten(", ".join(named), 1000, placeholder=" ...")
         raise ValueError(
             f"{len(named)} of {len(files)} pictures in {place} are not {usual} as the others: "
-            f"{', '.join(named)[:1000]}. To resize all of them, "
-            "pass size=28, or --size 28 on the command line, or another size"
+            f"{names}. To resize all of them, pass size=28, or --size 28 on the command line, or "
+            "another size"
         )
 
 

@@ -397,6 +397,7 @@ class SpikingNetwork(Tabular, nn.Module):
 
 
 def _layer_record(name: str, output: LayerOutput, neuron: Any) -> LayerRecord:
+    """Return what a layer did, with the threshold and the reset of its neuron."""
     spikes, membrane = present(output.spikes), present(output.membrane)
     if neuron is None:  # a last nn.Linear, which never fires
         return LayerRecord(name, spikes, membrane, membrane.new_full((), torch.inf), "none")

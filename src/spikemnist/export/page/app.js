@@ -196,10 +196,10 @@ function keep(neuron) {
 }
 
 /** Let a picture choose the neuron at a place of it: while one points there, and until the next by a click. */
-function chooseByPointer(element, neuronAt) {
+function chooseByPointer(element, neuronHere) {
   const at = ({ clientX, clientY }) => {
     const frame = element.getBoundingClientRect();
-    return neuronAt(clientX - frame.left, clientY - frame.top, frame);
+    return neuronHere(clientX - frame.left, clientY - frame.top, frame);
   };
   element.addEventListener("pointermove", (event) => {
     const neuron = event.pointerType === "mouse" && !event.buttons ? at(event) : null;

@@ -9,7 +9,7 @@ const short = (value) => String(Number(value.toPrecision(2)));
 // A value from the slider has two digits, so that a link holds it as it is.
 const power = (low, high) => ({ low: Math.log10(low), high: Math.log10(high), step: 0.05, from: (x) => Number(short(10 ** x)), to: Math.log10, text: short });
 
-const learns = network.digits ? "Acts on learning only: press Train." : "Acts on learning only: on the formulas of a neuron.";
+const learns = network.digits ? "Acts on learning only: press Train." : "Acts on learning only: see the formulas of a neuron.";
 
 /**
  * Each has the values to choose from, or a range: `from` maps the slider to the value, `to` back; `help` says

@@ -1,4 +1,4 @@
-// The panel of the playground: training in a worker, its curves, the receptive fields, the lessons.
+// The panel of the playground: training in a worker, its curves, the two doors, the lessons.
 
 import { buildKnobs, linkOf, showKnobs, takeLink } from "./knobs.js";
 import { paintCurves } from "./plots.js";
