@@ -165,6 +165,29 @@ def test_early_exit_of_each_sample() -> None:
     assert margins[2].tolist() == pytest.approx([0, 0, 0.1])  # unchanged
 
 
+@given(st.floats(0.001, 1.5), st.floats(0, 1))
+def test_largest_margin_within_a_budget(share: float, margin: float) -> None:
+    least, most, other = (ENERGY.early_exit(m) for m in (0, 1, margin))
+    budget = (least.energy + share * (most.energy - least.energy)) / 1000
+    chosen = ENERGY.at_budget(budget)
+    assert chosen == ENERGY.early_exit(chosen.margin)
+    assert chosen.energy <= 1000 * budget
+    assert other.energy <= chosen.energy or other.energy > 1000 * budget
+
+
+def test_budget_of_a_single_timestep() -> None:
+    energy = measured(encoder=LatencyEncoder(num_steps=1))
+    assert energy.at_budget(1e3).accuracy == energy.accuracy
+
+
+@pytest.mark.parametrize("budget", [1e-3, -1, float("nan")])
+def test_budget_below_the_first_timestep(budget: float) -> None:
+    least = ENERGY.early_exit(0).energy / 1000
+    words = f"{budget:g} nJ is less than the first timestep costs, {least:g} nJ: give more, or"
+    with pytest.raises(ValueError, match=words):
+        ENERGY.at_budget(budget)
+
+
 def test_own_technology() -> None:
     energy = measured(technology=Technology("mine", mac=2, ac=1, word=4, source="measured"))
     assert energy.snn.synapses == pytest.approx(energy.total.acs)

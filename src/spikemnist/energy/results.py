@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``N`` samples.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -325,6 +326,54 @@ class Energy(Tabular):
             operations=float(operations.gather(0, last).mean()),
             energy=float(self._energy_so_far().gather(0, last).mean()),
         )
+
+    def at_budget(self, nanojoules: float) -> EarlyExit:
+        """Stop at the largest margin whose mean energy is within a budget.
+
+        Choose on one set and judge on another, as for any option:
+        ``test.early_exit(validation.at_budget(40).margin)``. All margins that make a difference are
+        candidates.
+
+        Parameters
+        ----------
+        nanojoules : float
+            Largest mean energy of a sample, in nJ.
+
+        Returns
+        -------
+        EarlyExit
+            Result on this set. Another set may need a little more or less energy.
+
+        Raises
+        ------
+        ValueError
+            If the first timestep alone costs more.
+
+        Notes
+        -----
+        A larger margin never costs less, so the budget alone decides, and no label is needed. The
+        most accurate margin within the budget would be fitted to the labels: a margin at which
+        some hundred samples happen to have no error may leave errors in others.
+
+        Examples
+        --------
+        >>> from spikemnist import Classifier, LeakyMLP, load_digits, measure_energy
+        >>> train, validation = load_digits()[0][:200].split(0.5)
+        >>> energy = measure_energy(Classifier(LeakyMLP(hidden=20), "latency"), validation)
+        >>> unlimited = energy.at_budget(1e6)
+        >>> unlimited.margin, unlimited.steps
+        (1.0, 8.0)
+        """
+        budget, least = NANOJOULE * nanojoules, self.early_exit(0).energy
+        if not budget >= least:
+            raise ValueError(
+                f"a budget of {nanojoules:g} nJ is less than the first timestep costs, "
+                f"{least / NANOJOULE:g} nJ: give more, or reduce the operations of this timestep "
+                "by fewer neurons or a code of fewer spikes"
+            )
+        margins = sorted({*self.margins[:-1].flatten().tolist(), 1.0})
+        within = bisect_right(margins, budget, key=lambda margin: self.early_exit(margin).energy)
+        return self.early_exit(margins[within - 1])
 
     def _estimate(self, macs: float, acs: float, steps: int) -> Estimate:
         technology, updates = self.technology, self.total.neurons * steps
