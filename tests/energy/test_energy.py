@@ -194,6 +194,15 @@ def test_own_technology() -> None:
     assert energy.ann_dense.synapses == pytest.approx(2 * energy.total.dense / STEPS)
 
 
+@pytest.mark.parametrize("technology", TECHNOLOGIES.values(), ids=lambda one: one.name)
+def test_network_as_large_as_the_memory(technology: Technology) -> None:
+    room = (8 << 10) // technology.word - ENERGY.total.neurons
+    full = replace(ENERGY, memory="8KB", technology=technology, parameters=room)
+    assert "do not fit" not in full.assumptions
+    size = f"{8192 + technology.word:,} bytes of the parameters and membranes"
+    assert f"; the {size} of this network do not" in replace(full, parameters=room + 1).assumptions
+
+
 def test_synapses_are_weights_that_are_not_zero() -> None:
     weights = [p for p in MODEL.parameters() if p.dim() == 2]
     assert ENERGY.synapses == sum(int((weight != 0).sum()) for weight in weights)

@@ -116,7 +116,7 @@ def _evaluate(command: Command, classifier: Any, test: sources.Dataset) -> dict[
 
 def _block(energy: spikemnist.energy.Energy) -> Block:
     """Return the tables of an energy below one another, and for ``--json`` its fields, in pJ."""
-    size = f"{energy.parameters:,} parameters; {energy.footprint:,} bytes with buffers"
+    size = f"{energy.parameters:,} parameters; {energy.footprint:,} bytes in PyTorch, with buffers"
     tables = [energy.table(part).text(bare=True) for part in ("energies", "timesteps", "exits")]
     operations = energy.table()._replace(note=size).text(bare=True)
     words = "\n".join(textwrap.fill(text, 100) for text in (energy.assumptions, WORDS))

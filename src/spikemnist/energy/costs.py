@@ -16,7 +16,7 @@ class Technology:
     mac, ac
         Picojoules of a multiply-accumulate (MAC), and of an accumulate (AC).
     word
-        Bytes of a number.
+        Bytes of any number: of a weight and of a membrane alike.
     source
         Source of the numbers.
 

@@ -108,8 +108,8 @@ class Energy(Tabular):
     layers
         Operations of each layer.
     parameters, footprint, synapses
-        Number of parameters, bytes of parameters and buffers, and number of connections whose
-        weight is not zero; a convolution is unrolled.
+        Number of parameters, bytes of parameters and buffers as PyTorch holds them, whatever the
+        technology, and number of connections whose weight is not zero; a convolution is unrolled.
     samples, num_steps
         Number of samples and of timesteps.
     technology
@@ -190,10 +190,11 @@ class Energy(Tabular):
                 "weight, each neuron reads and writes its membrane at each timestep, nothing is "
                 "cached"
             )
-            if self.footprint > BYTES.get(self.memory, self.footprint):
+            size = technology.word * (self.parameters + self.total.neurons)
+            if size > BYTES.get(self.memory, size):
                 memory += (
-                    f"; the {self.footprint:,} bytes of this network do not fit into "
-                    f"{self.memory}, and a larger memory costs more"
+                    f"; the {size:,} bytes of the parameters and membranes of this network do not "
+                    f"fit into {self.memory}, and a larger memory costs more"
                 )
         return (
             f"Assumptions: {technology.mac:g} pJ per MAC and {technology.ac:g} pJ per AC "
