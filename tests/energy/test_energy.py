@@ -58,6 +58,16 @@ def test_batch_size(name: str) -> None:
             assert torch.equal(getattr(other, field), getattr(forty, field))
 
 
+def test_no_decay_at_a_beta_of_one() -> None:
+    leaky, never = (measured(LeakyMLP((6,), in_features=36, beta=beta)) for beta in (0.9, 1.0))
+    assert leaky.snn.neurons == pytest.approx(4.6 * 16 * STEPS)
+    assert (leaky.total.decays, never.total.decays, never.snn.neurons) == (16 * STEPS, 0, 0)
+    assert sum(layer.energy for layer in never.layers) == pytest.approx(never.snn.total / 1000)
+    assert float(never.energy_per_step[-1]) == pytest.approx(never.snn.total)
+    words = never.total.acs + 2 * 16 * STEPS  # membranes are still read and written
+    assert replace(never, memory="8KB").snn.memory == pytest.approx(MEMORIES["8KB"] * 4 * words)
+
+
 def test_binary_samples() -> None:
     """A black and white image costs additions, whatever the images beside it."""
     images = torch.zeros(2, *IMAGE, dtype=torch.uint8)

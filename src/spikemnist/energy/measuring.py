@@ -47,9 +47,10 @@ def measure_energy(
     .. math:: E = E_{MAC} (n_{MAC} + T N) + E_{AC} \, n_{AC}
 
     for :math:`n` effective operations and :math:`N` neurons, whose membranes decay at each of
-    :math:`T` timesteps. It is compared with two ANNs of the same layers that run once: one
-    multiplies all inputs, the other skips zero inputs. **A spike count alone flatters**: a
-    spiking network is cheaper only if few of its neurons fire in few timesteps.
+    :math:`T` timesteps; layers with a beta of 1 throughout do not count. It is compared with two
+    ANNs of the same layers that run once: one multiplies all inputs, the other skips zero inputs.
+    **A spike count alone flatters**: a spiking network is cheaper only if few of its neurons fire
+    in few timesteps.
 
     Parameters
     ----------

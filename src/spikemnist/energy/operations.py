@@ -121,13 +121,14 @@ class Tally:
         ):
             means: dict[str, Any] = {name: x / self.samples for name, x in sums.items()}
             opportunities = row.neurons * self.steps
-            macs = means["macs"] + opportunities  # each membrane decays at each timestep
+            decays = opportunities * bool((layer.leaky.beta < 1).any())
             weights: list[Any] = [m.weight for _, m in layer.modules if is_weighted(m)]
-            energy = technology.mac * macs + technology.ac * means["acs"]
+            energy = technology.mac * (means["macs"] + decays) + technology.ac * means["acs"]
             summaries.append(
                 replace(
                     row,
                     opportunities=opportunities,
+                    decays=decays,
                     weights=sum(weight.numel() for weight in weights),
                     zero_weights=sum(int((weight == 0).sum()) for weight in weights),
                     energy=energy / NANOJOULE,

@@ -28,8 +28,8 @@ OPERATIONS = (
 """Fields of a layer that the table shows."""
 
 SUMMED = (
-    "neurons", "parameters", "opportunities", "macs", "acs", "dense", "updates", "spikes", "seen",
-    "energy", "weights", "zero_weights",
+    "neurons", "parameters", "opportunities", "decays", "macs", "acs", "dense", "updates", "spikes",
+    "seen", "energy", "weights", "zero_weights",
 )  # fmt: skip
 """Fields of a layer that a network has as well, as their sum."""
 
@@ -45,7 +45,7 @@ class Estimate:
     synapses
         Energy of effective MACs and ACs.
     neurons
-        Energy of membrane decay, one MAC for each neuron and timestep.
+        Energy of membrane decay, one MAC for each neuron and timestep; none where beta is 1.
     memory
         Energy to read a weight for each operation, and to read and write a membrane for each neuron
         and timestep; 0 without a memory.
@@ -198,10 +198,10 @@ class Energy(Tabular):
                 )
         return (
             f"Assumptions: {technology.mac:g} pJ per MAC and {technology.ac:g} pJ per AC "
-            f"({technology.source}); one MAC for the decay of each membrane at each timestep; "
-            f"{memory}; each ANN has the same layers and runs once; in the one that skips zeros, "
-            f"{self.ann_density:.0%} of the hidden activations are not zero, which was not "
-            "measured. Encoding, control and idle circuits are left out."
+            f"({technology.source}); one MAC for the decay of each membrane at each timestep, "
+            f"none where beta is 1; {memory}; each ANN has the same layers and runs once; in the "
+            f"one that skips zeros, {self.ann_density:.0%} of the hidden activations are not zero, "
+            "which was not measured. Encoding, control and idle circuits are left out."
         )
 
     def _layer_table(self) -> Table:
@@ -377,12 +377,12 @@ class Energy(Tabular):
         return self.early_exit(margins[within - 1])
 
     def _estimate(self, macs: float, acs: float, steps: int) -> Estimate:
-        technology, updates = self.technology, self.total.neurons * steps
-        words = macs + acs + 2 * updates
+        technology, total = self.technology, self.total
+        words = macs + acs + 2 * total.neurons * steps
         byte = 0.0 if self.memory is None else MEMORIES[self.memory]
         return Estimate(
             synapses=technology.mac * macs + technology.ac * acs,
-            neurons=technology.mac * updates,
+            neurons=technology.mac * (total.decays // self.num_steps * steps),
             memory=byte * technology.word * words,
         )
 

@@ -77,6 +77,9 @@ class LayerSummary:
         Number of weights, and of weights that are zero.
     opportunities : int
         Number of times the neurons may fire for a sample: each at each timestep.
+    decays : int
+        Number of times the membranes are multiplied by beta for a sample: each at each timestep, or
+        never where each beta is 1.
     macs, acs : float
         Effective operations, of non-zero inputs and weights. A timestep whose inputs are all -1, 0
         or 1 needs only additions (ACs); any other timestep also needs multiplications (MACs).
@@ -121,6 +124,7 @@ class LayerSummary:
     weights: int = UNKNOWN
     zero_weights: int = UNKNOWN
     opportunities: int = UNKNOWN
+    decays: int = UNKNOWN
     macs: float = UNKNOWN
     acs: float = UNKNOWN
     dense: float = UNKNOWN
