@@ -66,7 +66,8 @@ def measure_energy(
         written for each neuron and timestep. No reuse is assumed.
     ann_density : float, default 0.5
         Fraction of the hidden activations of an ANN that are non-zero. It is assumed, not
-        measured: half of them, as for a ReLU of a symmetric input.
+        measured: half of them, as for a ReLU of a symmetric input. The trained ANNs of the page
+        *Why spikes* have 0.33 to 0.46 (784-256-10) and 0.42 to 0.66 (8C3-P2-16C3-P2-10).
     batch_size : int, default 128
         Number of samples in a batch, for datasets and tensors.
     device : str or torch.device, default "auto"
