@@ -49,6 +49,9 @@ COMMANDS = {
 }
 """The command that trains each network; ``--seed`` and ``--out`` are added to it."""
 
+LIMITED = 5000
+"""Number of test images for the limits of doubt: the networks have seen all training images."""
+
 SUMMARIES = {
     "mnist-conv": "The most accurate and the smallest of the three: two convolutions with pooling.",
     "mnist-mlp": "A small multilayer network, for a first look and for small devices.",
@@ -118,12 +121,14 @@ def make(name: str, runs: Path) -> Card:
 
 
 def measure(name: str) -> Card:
-    """Return what was measured of a network.
+    """Write the limits of a network into its file, and return what was measured.
 
     Operations and spikes are per image, energies in nJ.
     """
     _, test = load_mnist()
     classifier: Any = load(weights(name))
+    classifier.limits = classifier.measure_limits(test[:LIMITED])
+    classifier.save(weights(name))
     evaluation = evaluate(classifier, test)
     energy = measure_energy(classifier, test)
     robustness = measure_robustness(classifier, test)
@@ -254,9 +259,9 @@ A file or a run folder of that name goes before it.
 
 The accuracy was measured after the last epoch. The settings were chosen on training images that
 were held back. Who counts output spikes, as a chip or another tool does, cannot decide a tie by
-membranes: {doc}`guide/readouts`. The energy is an estimate with the numbers of {doc}`guide/energy`,
-memory left out. The networks were trained with one thread: the sums of torch's convolutions depend
-on the number of threads."""
+membranes: {doc}`guide/readouts`. The limits of doubt were measured on the first 5,000 test images.
+The energy is an estimate with the numbers of {doc}`guide/energy`, memory left out. The networks
+were trained with one thread: the sums of torch's convolutions depend on the number of threads."""
 
 FOOT = """## Under disturbances
 

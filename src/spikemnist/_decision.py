@@ -1,13 +1,18 @@
-"""The decision of a classifier on a picture, with its doubts.
+"""The decision of a classifier on a picture, with its doubts and their limits.
 
-Shapes: ``C`` classes, ``H`` height and ``W`` width of a picture.
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` samples, ``L`` hidden layers, ``H`` height and ``W``
+width of a picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from spikemnist._descriptions import fields_of
 from spikemnist._tables import Table, Tabular
@@ -15,17 +20,63 @@ from spikemnist.data.image_files import as_it_is
 from spikemnist.data.picture import PreparedPicture, prepare
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from spikemnist.models.record import Record
     from spikemnist.plasticity.assignment import Array, Votes
 
-SURE_FROM = 0.5
-"""Least margin of a decision that is called sure.
+DOUBTED = 20
+"""One of so many right answers is called not sure."""
 
-Chosen on the first 5,000 test images of MNIST. On the other 5,000 it doubts 41 to 64 % of the wrong
-answers of six networks, and 0.2 to 1.8 % of the right ones; docs/command-line.md has the table.
-"""
+OUTSIDE = 1000
+"""One of so many samples lies below the limits of its hidden spikes, and one above."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits beyond which `spikemnist.models.Classifier.decide` doubts a decision.
+
+    `Classifier.measure_limits` measures them; `spikemnist.fit` does so on its validation data.
+
+    Parameters
+    ----------
+    margin : float, default 0.5
+        Least margin of a decision that is called sure, from 0 to 1.
+    hidden_spikes : tuple of (float, float), default ()
+        Least and largest number of spikes of each hidden layer; after these, the same for each
+        spike that the layer receives, or input that is not 0. Empty where unknown.
+
+    Examples
+    --------
+    >>> import spikemnist
+    >>> spikemnist.load("mnist-mlp").limits.margin
+    0.94
+    >>> Limits()
+    Limits(margin=0.5, hidden_spikes=())
+    """
+
+    margin: float = 0.5
+    hidden_spikes: tuple[tuple[float, float], ...] = ()
+
+
+def limits_of(batches: Iterable[tuple[Tensor, Record, Tensor]]) -> Limits:
+    """Return the limits by spikes, record and labels of each batch."""
+    right, parts = [torch.ones(1)], []  # without a right answer nothing is sure
+    for spikes, record, labels in batches:
+        right.append(record.margin[record.predictions == labels].cpu())
+        parts.append(hidden_spikes(spikes, record).cpu())
+    margins, hidden = torch.cat(right).sort().values, torch.cat(parts, 1).sort().values
+    least, outside = float(margins[(len(margins) - 1) // DOUBTED]), hidden.shape[1] // OUTSIDE
+    ranges = zip(hidden[:, outside].tolist(), hidden[:, -1 - outside].tolist(), strict=True)
+    return Limits(margin=math.floor(1000 * least) / 1000, hidden_spikes=tuple(ranges))
+
+
+def hidden_spikes(spikes: Tensor, record: Record) -> Tensor:
+    """Return the hidden spikes of each sample, as `Limits` has them, ``[2 L, B]``.
+
+    ``spikes`` are the input ``[T, B, ...]`` of the network.
+    """
+    inputs = torch.count_nonzero(spikes, (0, *range(2, spikes.ndim)))
+    counts = torch.cat((inputs.unsqueeze(0), record.spike_counts[:-1])).float()
+    return torch.cat((counts[1:], counts[1:] / counts[:-1].clamp(min=1)))
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -47,6 +98,8 @@ class Decision(Tabular):
         Number of timesteps after which the prediction stayed, of how many.
     spikes : dict of str to int
         Number of spikes by layer, or of the neurons or features of local learning.
+    usual_spikes : bool, default None
+        Whether the hidden spikes are within the `Limits` of the classifier; None where it has none.
     parts : int
         Number of parts of the ink that lie apart.
     pixels : tuple of int
@@ -71,10 +124,11 @@ class Decision(Tabular):
     second: Any
     classes: tuple[str, str] | None = None
     margin: float | None = None
-    sure_from: float = SURE_FROM
+    sure_from: float = Limits.margin
     decided_after: int | None = None
     num_steps: int | None = None
     spikes: Mapping[str, int]
+    usual_spikes: bool | None = None
     parts: int
     pixels: tuple[int, int]
     strokes: str | None = None
@@ -90,6 +144,8 @@ class Decision(Tabular):
     def doubts(self) -> tuple[str, ...]:
         """What speaks against the decision, in words."""
         doubts = ["not sure"] if self.sure is False else []
+        if self.usual_spikes is False:
+            doubts.append("unusual hidden spikes: another kind of picture?")
         if self.parts > 1:
             doubts.append(f"ink in {self.parts} parts: several digits?")
         return tuple(doubts)
@@ -138,7 +194,16 @@ def read_picture(picture: Any, *, prepared: bool, invert: bool | None) -> Prepar
     return as_it_is(picture)
 
 
-def decision_of_record(record: Record, seen: PreparedPicture, sure_from: float) -> Decision:
+def are_usual(limits: Limits, record: Record) -> bool | None:
+    """Return whether the hidden spikes of one sample are within limits; None where unknown."""
+    if not limits.hidden_spikes or record.input is None:
+        return None
+    low, high = torch.tensor(limits.hidden_spikes).unbind(1)
+    spikes = hidden_spikes(record.input, record)[:, 0].cpu()
+    return bool(((low <= spikes) & (spikes <= high)).all())
+
+
+def decision_of_record(record: Record, seen: PreparedPicture, limits: Limits) -> Decision:
     """Return the decision of a network in the record of one picture."""
     first, second, names = int(record.predictions), int(record.second), record.classes
     return Decision(
@@ -146,10 +211,11 @@ def decision_of_record(record: Record, seen: PreparedPicture, sure_from: float) 
         second=second,
         classes=(names[first], names[second]) if names else None,
         margin=float(record.margin),
-        sure_from=sure_from,
+        sure_from=limits.margin,
         decided_after=int(record.decided),
         num_steps=len(record.spikes),
         spikes=dict(zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)),
+        usual_spikes=are_usual(limits, record),
         record=record,
         **_picture_fields(seen),
     )

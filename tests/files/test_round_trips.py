@@ -25,7 +25,7 @@ from torch import Tensor, nn
 import spikemnist
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, TrainConfig, accelerate, load, ops
 from spikemnist.encoding import ENCODERS, LatencyEncoder, get_encoder
-from spikemnist.models import READOUTS
+from spikemnist.models import READOUTS, Limits
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import Recipe, recipes
 from tests.encoding.encoder_cases import latency_encoders, rate_encoders
@@ -47,6 +47,7 @@ SHAPES: list[tuple[type[LeakyMLP] | type[LeakyConvNet], dict[str, Any], tuple[in
 
 SURROGATES = [*sorted(ops.SURROGATES), ops.SparseFastSigmoid(5.0, -0.5), surrogate.sigmoid(slope=7)]
 SHARES = st.sampled_from([0.0, 0.25])
+RANGES = st.tuples(st.floats(0, 9), st.floats(9, 99))
 
 
 def per_layer(values: st.SearchStrategy[float], widths: tuple[int, ...]) -> st.SearchStrategy[Any]:
@@ -93,12 +94,18 @@ def networks(draw: st.DrawFn) -> LeakyMLP | LeakyConvNet:
     networks(),
     rate_encoders() | latency_encoders() | st.sampled_from([*ENCODERS]).map(get_encoder),
     st.sampled_from([(), ("a", "b", "größer als", "Ω")]),
+    st.builds(Limits, margin=st.floats(0, 1), hidden_spikes=st.lists(RANGES).map(tuple)),
 )
 def test_networks(
-    tmp_path_factory: pytest.TempPathFactory, network: Any, encoder: Any, classes: tuple[str, ...]
+    tmp_path_factory: pytest.TempPathFactory,
+    network: Any,
+    encoder: Any,
+    classes: tuple[str, ...],
+    limits: Limits,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "new" / "folder" / "größe 1.safetensors"
     classifier = Classifier(network, encoder, classes)
+    classifier.limits = limits
     assert classifier.save(path) == path
     assert safetensors.torch.load_file(path).keys() == network.state_dict().keys()
     neurons = len(snntorch.SpikingNeuron.instances)
@@ -106,7 +113,7 @@ def test_networks(
     assert len(snntorch.SpikingNeuron.instances) == neurons
     assert type(loaded.network) is type(network)
     assert loaded.network.config == network.config
-    assert (loaded.encoder, loaded.classes) == (encoder, classes)
+    assert (loaded.encoder, loaded.classes, loaded.limits) == (encoder, classes, limits)
     assert same(weights(loaded), weights(classifier))
     assert all(parameter.requires_grad for parameter in loaded.parameters())
     assert not loaded.training
@@ -123,7 +130,7 @@ def test_description_of_a_network(tmp_path: Path) -> None:
     path = Classifier(network, LatencyEncoder(num_steps=6), "ab").save(tmp_path / "file")
     with safetensors.safe_open(path, "pt") as file:
         description = json.loads(file.metadata()["spikemnist"])
-    names = ["sha256", "format", "version", "network", "encoder", "classes"]
+    names = ["sha256", "format", "version", "network", "encoder", "classes", "limits"]
     assert list(description) == names
     assert description["version"] == spikemnist.__version__
     assert description["classes"] == ["a", "b"]
@@ -174,12 +181,14 @@ OWN: dict[str, Callable[[int], Classifier]] = {
 def test_weights_of_a_users_own_parts(name: str, tmp_path: Path) -> None:
     """The file names what it holds no code of, and how its weights come back."""
     classifier, images = OWN[name](0), torch.arange(784 * 3).view(3, 28, 28) % 251 / 255
+    classifier.limits = Limits(margin=0.25, hidden_spikes=((1.0, 2.0),))
     path = classifier.save(tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=rf"{name}, but no code: .* call its load_weights\("):
         load(path)
     for source in (path, str(tmp_path)):
         other = OWN[name](1)
         assert other.load_weights(source) is other
+        assert other.limits == classifier.limits
         assert same_record(other(images), classifier(images))
 
 

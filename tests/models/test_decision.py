@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
 from spikemnist import Classifier, LeakyMLP, load, load_digits
+from spikemnist._decision import limits_of
 from spikemnist.data import prepare_image
 from spikemnist.encoding import RateEncoder
-from spikemnist.models import Decision, Record
+from spikemnist.models import Decision, Limits, Record
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
 TRAIN, TEST = load_digits()
@@ -91,8 +94,72 @@ def test_doubts() -> None:
     assert doubtful.doubts == ("not sure", "ink in 2 parts: several digits?")
     assert doubtful.answer == f"{doubtful.prediction} ({'; '.join(doubtful.doubts)})"
     margin = untrained.decide(DIGIT).margin
-    assert untrained.decide(DIGIT, sure_from=margin).sure
-    assert not untrained.decide(DIGIT, sure_from=margin + 1e-6).sure
+    untrained.limits = Limits(margin=margin)
+    assert untrained.decide(DIGIT).sure
+    untrained.limits = Limits(margin=margin + 1e-6)
+    assert not untrained.decide(DIGIT).sure
+
+
+@pytest.mark.parametrize("hidden", [(), 9, (12, 7)])
+def test_limits_by_hand(hidden: Any) -> None:
+    """Of 200 images, 5 % of the right answers lie below the margin, and none outside the ranges."""
+    data = TEST[::5]
+    classifier = Classifier(LeakyMLP(hidden, threshold=0.3, seed=0), "latency")
+    actual = classifier.measure_limits(data, batch_size=70)
+    record = classifier(data.images, record="all").detach()
+    right = sorted(record.margin[record.predictions == data.labels].tolist())
+    assert record.input is not None
+    counts = [record.input.sum((0, 2, 3)), *(layer.spikes.sum((0, 2)) for layer in record.layers)]
+    layers = len(counts) - 2
+    values = counts[1 : 1 + layers]
+    values += [counts[n + 1] / counts[n].clamp(min=1) for n in range(layers)]
+    assert 0 <= right[len(right) // 20] - actual.margin < 0.001
+    assert len(actual.hidden_spikes) == 2 * layers
+    for (low, high), value in zip(actual.hidden_spikes, values, strict=True):
+        assert (low, high) == (value.min(), value.max())
+
+
+@given(st.integers(1, 3000), st.integers(0, 10**6))
+def test_shares_outside_of_the_limits(samples: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(samples, 3, generator=generator)
+    counts = torch.randint(9, (2, samples), generator=generator)
+    silent = torch.zeros(1, samples, 3)
+    labels = torch.randint(3, (samples,), generator=generator)
+    record = Record(silent, silent, scores, counts, lambda spikes, membrane: scores, "none")
+    limits = limits_of([(torch.ones(1, samples, 4), record, labels)])
+    right = record.margin[record.predictions == labels]
+    assert (right < limits.margin).sum() <= len(right) / 20
+    assert limits.margin == 1 or len(right) > 0
+    for (low, high), values in zip(limits.hidden_spikes, (counts[0], counts[0] / 4), strict=True):
+        assert (values < low).sum() <= samples / 1000
+        assert (values > high).sum() <= samples / 1000
+
+
+@pytest.mark.parametrize("name", ["mnist-conv", "mnist-mlp"])
+def test_noise_has_unusual_hidden_spikes(name: str) -> None:
+    classifier = load(name)
+    noise = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
+    assert all(classifier.decide(image).usual_spikes is False for image in noise)
+    assert all(classifier.decide(image).usual_spikes for image in TEST.images[:40:2])
+    doubts = classifier.decide(noise[0]).doubts
+    assert doubts[-1] == "unusual hidden spikes: another kind of picture?"
+    classifier.limits = Limits()
+    assert classifier.decide(noise[0]).usual_spikes is None
+
+
+def test_hidden_spikes_of_a_network_without_a_record_of_them() -> None:
+    classifier = Classifier(Bare(), "latency")
+    classifier.limits = classifier.measure_limits(TEST[:50])
+    assert classifier.decide(DIGIT).usual_spikes is None
+
+
+def test_data_that_give_no_limits() -> None:
+    classifier = Classifier(NETWORK, "latency")
+    with pytest.raises(ValueError, match="data to evaluate are empty"):
+        classifier.measure_limits(TEST[:0])
+    with pytest.raises(TypeError, match="data must be a dataset of"):
+        classifier.measure_limits(TEST.images)  # type: ignore[arg-type]
 
 
 def test_names_of_the_classes() -> None:
@@ -110,7 +177,7 @@ def test_the_table_and_the_fields() -> None:
     assert dict(decision.table().rows) == {
         "prediction": decision.answer,
         "second": str(decision.second),
-        "margin": f"{decision.margin:.2f} of 1, sure from 0.5",
+        "margin": f"{decision.margin:.2f} of 1, sure from {decision.sure_from:g}",
         "decided after": f"{decision.decided_after} of 8 timesteps",
         "spikes": ", ".join(f"{name} {n:,}" for name, n in decision.spikes.items()),
         "pixels": "56 x 28",

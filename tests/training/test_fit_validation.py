@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from spikemnist.data import ImageDataset
+from spikemnist.models import Limits
 from spikemnist.training import TrainConfig, cross_entropy, evaluate, fit
 from tests.training.small_runs import (
     DIRECT,
@@ -66,7 +67,18 @@ def test_validation_data_may_be_given(kind):
     }[kind]
     trained, judged = watched(data, validation=given)
     assert sorted(trained) == list(range(60))
-    assert judged == list(range(60, 100))
+    assert judged == [*range(60, 100)] * 2  # the second time for the limits of doubt
+
+
+def test_limits_are_those_of_the_validation_data():
+    train, held_out = digits(80), digits(120)[80:]
+    classifier, config = new_classifier(), TrainConfig(epochs=2, batch_size=16, seed=3)
+    fit(classifier, train, config, validation=held_out)
+    limits = classifier.limits
+    assert limits == classifier.measure_limits(held_out, seed=3)
+    assert limits != classifier.measure_limits(train, seed=3)
+    fit(classifier, train, config)
+    assert classifier.limits == Limits()
 
 
 def test_validation_is_an_evaluation_and_changes_nothing():

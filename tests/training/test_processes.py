@@ -66,7 +66,7 @@ def work(rank: int, size: int, port: int, folder: Path, kind: str, changes: dict
     except Exception as error:
         (folder / f"error-{rank}").write_text(str(error), encoding="utf-8")
         raise
-    outcome = (weights(classifier), history.to_csv(), vars(history))
+    outcome = (weights(classifier), history.to_csv(), vars(history), classifier.limits)
     torch.save(outcome, folder / f"{size}-{rank}.pt")
     if size > 1:
         distributed.destroy_process_group()
@@ -113,6 +113,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def assert_same_weights(actual: Any, expected: Any) -> None:
     for name, value in expected[0].items():
         assert torch.equal(actual[0][name], value), name
+    assert actual[3] == expected[3]
 
 
 def assert_close(actual: Any, expected: Any) -> None:

@@ -11,6 +11,7 @@ from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
     from spikemnist._decision import Decision as Decision
+    from spikemnist._decision import Limits as Limits
     from spikemnist._names import ReadoutName as ReadoutName
     from spikemnist.models.builders import LeakyConvNet as LeakyConvNet
     from spikemnist.models.builders import LeakyMLP as LeakyMLP

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from spikemnist._decision import SURE_FROM, Decision, decision_of_record, read_picture
+from spikemnist._decision import Decision, Limits, decision_of_record, limits_of, read_picture
+from spikemnist._descriptions import fields_of
 from spikemnist._interrupt import between
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
 from spikemnist._tensors import check_tensor
 from spikemnist.data import EventBatch, EventDataset, ImageDataset
-from spikemnist.data.feed import Feed, Samples
+from spikemnist.data.feed import Data, Feed, Samples, make_feed
 from spikemnist.encoding import Encoder, get_encoder
 from spikemnist.models import files
 from spikemnist.models.network import SpikingNetwork
@@ -43,6 +44,12 @@ class Classifier(nn.Module):
         is ``get_encoder("rate")``, of 8 timesteps.
     classes : sequence of str, default ()
         Names of the classes, in the order of the output neurons.
+
+    Attributes
+    ----------
+    limits : Limits
+        Limits beyond which `decide` doubts. `spikemnist.fit` sets those of its validation data;
+        without any, and in a new classifier, they are ``Limits()``.
 
     Raises
     ------
@@ -74,6 +81,7 @@ class Classifier(nn.Module):
         self.network = network
         self.classes: tuple[str, ...] = tuple(classes)
         files.check_classes(self.classes)
+        self.limits = Limits()
         self._encoder = _check_encoder(encoder)
         compact = isinstance(network, SpikingNetwork) and getattr(self._encoder, "binary", False)
         self._spikes: dict[str, Any] = {"dtype": torch.uint8} if compact else {}
@@ -214,9 +222,11 @@ class Classifier(nn.Module):
         prepare: bool = True,
         invert: bool | None = None,
         seed: int = 0,
-        sure_from: float = SURE_FROM,
     ) -> Decision:
         """Recognise what is in a picture of your own, in evaluation mode, and name the doubts.
+
+        The doubts are a margin below that of `limits`, hidden spikes outside of them, and ink in
+        several parts.
 
         Parameters
         ----------
@@ -230,8 +240,6 @@ class Classifier(nn.Module):
             Whether strokes are darker than the paper; None decides by the edge of the picture.
         seed : int, default 0
             Seed for encoders that draw random numbers.
-        sure_from : float, default 0.5
-            Least margin of a decision that is called sure.
 
         Returns
         -------
@@ -254,7 +262,7 @@ class Classifier(nn.Module):
           what           value
           prediction     8
           second         9
-          margin         1.00 of 1, sure from 0.5
+          margin         1.00 of 1, sure from 0.94
           decided after  1 of 8 timesteps
           spikes         hidden 1 219, output 8
           pixels         28 x 28
@@ -266,12 +274,58 @@ class Classifier(nn.Module):
         record: Any = "all" if isinstance(self.network, SpikingNetwork) else "output"
         with evaluating(self, seed, device) as generator:
             image = seen.image.unsqueeze(0).to(device)
-            return decision_of_record(
-                self(image, generator=generator, record=record), seen, sure_from
-            )
+            response = self(image, generator=generator, record=record)
+            return decision_of_record(response, seen, self.limits)
+
+    def measure_limits(
+        self, data: Data, *, batch_size: int = 256, seed: int = 0, progress: bool = True
+    ) -> Limits:
+        """Measure the limits beyond which `decide` should doubt, on labelled data.
+
+        At most 5 % of the right answers to these data have a margin below that of the limits, which
+        is a multiple of 0.001. The range of the hidden spikes leaves out 0.1 % of the samples at
+        either end: noise, and pictures of another kind, are often outside of it, wrong answers are
+        not. Take some hundred samples or more, and none of the training: a network is too sure of
+        those.
+
+        Parameters
+        ----------
+        data : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
+            Labelled data, as for `spikemnist.evaluate`.
+        batch_size : int, default 256
+            Number of samples per batch, for datasets and tensors.
+        seed : int, default 0
+            Seed for encoders that draw random numbers.
+        progress : bool, default True
+            Whether to show a bar after two seconds, if standard error is a terminal.
+
+        Returns
+        -------
+        Limits
+            They are not in use before you assign them to `limits`. Without a right answer the
+            margin is 1, so that nothing is sure.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data are of another kind or empty, or do not fit the encoder or the network.
+
+        Examples
+        --------
+        >>> import spikemnist
+        >>> train, test = spikemnist.load_digits()
+        >>> classifier = spikemnist.load("mnist-mlp")
+        >>> classifier.limits = classifier.measure_limits(test[:500])
+        >>> classifier.decide(test.images[900]).doubts
+        ()
+        """
+        device = next((p.device for p in self.parameters()), torch.device("cpu"))
+        feed = make_feed(data, batch_size, device, "data")
+        with responses(self, feed, seed=seed, options={}, progress=progress) as batches:
+            return limits_of(batches)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write network, encoder and classes to one safetensors file, atomically.
+        """Write network, encoder, classes and limits to one safetensors file, atomically.
 
         `spikemnist.load` reads it. A file holds no code. Of a network, an encoder or a readout of
         your own it has the name: build the classifier again, and call `load_weights`. Of a
@@ -305,10 +359,13 @@ class Classifier(nn.Module):
         ...     spikemnist.load(file).network.sizes
         {'hidden 1': 20, 'output': 10}
         """
-        return files.write(path, self.network, self.encoder, self.classes)
+        description = files.describe(self.network, self.encoder, self.classes)
+        return files.write(path, self.network, description | {"limits": fields_of(self.limits)})
 
     def load_weights(self, source: str | os.PathLike[str]) -> Classifier:
         """Load the weights of a file of `save` into the network, which may be of your own.
+
+        The classifier gets the limits of the file as well.
 
         Parameters
         ----------
@@ -339,13 +396,16 @@ class Classifier(nn.Module):
         >>> all(torch.equal(weights[name], x) for name, x in one.state_dict().items())
         True
         """
-        files.load_weights(source, self.network)
+        self.limits = files.load_weights(source, self.network)
         return self
 
 
 def load_classifier(path: Path) -> Classifier:
     """Load what `Classifier.save` wrote: see `spikemnist.load`."""
-    return Classifier(*files.read(path)).eval()
+    network, encoder, classes, limits = files.read(path)
+    classifier = Classifier(network, encoder, classes).eval()
+    classifier.limits = limits
+    return classifier
 
 
 def check_classifier(classifier: object, function: str) -> None:

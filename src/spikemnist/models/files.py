@@ -1,7 +1,7 @@
 """Files of classifiers: safetensors with a description in JSON and a digest. Loading runs no code.
 
-The description has the network with its options, the encoder with its options, and the names of
-the classes. What is a user's own is described by module and name.
+The description has the network with its options, the encoder with its options, the names of the
+classes, and the limits of doubt. What is a user's own is described by module and name.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import _tensor_files, ops
+from spikemnist._decision import Limits
 from spikemnist._descriptions import differences, fields_of, plain
 from spikemnist._run_folder import model_file
 from spikemnist._tensor_files import Format, check_tensors, described
@@ -26,7 +27,7 @@ from spikemnist.models.network import SpikingNetwork
 from spikemnist.ops.surrogate import MissingSurrogate
 
 FORMAT = Format(
-    "spikemnist-model-2", "model", "Restore it from a good copy, or train the model again"
+    "spikemnist-model-3", "model", "Restore it from a good copy, or train the model again"
 )
 NETWORKS: dict[str, type[LeakyMLP] | type[LeakyConvNet]] = {"mlp": LeakyMLP, "conv": LeakyConvNet}
 
@@ -73,18 +74,15 @@ def build_network(description: Mapping[str, Any]) -> LeakyMLP | LeakyConvNet:
     return NETWORKS[name](**options)
 
 
-def write(
-    path: str | os.PathLike[str], network: nn.Module, encoder: Encoder, classes: tuple[str, ...]
-) -> Path:
+def write(path: str | os.PathLike[str], network: nn.Module, description: Mapping[str, Any]) -> Path:
     """Write a classifier: see `spikemnist.models.Classifier.save`."""
-    description = describe(network, encoder, classes)
     if isinstance(network, LeakyNetwork):
         _check_unchanged(network, description["network"])
     return _tensor_files.write(path, FORMAT, network.state_dict(), description)
 
 
-def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...]]:
-    """Return network, encoder and classes of a file, on the CPU: see `spikemnist.load`."""
+def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...], Limits]:
+    """Return network, encoder, classes and limits of a file, on the CPU: see `spikemnist.load`."""
     tensors, description = _tensor_files.read(path, FORMAT)
     with described(path, FORMAT):
         options, encoder = description["network"], description["encoder"]
@@ -108,18 +106,19 @@ def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...]]
         number = network.sizes["output"] // network.population
         if len(classes) not in (0, number):
             raise ValueError(f"classes must be {number} names or none; got {classes!r}")
-        return network, get_encoder(**encoder), tuple(classes)
+        return network, get_encoder(**encoder), tuple(classes), _limits(description)
 
 
-def load_weights(source: str | os.PathLike[str], network: nn.Module) -> None:
-    """Load weights into a network: see `spikemnist.models.Classifier.load_weights`."""
+def load_weights(source: str | os.PathLike[str], network: nn.Module) -> Limits:
+    """Load weights into a network, return the limits: see `Classifier.load_weights`."""
     path = model_file(source)
-    tensors, _ = _tensor_files.read(path, FORMAT)
+    tensors, description = _tensor_files.read(path, FORMAT)
     try:
         check_tensors(tensors, network.state_dict())
     except ValueError as error:
         raise ValueError(f"{path} does not fit the network: {error}") from error
     network.load_state_dict(tensors)
+    return _limits(description)
 
 
 def check_classes(classes: Collection[str]) -> None:
@@ -133,6 +132,12 @@ def _check_kinds(tensors: dict[str, Tensor], floating: Collection[str]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() != (name in floating):
             raise ValueError(f"{name} is {tensor.dtype}, which no network has there")
+
+
+def _limits(description: Mapping[str, Any]) -> Limits:
+    """Return the limits in a description."""
+    margin, ranges = (description["limits"][name] for name in ("margin", "hidden_spikes"))
+    return Limits(margin=margin, hidden_spikes=tuple(map(tuple, ranges)))
 
 
 def _surrogate(surrogate: Any) -> dict[str, Any]:

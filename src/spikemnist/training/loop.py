@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` samples of a batch.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import time
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist._decision import Limits
 from spikemnist._interrupt import between, interrupted, interruptible
 from spikemnist._progress import note, progress_bar, write_line
 from spikemnist._run_folder import CHECKPOINT, METRICS, MODEL, find_folder, open_folder
@@ -89,8 +91,8 @@ def fit(
         Settings of the run, such as epochs and learning rate.
     validation : ImageDataset, EventDataset, tuple, iterable or float, default None
         Data that select the best epoch, or the share of ``train`` to hold out for this purpose. The
-        network then ends with the weights of the epoch with the lowest validation loss. Never pass
-        the test set.
+        network then ends with the weights of the epoch with the lowest validation loss, and the
+        classifier with the limits of `Classifier.measure_limits`. Never pass the test set.
     run : str or os.PathLike, default None
         Folder of the run, which must not hold one yet. It gets ``config.json``, the `Recipe` with a
         digest of the data; after each epoch ``metrics.csv`` and ``checkpoint.pt``, the
@@ -166,6 +168,8 @@ def fit(
             save_checkpoint(training, folder)  # or a run killed in its first epoch could not resume
         _run_epochs(training, callbacks, folder, progress=progress)
         training.load_best()
+        if not training.history.interrupted:
+            classifier.limits = _measure_limits(training, progress=progress)
         training.history.interrupted |= interrupted()
     if folder is not None and is_first() and not training.history.interrupted:
         classifier.save(folder / MODEL)
@@ -311,6 +315,16 @@ def _validate(training: Training, epoch: int) -> Evaluation | None:
     value = {"validation loss": evaluation.loss}
     check_finite(value, training.network, training.lr, f"after epoch {epoch}")
     return evaluation
+
+
+@first
+def _measure_limits(training: Training, *, progress: bool) -> Limits:
+    """Return the limits of doubt by the validation data; the defaults if there are none."""
+    feed, seed = training.validation, training.config.seed
+    with contextlib.suppress(KeyboardInterrupt):  # `fit` sees that it was pressed
+        if feed is not None:
+            return training.classifier.measure_limits(feed.data, seed=seed, progress=progress)
+    return Limits()
 
 
 def _call(callbacks: Sequence[Callback], training: Training) -> bool:
