@@ -232,8 +232,8 @@ def lines(measured: Sequence[dict[str, Any]]) -> Iterator[str]:
         "of its threshold, or, with int8, because weights are rounded; how many of them are "
         "answered otherwise; the accuracy on all; and the time of an image, one after the other, "
         f"median over rounds of {TIMED}. C runs on one thread, the others on those of torch. Bytes "
-        "are those of the file or, in C, of the constant tables; RAM is that of all variables in "
-        "C, as a linker reports it under `.bss`, within a few bytes of alignment, on any processor."
+        "are those of the file or, in C, of the constant tables; RAM is that of the state in C, on "
+        "any processor."
     )
     header = ("", "Other spikes", "Other answers", "Accuracy, %", "Bytes", "RAM", "ms an image")
     for found in measured:

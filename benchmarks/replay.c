@@ -4,13 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static void print_spikes(void)
+static void print_spikes(const struct network_state *state)
 {
     const uint16_t *neurons;
     int layer, i;
 
     for (layer = 0; layer < NETWORK_LAYERS; layer++) {
-        const int count = network_spikes(layer, &neurons);
+        const int count = network_spikes(state, layer, &neurons);
         printf("|");
         for (i = 0; i < count; i++)
             printf(" %d", neurons[i]);
@@ -19,6 +19,7 @@ static void print_spikes(void)
 
 int main(int count, char **arguments)
 {
+    static struct network_state state;
     static uint8_t image[NETWORK_INPUTS];
     const int quiet = count > 1 && strcmp(arguments[1], "classify") == 0;
     int t;
@@ -26,18 +27,18 @@ int main(int count, char **arguments)
     /* Spikes come timestep by timestep; images at once, and with spikes only of the last one. */
     while (fread(image, 1, sizeof image, stdin) == sizeof image) {
         if (quiet) {
-            printf("%d", network_classify(image));
+            printf("%d", network_classify(&state, image));
         } else {
-            network_reset();
+            network_reset(&state);
             for (t = 0; t < STEPS; t++) {
                 if (t > 0 && fread(image, 1, sizeof image, stdin) != sizeof image)
                     return 1;
-                network_step(image);
-                print_spikes();
+                network_step(&state, image);
+                print_spikes(&state);
             }
-            printf("> %d", network_decision());
+            printf("> %d", network_decision(&state));
         }
-        printf(" %lu\n", (unsigned long)network_operations());
+        printf(" %lu\n", (unsigned long)state.operations);
     }
     return 0;
 }

@@ -41,6 +41,7 @@ COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)] or ["cc"]
 CXX = next(filter(None, map(shutil.which, ("g++", "clang++"))), "")
 needs_cxx = pytest.mark.skipif(not CXX, reason="no C++ compiler is there")
 WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wsign-conversion -Wfloat-equal -Werror"
+CORTEX_M4 = ("arm-none-eabi-gcc", ["-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"])
 STRICT = ("-std=c99", *WARNINGS.split())
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -52,10 +53,10 @@ def compile_c(folder: Path, *options: str, compiler: str = COMPILERS[0]) -> Path
     return program
 
 
-def compile_example(folder: Path) -> Path:
-    words = [COMPILERS[0], *STRICT, "main.c", "network.c", "-o", "classify"]
+def compile_example(folder: Path, name: str = "main", *options: str) -> Path:
+    words = [COMPILERS[0], *STRICT, *options, f"{name}.c", "network.c", "-o", name]
     subprocess.run(words, cwd=folder, check=True)
-    return folder / "classify"
+    return folder / name
 
 
 def run(program: Path, data: NDArray[np.uint8], *words: str) -> list[str]:
@@ -158,7 +159,7 @@ def test_spikes_and_decisions_of_the_model(case: Case, tmp_path: Path) -> None:
     with torch.no_grad():
         record = model(spikes, record="all")
     to_c(model, tmp_path)
-    program = compile_c(tmp_path, *SANITIZED, "-DSTEPS=5", "-Dnetwork_classify(i)=(0)")
+    program = compile_c(tmp_path, *SANITIZED, "-DSTEPS=5", "-Dnetwork_classify(state,image)=(0)")
     lines = run(program, steps_of(record))
     if samples_that_differ(record, spikes_of(lines, record)) == 0:
         scores = record.scores.sort().values
@@ -209,7 +210,9 @@ def test_two_networks_in_a_cpp_program(tmp_path: Path) -> None:
     to_c(digit, tmp_path, prefix="digit", weights="int8")
     to_c(other, tmp_path, prefix="Letter2")
     names = {file.name for file in tmp_path.iterdir()}
-    assert names == {"README.md", "main.c", "digit.c", "digit.h", "Letter2.c", "Letter2.h"}
+    assert names == {"README.md", "main.c", "test.c"} | {
+        f"{prefix}.{ending}" for prefix in ("digit", "Letter2") for ending in "ch"
+    }
     (tmp_path / "both.cpp").write_text(
         """
         #include "digit.h"
@@ -219,8 +222,11 @@ def test_two_networks_in_a_cpp_program(tmp_path: Path) -> None:
         int main()
         {
             static uint8_t image[DIGIT_INPUTS];
+            static digit_state digit;
+            static Letter2_state letter;
             while (std::fread(image, 1, sizeof image, stdin) == sizeof image) {
-                std::printf("%d %d\\n", digit_classify(image), Letter2_classify(image));
+                const int first = digit_classify(&digit, image);
+                std::printf("%d %d\\n", first, Letter2_classify(&letter, image));
             }
         }
         """
@@ -242,7 +248,7 @@ def test_two_networks_in_a_cpp_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", "2digits", "my-net", "a b", "_digit", "café", "a\n", "main"]
+    "prefix", ["", "2digits", "my-net", "a b", "_digit", "café", "a\n", "main", "test"]
 )
 def test_wrong_prefixes(prefix: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="prefix must be a C identifier") as error:
@@ -257,22 +263,165 @@ def test_wrong_prefixes(prefix: str, tmp_path: Path) -> None:
 def test_sizes_in_the_readme(readout: str, weights: Any, tmp_path: Path) -> None:
     network = draw_network("2C5-P2-6-10", seed=0, readout=readout, population=2)
     to_c(Classifier(network, "latency"), tmp_path, weights=weights, prefix="digit")
-    words = [COMPILERS[0], *STRICT, "-Os", "-c", "digit.c"]
-    subprocess.run(words, cwd=tmp_path, check=True)
-    printed = subprocess.check_output(["size", "-A", "digit.o"], cwd=tmp_path, text=True)
-    sections = {name: int(size) for name, size in re.findall(r"^(\.\S+) +(\d+)", printed, re.M)}
     readme = (tmp_path / "README.md").read_text(encoding="utf-8")
     tables, memory = (int(n.replace(",", "")) for n in re.findall(r"\| ([\d,]+) \|\n", readme))
-    constant = sum(size for name, size in sections.items() if name.startswith((".rodata", ".data")))
-    assert sum(size for name, size in sections.items() if name.startswith(".text")) < 2000
-    assert tables <= constant < tables + 1000  # and the pointers to them
-    printed = subprocess.check_output(["nm", "-S", "digit.o"], cwd=tmp_path, text=True)
-    symbols = [words for words in map(str.split, printed.splitlines()) if len(words) == 4]
-    assert memory == sum(int(size, 16) for _, size, kind, _ in symbols if kind in "bB")
-    assert memory <= sections[".bss"] < memory + 32 * len(symbols)  # with the alignment of x86-64
-    names = ["reset", "step", "decision", "spikes", "membranes", "operations", "classify"]
-    public = {name for _, _, kind, name in symbols if kind.isupper()}
-    assert public == {f"digit_{name}" for name in names}
+    (tmp_path / "state.c").write_text('#include "digit.h"\nstruct digit_state state;\n')
+    for tools, compiler, machine in (("", COMPILERS[0], ()), ("arm-none-eabi-", *CORTEX_M4)):
+        if not shutil.which(compiler):
+            continue
+        words = [compiler, *STRICT, *machine, "-Os", "-c", "digit.c", "state.c"]
+        subprocess.run(words, cwd=tmp_path, check=True)
+        text = subprocess.check_output([f"{tools}size", "-A", "digit.o"], cwd=tmp_path, text=True)
+        sections = {name: int(size) for name, size in re.findall(r"^(\.\S+) +(\d+)", text, re.M)}
+        constant = sum(n for name, n in sections.items() if name.startswith((".rodata", ".data")))
+        assert sum(n for name, n in sections.items() if name.startswith(".text")) < 2000
+        assert tables <= constant < tables + 1000  # and the pointers to them
+        assert not sections.get(".data")
+        assert not sections[".bss"]  # all that changes is in the state
+        printed = subprocess.check_output([f"{tools}nm", "-S", "state.o"], cwd=tmp_path, text=True)
+        assert [int(line.split()[1], 16) for line in printed.splitlines()] == [memory]
+        printed = subprocess.check_output([f"{tools}nm", "digit.o"], cwd=tmp_path, text=True)
+        public = {name for *_, kind, name in map(str.split, printed.splitlines()) if kind == "T"}
+        names = ["reset", "step", "step_events", "decision", "spikes", "membranes", "classify"]
+        assert public == {f"digit_{name}" for name in names}
+
+
+@pytest.mark.skipif(not shutil.which(CORTEX_M4[0]), reason="no compiler for ARM is there")
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+@pytest.mark.parametrize("name", available_pretrained())
+def test_sizes_in_the_page(name: str, weights: Any, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "howto" / "export.md"
+    row = rf"\| {name}, {weights} \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|"
+    (found,) = re.findall(row, page.read_text(encoding="utf-8"))
+    flash, code, ram = (int(number.replace(",", "")) for number in found)
+    to_c(load(name), tmp_path, weights=weights)
+    (tmp_path / "state.c").write_text('#include "network.h"\nstruct network_state state;\n')
+    words = [CORTEX_M4[0], *STRICT, *CORTEX_M4[1], "-Os", "-c", "network.c", "state.c"]
+    subprocess.run(words, cwd=tmp_path, check=True)
+    sizes = []
+    for file in ("network.o", "state.o"):
+        printed = subprocess.check_output(["arm-none-eabi-size", tmp_path / file], text=True)
+        sizes.append([int(word) for word in printed.splitlines()[1].split()[:3]])
+    assert sizes[1] == [0, 0, ram]
+    assert sizes[0] == [pytest.approx(flash, abs=300), 0, 0]  # another gcc makes other code
+    assert code < 2000
+
+
+@pytest.mark.parametrize(
+    "case",
+    pairs(
+        layers=["12", "4C5-P2-5C3p1-AP2-6-10", "3C7s2p3-P5-10", "2C5p2-AP3-5C3s2-12-10"],
+        code=["latency", "direct", "phase"],
+        weights=["float32", "int8"],
+        reset_mechanism=["subtract", "zero", "none"],
+        readout=[*READOUTS],
+        population=[1, 3],
+    ),
+    ids=named,
+)
+def test_program_that_compares(case: Case, tmp_path: Path) -> None:
+    code, weights = case.pop("code"), case.pop("weights")
+    classifier = Classifier(draw_network(**case, seed=0, beta=0.9, threshold=0.3), code)
+    program = compile_example(to_c(classifier, tmp_path, weights=weights), "test", *SANITIZED)
+    assert run(program, np.empty(0, np.uint8)) == ["10 of 10 images agree"]
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 8), (2, 30, 40)])
+def test_program_that_compares_other_pictures(shape: tuple[int, ...], tmp_path: Path) -> None:
+    network = LeakyConvNet("4C3-P2-5", shape, threshold=0.3, seed=0).eval()
+    folder = to_c(Classifier(network, "latency"), tmp_path, weights="int8")
+    program = compile_example(folder, "test", *SANITIZED)
+    assert run(program, np.empty(0, np.uint8)) == ["10 of 10 images agree"]
+
+
+@pytest.mark.parametrize("name", available_pretrained())
+def test_images_and_spikes_of_the_comparison(name: str, tmp_path: Path) -> None:
+    classifier = load(name)
+    text = (to_c(classifier, tmp_path) / "test.c").read_text(encoding="utf-8")
+    rows = re.findall(r"^    \{(\d+), \{(.*)\}\}", text, re.M)
+    (pixels,) = re.findall(r"images\[\] = \{(.*?)\}", text, re.S)
+    images = torch.tensor(list(map(int, pixels.split(",")))).reshape(10, 28, 28)
+    record = classifier(images.to(torch.uint8), record="all")
+    expected = torch.stack([x.spikes.transpose(0, 1).flatten(1).sum(1) for x in record.layers], 1)
+    assert [list(map(int, counts.split(","))) for _, counts in rows] == expected.tolist()
+    assert [int(label) for label, _ in rows] == record.predictions.tolist()
+
+
+def test_difference_from_the_comparison(tmp_path: Path) -> None:
+    to_c(load("mnist-mlp"), tmp_path, weights="int8")
+    source = tmp_path / "network.c"
+    text = source.read_text(encoding="utf-8")
+    source.write_text(text.replace("threshold_1[] = {\n    ", "threshold_1[] = {\n    -"))
+    program = compile_example(tmp_path, "test")
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(r"^image \d, layer 1: \d+ spikes, expected \d+$", done.stdout, re.M)
+    assert re.search(r"^\d of 10 images agree$", done.stdout, re.M)
+
+
+STATES = """
+    #include "network.h"
+    #include <pthread.h>
+    #include <stdio.h>
+
+    enum { IMAGES = 10 };
+    static uint8_t images[IMAGES][NETWORK_INPUTS];
+    static int alone[IMAGES], together[IMAGES];
+
+    static void *classify(void *first)
+    {
+        struct network_state state;
+        int i;
+        for (i = *(const int *)first; i < IMAGES; i += 2) {
+            together[i] = network_classify(&state, images[i]);
+        }
+        return NULL;
+    }
+
+    int main(void)
+    {
+        static struct network_state states[2];
+        static const int first[2] = {0, 1};
+        pthread_t threads[2];
+        int i, t;
+        if (fread(images, sizeof images, 1, stdin) != 1) {
+            return 1;
+        }
+        for (i = 0; i < IMAGES; i++) {
+            alone[i] = network_classify(states, images[i]);
+        }
+        for (i = 0; i < 2; i++) {
+            pthread_create(threads + i, NULL, classify, (void *)(uintptr_t)(first + i));
+        }
+        for (i = 0; i < 2; i++) {
+            pthread_join(threads[i], NULL);
+        }
+        for (i = 0; i < IMAGES; i++) {
+            printf("%d %d", alone[i], together[i]);
+            network_reset(states);
+            network_reset(states + 1);
+            for (t = 0; t < NETWORK_STEPS; t++) { /* beside an image of another state */
+                network_step(states, images[i]);
+                network_step(states + 1, images[IMAGES - 1 - i]);
+            }
+            printf(" %d\\n", network_decision(states));
+        }
+        return 0;
+    }
+"""
+
+
+@pytest.mark.parametrize("layers", ["12", "4C5-P2-6-10"])
+def test_states_of_two_threads_and_streams(layers: str, tmp_path: Path) -> None:
+    network = draw_network(layers, seed=0, threshold=0.3)
+    to_c(Classifier(network, "direct"), tmp_path, weights="int8")
+    (tmp_path / "both.c").write_text(STATES)
+    options = ["-O1", "-g", "-pthread", "-fsanitize=thread"]
+    program = compile_example(tmp_path, "both", *options)
+    lines = run(program, DIGITS.images[:10].numpy())
+    answers = [line.split() for line in lines]
+    assert len(answers) == 10
+    assert all(len({*line}) == 1 for line in answers)
 
 
 def test_code_of_each_readout(tmp_path: Path) -> None:
@@ -325,7 +474,7 @@ def test_int8_layer_of_zeros(tmp_path: Path) -> None:
         parameter.data.zero_()
     model.layers[1].linear.bias.data[1] = 1  # which alone fires
     to_c(model, tmp_path, weights="int8")
-    program = compile_c(tmp_path, *SANITIZED, "-DSTEPS=1", "-Dnetwork_classify(i)=(0)")
+    program = compile_c(tmp_path, *SANITIZED, "-DSTEPS=1", "-Dnetwork_classify(state,image)=(0)")
     assert run(program, np.ones(4, np.uint8)) == ["|| 1> 1 12"]
 
 
@@ -337,7 +486,7 @@ def test_files_without_an_encoder(tmp_path: Path) -> None:
     )
     assert "#define NETWORK_STEPS 0 " in header
     assert "network_classify" not in header + readme
-    assert "main.c" not in readme
+    assert not re.search(r"main\.c|test\.c|prepare_image", readme)
 
 
 def test_folder_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,4 +520,14 @@ def test_wrong_weights_and_sizes(tmp_path: Path) -> None:
         to_c(LeakyMLP(), tmp_path, weights="int4")
     with pytest.raises(ValueError, match=r"numbered in 16 bits; got 70,000 inputs and 3 neurons"):
         to_c(Classifier(LeakyMLP((3,), in_features=70_000), LatencyEncoder(num_steps=3)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_codes_of_neither_spikes_nor_grey_values(tmp_path: Path) -> None:
+    class Faint(DirectEncoder):
+        def __call__(self, images: torch.Tensor, **options: Any) -> torch.Tensor:
+            return super().__call__(images, **options) / 2
+
+    with pytest.raises(ValueError, match="spikes, 0 and 1, or be the grey value over 255"):
+        to_c(Classifier(LeakyMLP(hidden=3), Faint()), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -1,15 +1,10 @@
-r"""Write networks as C99: one header and one readable source, also for microcontrollers.
-
-With ``int8`` weights all numbers are integers. A weight is a multiple of :math:`s_n`, the scale of
-neuron or channel :math:`n`; its membrane, bias and threshold are multiples of a fraction of
-:math:`s_n`. So each neuron computes in its own unit, and nothing is ever multiplied by a scale.
+"""Write networks as C99: one header and one readable source, also for microcontrollers.
 
 Shapes: ``I`` inputs or input channels, ``O`` neurons or output channels, ``K`` kernel size.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import re
@@ -19,46 +14,57 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn.functional import interpolate
 
 from spikemnist import __version__
 from spikemnist._atomic import write_atomically
-from spikemnist.export.arrays import LayerArrays, NetworkArrays, read_model
+from spikemnist.data import load_digits
+from spikemnist.export.arrays import NetworkArrays, read_model
+from spikemnist.export.c_numbers import ONE, UNIT, Tables, quantise, replay
 from spikemnist.export.codebook import codebook
 from spikemnist.models import READOUTS, Classifier, SpikingNetwork
 
-FILES = ("network.h", "network.c", "main.c", "README.md")
+EXAMPLES = ("main.c", "test.c")
+FILES = ("network.h", "network.c", *EXAMPLES, "README.md")
 """Templates in ``c``, in which names and files have the default prefix."""
-ONE = 65536
-"""Integer that stands for a decay of 1."""
-UNIT = 256
-"""Parts of :math:`s_n` in which a membrane is counted, so that its decay is not rounded off."""
-LARGEST = 2**28
-"""Largest threshold in these parts, which leaves headroom for membranes of 32 bits."""
 MOST = 65535
 """Most inputs or neurons of a layer: their indices have 16 bits."""
-
-
-class _Tables(NamedTuple):
-    """Numbers of a layer in the order of the C code, weights ``[I, K, K, O]``, others ``[O]``."""
-
-    weight: NDArray[Any]
-    bias: NDArray[Any]
-    beta: NDArray[Any]
-    threshold: NDArray[Any]
+GREYS = np.arange(256) / 255
+"""The direct code of each grey value."""
 
 
 class _Program(NamedTuple):
-    """The content to write: a network, its tables, and the code of grey values, ``[T, 256]``.
+    """The content to write: a network, its tables, and the code of grey values.
 
-    ``is_grey`` tells whether the input is grey values, not spikes.
+    ``code`` is the timestep of the only spike of each grey value, ``T`` for none, ``[256]``, or
+    bits, ``[T, 32]``: bit g % 8 of byte g / 8 tells whether grey value g spikes. Without a code the
+    input is grey values if there are ``steps``, else spikes.
     """
 
     network: NetworkArrays
-    tables: Sequence[_Tables]
-    code: NDArray[np.float32] | None
-    is_grey: bool
-    weights: str
+    tables: Sequence[Tables]
+    code: NDArray[np.uint8] | None
+    steps: int
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the input is grey values, not spikes."""
+        return self.steps > 0 and self.code is None
+
+    @property
+    def currents(self) -> tuple[int, int]:
+        """Numbers of currents that the layers share, and that the first one has of its own.
+
+        Those of a constant input are kept where all belong to a single row of neurons.
+        """
+        rows = [
+            layer.pool**2 * math.prod((layer.shape[0], *layer.shape[2:]))
+            for layer in self.network.layers
+        ]
+        is_kept = self.is_grey and self.network.layers[0].shape[1:2] in ((), (1,))
+        return max(rows[is_kept:], default=0), rows[0] if is_kept else 0
 
 
 def to_c(
@@ -75,11 +81,12 @@ def to_c(
     model : Classifier or SpikingNetwork
         What to write, as it is in evaluation mode. A classifier takes images in
         ``network_classify``: its encoder is in the source as a table of grey values. A network
-        alone takes only spikes, and there is no ``main.c``.
+        alone takes only spikes, and there is no ``main.c`` and no ``test.c``.
     folder : path
-        Folder for ``network.h``, ``network.c``, an example ``main.c`` and a ``README.md`` with the
-        sizes. Older files of these names are replaced: all of them or, if one cannot be written,
-        none. A C++ program can include the header, too.
+        Folder for ``network.h``, ``network.c``, an example ``main.c``, a ``README.md`` with the
+        sizes, and ``test.c``, which compares spikes and classes with those that Python computes for
+        ten digits, resized to the images of the network. Older files of these names are replaced:
+        all of them or, if one cannot be written, none. A C++ program can include the header, too.
     weights : str, default "float32"
         Type of the weights. ``"int8"`` computes in integers from end to end. Its scales come from
         the weights alone: :math:`s_n = \max_i |w_{in}| / 127` for neuron or channel :math:`n`. All
@@ -98,7 +105,8 @@ def to_c(
     ------
     ValueError
         For another type of weights, a prefix that is no C identifier, an encoder without a table of
-        grey values, or a layer that cannot be exported or has more than 65,535 inputs or neurons.
+        grey values or with numbers other than spikes and the grey value over 255, or a layer that
+        cannot be exported or has more than 65,535 inputs or neurons.
 
     Examples
     --------
@@ -107,14 +115,14 @@ def to_c(
     >>> with tempfile.TemporaryDirectory() as place:
     ...     folder = to_c(Classifier(LeakyMLP(hidden=20), "latency"), place)
     ...     sorted(file.name for file in folder.iterdir())
-    ['README.md', 'main.c', 'network.c', 'network.h']
+    ['README.md', 'main.c', 'network.c', 'network.h', 'test.c']
     """
     if weights not in ("float32", "int8"):
         raise ValueError(f"weights must be 'float32' or 'int8'; got {weights!r}")
-    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", prefix) or prefix == "main":
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", prefix) or f"{prefix}.c" in EXAMPLES:
         raise ValueError(
-            "prefix must be a C identifier that begins with a letter, other than 'main', which is "
-            f"the name of the example; got {prefix!r}"
+            "prefix must be a C identifier that begins with a letter, other than 'main' and "
+            f"'test', which are the names of the examples; got {prefix!r}"
         )
     network, encoder = read_model(model)
     for layer in network.layers:
@@ -124,28 +132,42 @@ def to_c(
                 f"a layer must have at most {MOST:,} inputs and neurons, which are numbered in 16 "
                 f"bits; got {numbers[0]:,} inputs and {numbers[1]:,} neurons"
             )
-    code = None if encoder is None else codebook(encoder)
-    is_grey = code is not None and not bool(np.isin(code, (0, 1)).all())
-    if weights == "int8":
-        first, last = network.layers[0], network.layers[-1]
-        tables = [
-            _quantise(layer, is_grey=is_grey and layer is first, is_output=layer is last)
-            for layer in network.layers
-        ]
-    else:
-        tables = [_Tables(x.by_input, x.bias, x.beta, x.threshold) for x in network.layers]
-    program = _Program(network, tables, code, is_grey, weights)
-    words = {
-        "VERSION": __version__,
-        "TABLES": _source(program),
-        **_numbers(program),
-        **_readme(program),
-    }
+    codes = None if encoder is None else codebook(encoder)
+    program = _program(network, codes, weights)
+    words = {"VERSION": __version__, "TABLES": _source(program), **_numbers(program)}
+    words |= _readme(program, words)
+    if codes is not None:
+        words |= _vectors(program, codes)
     folder = Path(folder)
-    names = [name for name in FILES if name != "main.c" or code is not None]
+    names = [name for name in FILES if name not in EXAMPLES or encoder]
     texts = {_renamed(name, prefix): _renamed(_fill(name, words), prefix) for name in names}
     _write({folder / name: text for name, text in texts.items()})
     return folder
+
+
+def _program(network: NetworkArrays, codes: NDArray[np.float32] | None, weights: str) -> _Program:
+    """Return the content to write, with codes ``[T, 256]`` if there is an encoder."""
+    steps, code = 0 if codes is None else len(codes), None
+    if codes is not None and np.isin(codes, (0, 1)).all():
+        if steps < 256 and (codes.sum(0) <= 1).all():
+            code = np.where(codes.any(0), codes.argmax(0), steps).astype(np.uint8)
+        else:
+            code = np.packbits(codes.astype(bool), axis=1, bitorder="little")
+    elif codes is not None and (codes != np.float32(GREYS)).any():
+        raise ValueError(
+            "the code must consist of spikes, 0 and 1, or be the grey value over 255 at each "
+            "timestep, as in the direct code; export classifier.network, and pass spikes to it"
+        )
+    layers = network.layers
+    if weights == "float32":
+        tables = [Tables(x.by_input, x.bias, x.beta, x.threshold) for x in layers]
+    else:
+        is_grey = steps > 0 and code is None
+        tables = [
+            quantise(layer, is_grey=is_grey and layer is layers[0], is_output=layer is layers[-1])
+            for layer in layers
+        ]
+    return _Program(network, tables, code, steps)
 
 
 def _fill(name: str, words: dict[str, str]) -> str:
@@ -183,88 +205,49 @@ def _write(texts: dict[Path, str]) -> None:
     write_atomically(file, write)
 
 
-def _quantise(layer: LayerArrays, *, is_grey: bool, is_output: bool) -> _Tables:
-    weight = layer.by_input
-    largest = np.abs(weight.astype(np.float64)).max((0, 1, 2))
-    scale = (largest.max() if is_output else largest) / 127
-    # Grey values are multiples of 1/255. Average pooling leaves sums, and the unit is smaller.
-    parts = (255 if is_grey else UNIT) * (layer.pool**2 if layer.pooling == "average" else 1)
-    scale = np.maximum(scale, layer.threshold.astype(np.float64) * parts / LARGEST)
-    scale = np.broadcast_to(scale.max() if is_output else scale, largest.shape)
-    scale = np.where(scale > 0, scale, 1)  # of weights and a threshold that are all zero
-
-    def integers(values: NDArray[Any], unit: NDArray[Any] | float, kind: type = np.int32) -> Any:
-        limit = np.iinfo(kind).max // (1 if kind is np.int8 else 2)
-        return (values / unit).round().clip(-limit, limit).astype(kind)
-
-    unit = scale / parts
-    return _Tables(
-        integers(weight, scale, np.int8),
-        integers(layer.bias, unit),
-        integers(layer.beta, 1 / ONE),
-        integers(layer.threshold, unit),
-    )
-
-
 def _numbers(program: _Program) -> dict[str, str]:
     """Return the numbers and conditions of header and source."""
-    layers, steps = program.network.layers, 0 if program.code is None else len(program.code)
+    network, layers, code = program.network, program.network.layers, program.code
     values = {
         "LAYERS": len(layers),
         "INPUTS": math.prod(layers[0].in_shape),
-        "CLASSES": program.network.classes,
-        "POPULATION": program.network.population,
-        "STEPS": steps,
+        "CLASSES": network.classes,
+        "OUTPUTS": layers[-1].shape[0],
+        "NEURONS": sum(math.prod(layer.shape) for layer in layers),
+        "CURRENTS": sum(program.currents),
+        "STEPS": program.steps,
         "GREY": program.is_grey,
-        "CODE": steps > 0 and not program.is_grey,
-        "INTEGER": program.weights == "int8",
+        "ONCE": code is not None and code.ndim == 1,
+        "BITS": code is not None and code.ndim == 2,
+        "INTEGER": program.tables[0].is_integer,
         "ONE": ONE,
         "UNIT": UNIT,
-        "FIRST_UNIT": 1 if program.is_grey else UNIT,
-        "SCORE": program.network.readout != "mean_membrane",
-        **{name.upper(): name == program.network.readout for name in READOUTS},
+        "SCORE": network.readout != "mean_membrane",
+        **{name.upper(): name == network.readout for name in READOUTS},
     }
     return {name: str(int(value)) for name, value in values.items()}
 
 
 def _source(program: _Program) -> str:
-    """Return C code of the tables, the memory, and the layers that point to them."""
-    layers, parts = program.network.layers, []
-    if program.code is not None and not program.is_grey:
-        # Bit g % 8 of byte g / 8: whether grey value g has a spike.
-        bits = np.packbits(program.code.astype(bool), axis=1, bitorder="little")
-        parts.append(_array("uint8_t code", bits))
-    for i, tables in enumerate(program.tables):
+    """Return C code of the tables, and of the layers that point to them."""
+    parts = [] if program.code is None else [_array("uint8_t code", program.code)]
+    entries, neurons = [], 0
+    shared, own = program.currents
+    for i, (layer, tables) in enumerate(zip(program.network.layers, program.tables, strict=True)):
         for name, values in tables._asdict().items():
             kind = "weight_t" if name == "weight" else "number_t"
             parts.append(_array(f"{kind} {name}_{i}", values))
-    parts.append(f"static number_t current_0[{math.prod(layers[0].weighed_shape)}];")
-    if len(layers) > 1:  # by all layers but the first, whose input may be repeated
-        parts.append(f"static number_t current_shared[{_shared_size(layers)}];")
-    for i, layer in enumerate(layers):
-        neurons = math.prod(layer.shape)
-        parts.append(f"static number_t membrane_{i}[{neurons}];")
-        parts.append(f"static uint16_t spikes_{i}[{neurons}];")
-    text = ",\n".join(map(_entry, itertools.count(), layers, program.tables))
+        inputs, kernel, _, channels = tables.weight.shape
+        width = 1 if layer.is_dense else layer.in_shape[2]
+        words = [int(layer.is_dense), width, inputs, kernel, layer.stride, layer.padding]
+        words += [f"POOL_{(layer.pooling or 'none').upper()}", layer.pool]
+        words += [*(*layer.shape[1:], 1, 1)[:2], channels, f"RESET_{layer.reset.upper()}"]
+        words += [f"{name}_{i}" for name in tables._fields]
+        words += [shared if own and i == 0 else 0, neurons]
+        entries.append(f"    {{{', '.join(map(str, words))}}}")
+        neurons += math.prod(layer.shape)
+    text = ",\n".join(entries)
     return "\n".join([*parts, f"static const struct network_layer layers[] = {{\n{text}\n}};"])
-
-
-def _shared_size(layers: Sequence[LayerArrays]) -> int:
-    """Return the largest number of currents in any layer after the first."""
-    return max((math.prod(layer.weighed_shape) for layer in layers[1:]), default=0)
-
-
-def _entry(number: int, layer: LayerArrays, tables: _Tables) -> str:
-    """Return the C initialiser of a layer, in the order of ``struct network_layer``."""
-    inputs, kernel, _, channels = tables.weight.shape
-    width = 1 if layer.is_dense else layer.in_shape[2]
-    behind, out = ((*shape[1:], 1, 1)[:2] for shape in (layer.weighed_shape, layer.shape))
-    pooling = f"POOL_{(layer.pooling or 'none').upper()}"
-    words = [width, inputs, kernel, layer.stride, layer.padding, *behind, pooling]
-    words += [layer.pool, *out, channels, f"RESET_{layer.reset.upper()}"]
-    words += [f"{name}_{number}" for name in tables._fields]
-    words += ["current_shared" if number else "current_0", f"membrane_{number}", f"spikes_{number}"]
-    return f"    {{{', '.join(map(str, words))}}}"
 
 
 def _array(declaration: str, values: NDArray[Any]) -> str:
@@ -279,32 +262,55 @@ def _array(declaration: str, values: NDArray[Any]) -> str:
     return f"static const {declaration}[] = {{\n    {text}\n}};"
 
 
-def _readme(program: _Program) -> dict[str, str]:
+def _readme(program: _Program, numbers: dict[str, str]) -> dict[str, str]:
     """Return the placeholders of the README and the example, filled for a network."""
-    layers, code = program.network.layers, program.code
-    inputs = math.prod(layers[0].in_shape)
+    inputs, outputs, neurons = (int(numbers[name]) for name in ("INPUTS", "OUTPUTS", "NEURONS"))
+    network, is_integer = program.network, program.tables[0].is_integer
     constant = sum(array.nbytes for tables in program.tables for array in tables)
-    constant += 0 if code is None or program.is_grey else 32 * len(code)
-    numbers = math.prod(layers[0].weighed_shape) + _shared_size(layers)
-    neurons = sum(math.prod(layer.shape) for layer in layers)
-    # Of an output: the sum of its membranes, of 8 bytes with int8, and its score, if any.
-    words = 1 + (program.weights == "int8") + (program.network.readout != "mean_membrane")
-    memory = 4 * (numbers + len(layers) + 2 + words * layers[-1].shape[0]) + 6 * neurons
-    sizes = "-".join(map(str, (inputs, *(math.prod(layer.shape) for layer in layers))))
-    takes = "spikes alone" if code is None else f"images, in {len(code)} timesteps"
-    # Three channels are a colour picture; one, or another number side by side, a grey one.
-    *channels, height, width = (1, 1, *program.network.image_shape)
-    is_colour = channels[-1] == 3
+    constant += 0 if program.code is None else program.code.nbytes
+    # The fields of the state. With int8 a sum of membranes has 8 bytes, to which all is aligned.
+    large, layers = 8 if is_integer else 4, len(network.layers)
+    words = sum(program.currents) + neurons + layers + 2 + outputs * int(numbers["SCORE"])
+    memory = large * outputs + 4 * words + 2 * (layers + neurons + inputs)
+    sizes = "-".join(map(str, (inputs, *(math.prod(layer.shape) for layer in network.layers))))
+    takes = f"images, in {program.steps} timesteps" if program.steps else "spikes alone"
+    channels, height, width = _picture(network)
+    is_colour = channels == 3  # another number stands side by side, in a grey picture
     return {
         "NETWORK": (
-            f"Neurons {sizes} for {program.network.classes} classes, "
-            f"weights in {program.weights}, readout {program.network.readout}; "
-            f"takes {takes}."
+            f"Neurons {sizes} for {network.classes} classes, weights in "
+            f"{'int8' if is_integer else 'float32'}, readout {network.readout}; takes {takes}."
         ),
         "CONSTANT": f"{constant:,}",
-        "MEMORY": f"{memory:,}",
+        "MEMORY": f"{-(-memory // large) * large:,}",
         "FORMAT": "PPM" if is_colour else "PGM",
         "MAGIC": "P6" if is_colour else "P5",
         "WIDTH": str(width if is_colour else inputs // height),
         "HEIGHT": str(height),
     }
+
+
+def _picture(network: NetworkArrays) -> tuple[int, ...]:
+    """Return channels, height and width of an image."""
+    return (1, 1, *network.image_shape)[-3:]
+
+
+def _vectors(program: _Program, codes: NDArray[np.float32]) -> dict[str, str]:
+    """Return the placeholders of the test: ten images, and what the network does with them.
+
+    In single precision a membrane within rounding of its threshold may fire on one processor and
+    not on another, so of 20 digits those are taken whose membranes stay farthest from theirs.
+    """
+    channels, *sides = _picture(program.network)
+    digits = load_digits()[1].images[:20, None].float()
+    images = interpolate(digits, sides, mode="bilinear").round().long()
+    images = images.expand(-1, channels, -1, -1).movedim(1, -1).flatten(1)
+    if program.tables[0].is_integer:
+        codes = (codes * (255 if program.is_grey else UNIT)).round()
+    signal = torch.from_numpy(codes)[:, images]
+    spikes, classes, distances = replay(program.network, program.tables, signal)
+    best = distances.topk(10).indices.sort().values
+    expected = zip(classes[best].tolist(), spikes[best].tolist(), strict=True)
+    rows = [f"    {{{label}, {{{', '.join(map(str, counts))}}}}}" for label, counts in expected]
+    pixels = _array("uint8_t images", images[best].numpy())
+    return {"EXPECTED": ",\n".join(rows), "PIXELS": pixels}

@@ -8,6 +8,7 @@
 
 int main(int count, char **arguments)
 {
+    static struct network_state state;
     static uint8_t image[NETWORK_INPUTS];
     int width, height, largest, layer;
     FILE *file = count == 2 ? fopen(arguments[1], "rb") : NULL;
@@ -25,12 +26,10 @@ int main(int count, char **arguments)
         return 1;
     }
     fclose(file);
-    printf("class %d\n", network_classify(image));
+    printf("class %d\n", network_classify(&state, image));
     for (layer = 0; layer < NETWORK_LAYERS; layer++) {
-        const uint16_t *neurons;
-        printf("layer %d: spikes at the last timestep: %d\n", layer,
-               network_spikes(layer, &neurons));
+        printf("layer %d: %lu spikes\n", layer, (unsigned long)state.total[layer]);
     }
-    printf("%lu weights were added\n", (unsigned long)network_operations());
+    printf("%lu weights were added\n", (unsigned long)state.operations);
     return 0;
 }

@@ -13,117 +13,137 @@
 #endif
 
 typedef network_number_t number_t;
+typedef network_sum_t sum_t;
 #if @INTEGER@
 typedef int8_t weight_t; /* in units of their own for each neuron; currents are, too */
-typedef int64_t sum_t;
 
-enum { ONE = @ONE@, UNIT = @UNIT@, FIRST_UNIT = @FIRST_UNIT@ }; /* of a beta, of a current */
+enum { ONE = @ONE@, UNIT = @UNIT@ }; /* of a beta, of a current that spikes make */
 #else
 typedef float weight_t;
-typedef float sum_t;
 #endif
 
 enum { RESET_NONE, RESET_SUBTRACT, RESET_ZERO };
 enum { POOL_NONE, POOL_MAX, POOL_AVERAGE };
 
-/* A dense layer is a convolution of one pixel with a kernel of one pixel. */
+/* A dense layer has one place, of `channels` neurons. */
 struct network_layer {
+    int is_dense;
     int in_width, in_channels;
     int kernel, stride, padding;
-    int height, width;             /* behind the convolution */
     int pooling;
     int pool;                      /* side of the square that is pooled, 1 for none */
     int out_height, out_width, channels; /* of the neurons */
     int reset;
     const weight_t *weights;       /* [in_channels][kernel][kernel][channels] */
     const number_t *bias, *beta, *threshold; /* [channels] */
-    number_t *current;             /* [height][width][channels] */
-    number_t *membrane;            /* [out_height][out_width][channels] */
-    uint16_t *spikes;              /* numbers of the neurons that fired */
+    int currents;                  /* where they begin, [pool][out_width * pool][channels] */
+    int neurons;                   /* where their membranes and spikes begin in the state */
+};
+
+/* Inputs of a layer, in ascending order. */
+struct events {
+    const uint16_t *index;
+    int count;
+    int next;            /* the first one that may reach the next row of neurons */
+    const uint8_t *grey; /* the value of each input; NULL where events are spikes */
 };
 
 @TABLES@
 
-static int fired[NETWORK_LAYERS]; /* how many neurons of each layer */
-static uint32_t operations;
-static int steps;
+enum { POPULATION = NETWORK_OUTPUTS / NETWORK_CLASSES }; /* output neurons for each class */
 
-enum { POPULATION = @POPULATION@ }; /* output neurons for each class */
-enum { OUTPUTS = NETWORK_CLASSES * POPULATION };
-static sum_t membrane_sum[OUTPUTS];
-#if @MAX_MEMBRANE@
-static number_t score[OUTPUTS]; /* the highest membrane */
-#endif
-#if @SPIKE_COUNT@
-static int score[OUTPUTS]; /* how many spikes */
-#endif
-#if @FIRST_SPIKE@
-static int score[OUTPUTS]; /* minus the number of timesteps before the first spike */
-#endif
-
-static void clear_currents(const struct network_layer *layer)
+/* Adds the weights of one input to the currents of one place. */
+static void add(number_t *current, const weight_t *weights, int size, const number_t *grey)
 {
-    memset(layer->current, 0,
-           sizeof *layer->current * (size_t)(layer->height * layer->width * layer->channels));
+    int i;
+
+    if (NETWORK_GREY && grey != NULL) {
+        for (i = 0; i < size; i++) {
+            current[i] += weights[i] * *grey;
+        }
+    } else {
+        for (i = 0; i < size; i++) {
+            current[i] += weights[i];
+        }
+    }
 }
 
-/* Adds one input to the currents that it reaches: a grey value, or a spike where `grey` is 0. */
-static void add(const struct network_layer *layer, int input, int grey)
+/* Adds one input to the currents that it reaches, which begin at row `top` of the convolution. */
+static void convolve(struct network_state *state, const struct network_layer *layer, int top,
+                     int input, const number_t *grey)
 {
+    const int stride = layer->stride, kernel = layer->kernel, size = layer->channels;
     const int channel = input % layer->in_channels;
+    const int width = layer->out_width * layer->pool;
     const int x = input / layer->in_channels % layer->in_width + layer->padding;
-    const int y = input / layer->in_channels / layer->in_width + layer->padding;
-    const int size = layer->channels;
-#if @INTEGER@
-    const number_t amount = grey;
-#else
-    const number_t amount = (number_t)grey / 255;
-#endif
-    int row, column, i;
+    const int y = input / layer->in_channels / layer->in_width + layer->padding - top * stride;
+    int row, column;
 
-    for (row = 0; row < layer->kernel; row++) {
-        const int down = y - row;
-        if (down < 0 || down % layer->stride != 0 || down / layer->stride >= layer->height) {
+    for (row = y / stride; row >= 0 && y - row * stride < kernel; row--) {
+        if (row >= layer->pool) {
             continue;
         }
-        for (column = 0; column < layer->kernel; column++) {
-            const int right = x - column;
-            const weight_t *weights;
-            number_t *current;
-            if (right < 0 || right % layer->stride != 0 || right / layer->stride >= layer->width) {
+        for (column = x / stride; column >= 0 && x - column * stride < kernel; column--) {
+            const int place = (channel * kernel + y - row * stride) * kernel + x - column * stride;
+            if (column >= width) {
                 continue;
             }
-            weights = layer->weights
-                + ((ptrdiff_t)(channel * layer->kernel + row) * layer->kernel + column) * size;
-            current = layer->current
-                + ((ptrdiff_t)(down / layer->stride) * layer->width + right / layer->stride) * size;
-            if (grey == 0) {
-                for (i = 0; i < size; i++) {
-                    current[i] += weights[i];
-                }
-            } else {
-                for (i = 0; i < size; i++) {
-                    current[i] += weights[i] * amount;
-                }
-            }
-            operations += (uint32_t)size;
+            add(state->current + layer->currents + (row * width + column) * size,
+                layer->weights + (ptrdiff_t)place * size, size, grey);
+            state->operations += (uint32_t)size;
+        }
+    }
+}
+
+/* Computes the currents of one row of neurons. A convolution takes the events of the rows of pixels
+ * that reach it: in a list in ascending order they stand side by side. */
+static void gather(struct network_state *state, const struct network_layer *layer, int row,
+                   struct events *events)
+{
+    const int top = row * layer->pool, pixels = layer->in_width * layer->in_channels;
+    const int begin = (top * layer->stride - layer->padding) * pixels;
+    const int end = begin + ((layer->pool - 1) * layer->stride + layer->kernel) * pixels;
+    int i;
+
+    memset(state->current + layer->currents, 0,
+           sizeof *state->current
+               * (size_t)(layer->pool * layer->pool * layer->out_width * layer->channels));
+    while (events->next < events->count && events->index[events->next] < begin) {
+        events->next++;
+    }
+    for (i = events->next; i < events->count && events->index[i] < end; i++) {
+        const int input = events->index[i];
+        const number_t *grey = NULL;
+        number_t value;
+        if (NETWORK_GREY && events->grey != NULL) {
+#if @INTEGER@
+            value = events->grey[input];
+#else
+            value = (number_t)events->grey[input] / 255;
+#endif
+            grey = &value;
+        }
+        if (layer->is_dense) {
+            add(state->current + layer->currents,
+                layer->weights + (ptrdiff_t)input * layer->channels, layer->channels, grey);
+            state->operations += (uint32_t)layer->channels;
+        } else {
+            convolve(state, layer, top, input, grey);
         }
     }
 }
 
 /* Returns what a neuron receives: the current of its place, or of the square that is pooled, whose
  * sum may need more than 32 bits. */
-static sum_t receive(const struct network_layer *layer, int y, int x, int channel)
+static sum_t receive(const struct network_layer *layer, const number_t *current)
 {
-    const int side = layer->pool, size = layer->channels;
-    const number_t *current = layer->current
-        + ((ptrdiff_t)y * side * layer->width + (ptrdiff_t)x * side) * size + channel;
+    const int side = layer->pool, width = layer->out_width * side;
     sum_t total = current[0];
     int i, j;
 
     for (i = 0; i < side; i++) {
         for (j = 0; j < side; j++) {
-            const number_t next = current[((ptrdiff_t)i * layer->width + j) * size];
+            const number_t next = current[(i * width + j) * layer->channels];
             if (i == 0 && j == 0) {
                 continue;
             }
@@ -151,7 +171,7 @@ static number_t move(const struct network_layer *layer, int channel, number_t be
     int64_t membrane = layer->reset == RESET_ZERO && fires ? 0 : before;
 
     membrane = membrane * layer->beta[channel] / ONE;
-    membrane += current * (layer == layers ? FIRST_UNIT : UNIT);
+    membrane += current * (NETWORK_GREY && layer == layers ? 1 : UNIT);
     membrane += layer->bias[channel];
     if (layer->reset == RESET_SUBTRACT && fires) {
         membrane -= threshold;
@@ -169,142 +189,178 @@ static number_t move(const struct network_layer *layer, int channel, number_t be
 #endif
 }
 
-/* Moves the neurons of a layer on by one timestep, and lists those that fire. */
-static int integrate(const struct network_layer *layer)
+/* Moves a row of neurons on by one timestep, and lists those that fire behind the `count` spikes of
+ * the rows before. Returns how many spikes there are now. */
+static int integrate(struct network_state *state, const struct network_layer *layer, int row,
+                     int count)
 {
-    int y, x, channel, neuron = 0, count = 0;
+    const number_t *current = state->current + layer->currents;
+    int neuron = row * layer->out_width * layer->channels;
+    int x, channel;
 
-    for (y = 0; y < layer->out_height; y++) {
-        for (x = 0; x < layer->out_width; x++) {
-            for (channel = 0; channel < layer->channels; channel++, neuron++) {
-                const sum_t current = receive(layer, y, x, channel);
-                number_t *membrane = layer->membrane + neuron;
-                *membrane = move(layer, channel, *membrane, current);
-                if (*membrane > layer->threshold[channel]) {
-                    layer->spikes[count++] = (uint16_t)neuron;
-                }
+    for (x = 0; x < layer->out_width; x++) {
+        for (channel = 0; channel < layer->channels; channel++, neuron++) {
+            number_t *membrane = state->membrane + layer->neurons + neuron;
+            *membrane = move(layer, channel, *membrane, receive(layer, current + channel));
+            if (*membrane > layer->threshold[channel]) {
+                state->spikes[layer->neurons + count++] = (uint16_t)neuron;
             }
         }
+        current += layer->pool * layer->channels;
     }
     return count;
 }
 
 /* Keeps what the decision will be made of. */
-static void look_at_outputs(void)
+static void look_at_outputs(struct network_state *state)
 {
     const struct network_layer *last = layers + NETWORK_LAYERS - 1;
+    const number_t *membrane = state->membrane + last->neurons;
     int i;
 
-    for (i = 0; i < OUTPUTS; i++) {
-        membrane_sum[i] += last->membrane[i];
+    for (i = 0; i < NETWORK_OUTPUTS; i++) {
+        state->membrane_sum[i] += membrane[i];
 #if @MAX_MEMBRANE@
-        if (steps == 0 || last->membrane[i] > score[i]) {
-            score[i] = last->membrane[i];
+        if (state->steps == 0 || membrane[i] > state->score[i]) {
+            state->score[i] = membrane[i];
         }
 #endif
     }
 #if @SPIKE_COUNT@
-    for (i = 0; i < fired[NETWORK_LAYERS - 1]; i++) {
-        score[last->spikes[i]]++;
+    for (i = 0; i < state->fired[NETWORK_LAYERS - 1]; i++) {
+        state->score[state->spikes[last->neurons + i]]++;
     }
 #endif
 #if @FIRST_SPIKE@
-    for (i = 0; i < OUTPUTS; i++) {
-        if (score[i] == -steps && last->membrane[i] <= last->threshold[i]) { /* silent so far */
-            score[i]--;
+    for (i = 0; i < NETWORK_OUTPUTS; i++) {
+        if (state->score[i] == -state->steps && membrane[i] <= last->threshold[i]) {
+            state->score[i]--; /* silent so far */
         }
     }
 #endif
 }
 
-void network_reset(void)
+void network_reset(struct network_state *state)
 {
     int i;
+
+    for (i = 0; i < NETWORK_NEURONS; i++) {
+        state->membrane[i] = 0;
+    }
+    for (i = 0; i < NETWORK_LAYERS; i++) {
+        state->fired[i] = 0;
+        state->total[i] = 0;
+    }
+    for (i = 0; i < NETWORK_OUTPUTS; i++) {
+        state->membrane_sum[i] = 0;
+#if @SCORE@
+        state->score[i] = 0;
+#endif
+    }
+    state->operations = 0;
+    state->steps = 0;
+}
+
+/* Runs all layers for one timestep, row by row: a layer needs the currents of one row at a time.
+ * Without events the currents of the first layer are those of the timestep before. */
+static void advance(struct network_state *state, struct events events)
+{
+    int i, row;
 
     for (i = 0; i < NETWORK_LAYERS; i++) {
         const struct network_layer *layer = layers + i;
-        memset(layer->membrane, 0,
-               sizeof *layer->membrane
-                   * (size_t)(layer->out_height * layer->out_width * layer->channels));
-        fired[i] = 0;
+        int count = 0;
+        for (row = 0; row < layer->out_height; row++) {
+            if (events.index != NULL) {
+                gather(state, layer, row, &events);
+            }
+            count = integrate(state, layer, row, count);
+        }
+        state->fired[i] = (uint16_t)count;
+        state->total[i] += (uint32_t)count;
+        events.index = state->spikes + layer->neurons;
+        events.count = count;
+        events.next = 0;
+        events.grey = NULL;
     }
-    for (i = 0; i < OUTPUTS; i++) {
-        membrane_sum[i] = 0;
-#if @SCORE@
-        score[i] = 0;
+    look_at_outputs(state);
+    state->steps++;
+}
+
+/* Lists the inputs that are not 0, and returns how many they are. */
+static int list(struct network_state *state, const uint8_t *input)
+{
+    int i, count = 0;
+
+    for (i = 0; i < NETWORK_INPUTS; i++) {
+        if (input[i] != 0) {
+            state->events[count++] = (uint16_t)i;
+        }
+    }
+    return count;
+}
+#if @GREY@
+
+void network_step(struct network_state *state, const uint8_t *input)
+{
+    struct events events = {NULL, 0, 0, NULL};
+
+    events.index = state->events;
+    events.count = list(state, input);
+    events.grey = input;
+    advance(state, events);
+}
+#else
+
+void network_step_events(struct network_state *state, const uint16_t *index, int count)
+{
+    struct events events = {NULL, 0, 0, NULL};
+
+    events.index = index;
+    events.count = count;
+    advance(state, events);
+}
+
+void network_step(struct network_state *state, const uint8_t *input)
+{
+    network_step_events(state, state->events, list(state, input));
+}
 #endif
-    }
-    operations = 0;
-    steps = 0;
-}
-
-/* Runs all layers for one timestep on the currents of the first one. */
-static void advance(void)
-{
-    int i, j;
-
-    for (i = 0; i < NETWORK_LAYERS; i++) {
-        if (i > 0) {
-            clear_currents(layers + i);
-            for (j = 0; j < fired[i - 1]; j++) {
-                add(layers + i, layers[i - 1].spikes[j], 0);
-            }
-        }
-        fired[i] = integrate(layers + i);
-    }
-    look_at_outputs();
-    steps++;
-}
-
-void network_step(const uint8_t *input)
-{
-    int i;
-
-    if (input != NULL) {
-        clear_currents(layers);
-        for (i = 0; i < NETWORK_INPUTS; i++) {
-            if (input[i] != 0) {
-                add(layers, i, NETWORK_GREY ? input[i] : 0);
-            }
-        }
-    }
-    advance();
-}
 
 /* Returns the membranes of a class, summed over its neurons and all timesteps. */
-static sum_t membranes_of(int number)
+static sum_t membranes_of(const struct network_state *state, int number)
 {
     sum_t total = 0;
     int i;
 
     for (i = 0; i < POPULATION; i++) {
-        total += membrane_sum[number * POPULATION + i];
+        total += state->membrane_sum[number * POPULATION + i];
     }
     return total;
 }
 #if @SCORE@
 
 /* Returns the score of a class, summed over its neurons. */
-static sum_t score_of(int number)
+static sum_t score_of(const struct network_state *state, int number)
 {
     sum_t total = 0;
     int i;
 
     for (i = 0; i < POPULATION; i++) {
-        total += (sum_t)score[number * POPULATION + i];
+        total += (sum_t)state->score[number * POPULATION + i];
     }
     return total;
 }
 #endif
 
-int network_decision(void)
+int network_decision(const struct network_state *state)
 {
     int i, best = 0;
 
     for (i = 1; i < NETWORK_CLASSES; i++) {
-        int ahead = membranes_of(i) > membranes_of(best);
+        int ahead = membranes_of(state, i) > membranes_of(state, best);
 #if @SCORE@
-        const sum_t own = score_of(i), leading = score_of(best);
+        const sum_t own = score_of(state, i), leading = score_of(state, best);
         if (own > leading || own < leading) { /* else the membranes decide */
             ahead = own > leading;
         }
@@ -316,50 +372,78 @@ int network_decision(void)
     return best;
 }
 
-int network_spikes(int layer, const uint16_t **neurons)
+int network_spikes(const struct network_state *state, int layer, const uint16_t **neurons)
 {
-    *neurons = layers[layer].spikes;
-    return fired[layer];
+    *neurons = state->spikes + layers[layer].neurons;
+    return state->fired[layer];
 }
 
-const network_number_t *network_membranes(int layer)
+const network_number_t *network_membranes(const struct network_state *state, int layer)
 {
-    return layers[layer].membrane;
-}
-
-uint32_t network_operations(void)
-{
-    return operations;
+    return state->membrane + layers[layer].neurons;
 }
 #if @GREY@
 
-int network_classify(const uint8_t *image)
+int network_classify(struct network_state *state, const uint8_t *image)
 {
+    const struct events none = {NULL, 0, 0, NULL};
     int t;
 
-    network_reset();
+    network_reset(state);
     for (t = 0; t < NETWORK_STEPS; t++) {
-        network_step(t == 0 ? image : NULL);
+        if (t == 0 || layers[0].out_height > 1) {
+            network_step(state, image);
+        } else {
+            advance(state, none); /* the currents of a single row are still there */
+        }
     }
-    return network_decision();
+    return network_decision(state);
 }
 #endif
-#if @CODE@
+#if @ONCE@
 
-int network_classify(const uint8_t *image)
+int network_classify(struct network_state *state, const uint8_t *image)
+{
+    int place[NETWORK_STEPS + 1] = {0}; /* where the next event of each timestep goes */
+    int t, i, first = 0;
+
+    /* No input spikes twice, so their numbers are sorted by timestep once. */
+    for (i = 0; i < NETWORK_INPUTS; i++) {
+        place[code[image[i]]]++;
+    }
+    for (t = 0; t < NETWORK_STEPS; t++) {
+        first += place[t];
+        place[t] = first - place[t];
+    }
+    for (i = 0; i < NETWORK_INPUTS; i++) {
+        t = code[image[i]];
+        if (t < NETWORK_STEPS) {
+            state->events[place[t]++] = (uint16_t)i;
+        }
+    }
+    network_reset(state);
+    for (t = 0, first = 0; t < NETWORK_STEPS; first = place[t++]) {
+        network_step_events(state, state->events + first, place[t] - first);
+    }
+    return network_decision(state);
+}
+#endif
+#if @BITS@
+
+int network_classify(struct network_state *state, const uint8_t *image)
 {
     int t, i;
 
-    network_reset();
+    network_reset(state);
     for (t = 0; t < NETWORK_STEPS; t++) {
-        clear_currents(layers);
+        int count = 0;
         for (i = 0; i < NETWORK_INPUTS; i++) {
             if ((code[32 * t + image[i] / 8] >> (image[i] % 8)) & 1) {
-                add(layers, i, 0);
+                state->events[count++] = (uint16_t)i;
             }
         }
-        advance();
+        network_step_events(state, state->events, count);
     }
-    return network_decision();
+    return network_decision(state);
 }
 #endif
