@@ -31,27 +31,21 @@ FILES = ("network.h", "network.c", *EXAMPLES, "README.md")
 """Templates in ``c``, in which names and files have the default prefix."""
 MOST = 65535
 """Most inputs or neurons of a layer: their indices have 16 bits."""
-GREYS = np.arange(256) / 255
-"""The direct code of each grey value."""
 
 
 class _Program(NamedTuple):
     """The content to write: a network, its tables, and the code of grey values.
 
     ``code`` is the timestep of the only spike of each grey value, ``T`` for none, ``[256]``, or
-    bits, ``[T, 32]``: bit g % 8 of byte g / 8 tells whether grey value g spikes. Without a code the
-    input is grey values if there are ``steps``, else spikes.
+    bits, ``[T, 32]``: bit g % 8 of byte g / 8 tells whether grey value g spikes. There is none
+    where the input is grey values, ``is_grey``, or spikes.
     """
 
     network: NetworkArrays
     tables: Sequence[Tables]
     code: NDArray[np.uint8] | None
     steps: int
-
-    @property
-    def is_grey(self) -> bool:
-        """Whether the input is grey values, not spikes."""
-        return self.steps > 0 and self.code is None
+    is_grey: bool
 
     @property
     def currents(self) -> tuple[int, int]:
@@ -147,27 +141,26 @@ def to_c(
 
 def _program(network: NetworkArrays, codes: NDArray[np.float32] | None, weights: str) -> _Program:
     """Return the content to write, with codes ``[T, 256]`` if there is an encoder."""
-    steps, code = 0 if codes is None else len(codes), None
+    code = None
     if codes is not None and np.isin(codes, (0, 1)).all():
-        if steps < 256 and (codes.sum(0) <= 1).all():
-            code = np.where(codes.any(0), codes.argmax(0), steps).astype(np.uint8)
+        if len(codes) < 256 and (codes.sum(0) <= 1).all():
+            code = np.where(codes.any(0), codes.argmax(0), len(codes)).astype(np.uint8)
         else:
             code = np.packbits(codes.astype(bool), axis=1, bitorder="little")
-    elif codes is not None and (codes != np.float32(GREYS)).any():
+    elif codes is not None and (codes != np.float32(np.arange(256) / 255)).any():
         raise ValueError(
             "the code must consist of spikes, 0 and 1, or be the grey value over 255 at each "
             "timestep, as in the direct code; export classifier.network, and pass spikes to it"
         )
-    layers = network.layers
+    is_grey, layers = codes is not None and code is None, network.layers
     if weights == "float32":
         tables = [Tables(x.by_input, x.bias, x.beta, x.threshold) for x in layers]
     else:
-        is_grey = steps > 0 and code is None
         tables = [
             quantise(layer, is_grey=is_grey and layer is layers[0], is_output=layer is layers[-1])
             for layer in layers
         ]
-    return _Program(network, tables, code, steps)
+    return _Program(network, tables, code, 0 if codes is None else len(codes), is_grey)
 
 
 def _fill(name: str, words: dict[str, str]) -> str:
@@ -263,7 +256,7 @@ def _array(declaration: str, values: NDArray[Any]) -> str:
 
 
 def _readme(program: _Program, numbers: dict[str, str]) -> dict[str, str]:
-    """Return the placeholders of the README and the example, filled for a network."""
+    """Return the placeholders of the README."""
     inputs, outputs, neurons = (int(numbers[name]) for name in ("INPUTS", "OUTPUTS", "NEURONS"))
     network, is_integer = program.network, program.tables[0].is_integer
     constant = sum(array.nbytes for tables in program.tables for array in tables)
@@ -274,8 +267,6 @@ def _readme(program: _Program, numbers: dict[str, str]) -> dict[str, str]:
     memory = large * outputs + 4 * words + 2 * (layers + neurons + inputs)
     sizes = "-".join(map(str, (inputs, *(math.prod(layer.shape) for layer in network.layers))))
     takes = f"images, in {program.steps} timesteps" if program.steps else "spikes alone"
-    channels, height, width = _picture(network)
-    is_colour = channels == 3  # another number stands side by side, in a grey picture
     return {
         "NETWORK": (
             f"Neurons {sizes} for {network.classes} classes, weights in "
@@ -283,16 +274,7 @@ def _readme(program: _Program, numbers: dict[str, str]) -> dict[str, str]:
         ),
         "CONSTANT": f"{constant:,}",
         "MEMORY": f"{-(-memory // large) * large:,}",
-        "FORMAT": "PPM" if is_colour else "PGM",
-        "MAGIC": "P6" if is_colour else "P5",
-        "WIDTH": str(width if is_colour else inputs // height),
-        "HEIGHT": str(height),
     }
-
-
-def _picture(network: NetworkArrays) -> tuple[int, ...]:
-    """Return channels, height and width of an image."""
-    return (1, 1, *network.image_shape)[-3:]
 
 
 def _vectors(program: _Program, codes: NDArray[np.float32]) -> dict[str, str]:
@@ -301,7 +283,7 @@ def _vectors(program: _Program, codes: NDArray[np.float32]) -> dict[str, str]:
     In single precision a membrane within rounding of its threshold may fire on one processor and
     not on another, so of 20 digits those are taken whose membranes stay farthest from theirs.
     """
-    channels, *sides = _picture(program.network)
+    channels, *sides = (1, 1, *program.network.image_shape)[-3:]
     digits = load_digits()[1].images[:20, None].float()
     images = interpolate(digits, sides, mode="bilinear").round().long()
     images = images.expand(-1, channels, -1, -1).movedim(1, -1).flatten(1)

@@ -1,4 +1,4 @@
-/* Reads an image, a binary @FORMAT@ file of @WIDTH@ x @HEIGHT@ pixels, and says which class it is:
+/* Reads an image, a file of NETWORK_INPUTS bytes, and says which class it is:
  *
  *     cc -std=c99 -O2 main.c network.c -o classify && ./classify FILE
  */
@@ -10,22 +10,20 @@ int main(int count, char **arguments)
 {
     static struct network_state state;
     static uint8_t image[NETWORK_INPUTS];
-    int width, height, largest, layer;
+    int layer, is_image;
     FILE *file = count == 2 ? fopen(arguments[1], "rb") : NULL;
 
     if (file == NULL) {
-        fprintf(stderr, "usage: %s FILE, a @FORMAT@ file that can be read\n", arguments[0]);
+        fprintf(stderr, "usage: %s FILE, which can be read\n", arguments[0]);
         return 2;
     }
-    if (fscanf(file, "@MAGIC@ %d %d %d", &width, &height, &largest) != 3 || fgetc(file) == EOF
-        || width != @WIDTH@ || height != @HEIGHT@ || largest != 255
-        || fread(image, 1, NETWORK_INPUTS, file) != NETWORK_INPUTS) {
-        fprintf(stderr, "%s is no binary @FORMAT@ file of @WIDTH@ x @HEIGHT@ pixels\n",
-                arguments[1]);
-        fclose(file);
+    is_image = fread(image, 1, NETWORK_INPUTS, file) == NETWORK_INPUTS && fgetc(file) == EOF;
+    fclose(file);
+    if (!is_image) {
+        fprintf(stderr, "%s must have %d bytes: grey values, row by row, channels last\n",
+                arguments[1], NETWORK_INPUTS);
         return 1;
     }
-    fclose(file);
     printf("class %d\n", network_classify(&state, image));
     for (layer = 0; layer < NETWORK_LAYERS; layer++) {
         printf("layer %d: %lu spikes\n", layer, (unsigned long)state.total[layer]);
