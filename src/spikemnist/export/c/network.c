@@ -58,8 +58,9 @@ static void add(number_t *current, const weight_t *weights, int size, const numb
     int i;
 
     if (NETWORK_GREY && grey != NULL) {
+        const number_t value = *grey;
         for (i = 0; i < size; i++) {
-            current[i] += weights[i] * *grey;
+            current[i] += weights[i] * value;
         }
     } else {
         for (i = 0; i < size; i++) {

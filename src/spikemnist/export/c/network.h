@@ -62,8 +62,9 @@ void network_reset(struct network_state *state);
 #else
 /* Runs all layers for one timestep on a list of spikes, of which nothing is checked.
  *
- * index: numbers of the inputs that spike, from 0 to NETWORK_INPUTS - 1, in ascending order; input
- * (y * width + x) * channels + channel is that of a pixel. It may be state->events.
+ * index: numbers of the inputs that spike, from 0 to NETWORK_INPUTS - 1, in ascending order: a
+ * convolution misses others. That of a pixel is (y * width + x) * channels + channel. The list may
+ * be state->events.
  * count: how many.
  */
 void network_step_events(struct network_state *state, const uint16_t *index, int count);
