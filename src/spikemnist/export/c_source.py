@@ -1,6 +1,6 @@
 """Write networks as C99: one header and one readable source, also for microcontrollers.
 
-Shapes: ``I`` inputs or input channels, ``O`` neurons or output channels, ``K`` kernel size.
+Shapes: ``T`` timesteps.
 """
 
 from __future__ import annotations
@@ -53,10 +53,7 @@ class _Program(NamedTuple):
 
         Those of a constant input are kept where all belong to a single row of neurons.
         """
-        rows = [
-            layer.pool**2 * math.prod((layer.shape[0], *layer.shape[2:]))
-            for layer in self.network.layers
-        ]
+        rows = [x.pool**2 * math.prod((x.shape[0], *x.shape[2:])) for x in self.network.layers]
         is_kept = self.is_grey and self.network.layers[0].shape[1:2] in ((), (1,))
         return max(rows[is_kept:], default=0), rows[0] if is_kept else 0
 
