@@ -277,8 +277,8 @@ def graph(build: Callable[[], nn.Module]) -> Parts:
     model: Any = build()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "model.nir")
-        nodes = to_nir(model, file).nodes.values()
-        again = from_nir(file)
+        again = from_nir(to_nir(model, file))
+    nodes = to_nir(model).nodes.values()
     numbers = [x for node in nodes for x in vars(node).values() if isinstance(x, np.ndarray)]
     arrays = [x for x in numbers if x.dtype.kind == "f"]
     return {"nodes": digest(arrays), "read": digest(weights_in(again))}

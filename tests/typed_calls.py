@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch.utils.data import DataLoader
@@ -9,6 +10,7 @@ from typing_extensions import assert_type
 
 from spikemnist import Classifier, LatencyEncoder, LeakyConvNet, LeakyMLP, accelerate, load_digits
 from spikemnist.data import EventDataset
+from spikemnist.export import to_nir
 from spikemnist.models import Record, SpikingNetwork
 
 if TYPE_CHECKING:
@@ -48,3 +50,8 @@ def a_dataset_gives_images_and_labels() -> None:
 def a_loader_reads_recordings(data: EventDataset) -> None:
     for _ in DataLoader(data, batch_size=4, collate_fn=data.collate):
         pass
+
+
+def an_export_returns_its_file() -> None:
+    assert_type(to_nir(LeakyMLP(), "model.nir"), Path)
+    assert list(to_nir(LeakyMLP()).nodes)

@@ -85,13 +85,32 @@ def test_round_trip(case: Case) -> None:
         assert again.config[name] == case[name]
 
 
+LEAKS = st.floats(2**-26, 1 - 2**-24, width=32) | st.just(0.0)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+@given(
+    betas=st.lists(LEAKS, min_size=3, max_size=3) | st.just([1.0] * 3),
+    weights=st.lists(NUMBERS, min_size=12, max_size=12),
+    dt=st.floats(1e-6, 1.0),
+)
+def test_bits_of_the_round_trip(betas: list[float], weights: list[float], dt: float) -> None:
+    model = LeakyMLP((), in_features=3, out_features=3, beta=[betas], reset_mechanism="zero")
+    linear = model.layers[0].linear
+    linear.weight.data = torch.tensor(weights[:9]).view(3, 3)
+    linear.bias.data = torch.tensor(weights[9:])
+    expected, actual = model.state_dict(), from_nir(to_nir(model, dt=dt)).state_dict()
+    for name, value in expected.items():
+        assert actual[name].expand_as(value).equal(value), name
+
+
 def test_file_and_graph(tmp_path: Path) -> None:
     model = normalised(LeakyConvNet("4C5-AP2-10", batch_norm=True, reset_mechanism="zero"))
     spikes = (torch.rand(6, 20, 1, 28, 28) < 0.2).float()
     file = tmp_path / "model.nir"
-    graph = to_nir(model, file)
+    assert to_nir(model, str(file)) == file
     record = model(spikes, record="all")
-    for source in (graph, file, str(file)):
+    for source in (to_nir(model), file, str(file)):
         again = from_nir(source)(spikes, record="all")
         theirs = [layer.spikes.detach().numpy() for layer in again.layers]
         assert samples_that_differ(record, theirs) <= 1

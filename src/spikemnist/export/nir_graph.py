@@ -5,7 +5,8 @@ reset to a voltage when it fires. Euler's method with a timestep :math:`dt` give
 
 .. math:: v_t = \Bigl(1 - \frac{dt}{\tau}\Bigr) v_{t-1} + \frac{R\,dt}{\tau} I_t
 
-This is `snntorch.Leaky` with :math:`\tau = dt / (1 - \beta)` and :math:`R = \tau / dt`.
+This is `snntorch.Leaky` with :math:`\tau = dt / (1 - \beta)` and weights, of which :math:`I` is the
+sum, divided by :math:`1 - \beta`. Then :math:`R = 1`, which tools that ignore it assume.
 
 J. E. Pedersen et al., *Neuromorphic intermediate representation: a unified instruction set for
 interoperable brain-inspired computing*, Nature Communications, 2024.
@@ -22,7 +23,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
@@ -46,24 +47,35 @@ if TYPE_CHECKING:
 
     from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
 
+Layer = TypeVar("Layer", bound=Synapses)
 TIMESTEP = 1e-4
 """Seconds of a timestep if a graph does not name it, as snnTorch assumes."""
 KEY = "spikemnist"
 """Key of the graph's metadata that holds facts beyond NIR, as JSON."""
 
 
+@overload
+def to_nir(
+    model: Classifier | SpikingNetwork, path: None = None, *, dt: float = TIMESTEP
+) -> nir.NIRGraph: ...
+@overload
+def to_nir(
+    model: Classifier | SpikingNetwork, path: str | os.PathLike[str], *, dt: float = TIMESTEP
+) -> Path: ...
 def to_nir(
     model: Classifier | SpikingNetwork,
     path: str | os.PathLike[str] | None = None,
     *,
     dt: float = TIMESTEP,
-) -> nir.NIRGraph:
+) -> nir.NIRGraph | Path:
     r"""Convert a network to a graph of NIR.
 
-    Each neuron gets its own :math:`\tau = dt / (1 - \beta)`, :math:`R = \tau / dt` and threshold;
-    with :math:`\beta = 1` neurons become ``IF`` nodes with :math:`R = 1 / dt`. Batch normalisation
-    is folded into the convolution. In NIR neurons reset to zero. Reset by subtraction, no reset,
-    readout and population are stored in the graph's metadata, which other tools do not read.
+    Each neuron gets its own :math:`\tau = dt / (1 - \beta)` and threshold, and :math:`R = 1`: its
+    weights and bias are divided by :math:`1 - \beta`, in double precision, from which `from_nir`
+    restores every bit (of a :math:`\beta` between 0 and 1e-8 it loses some). With :math:`\beta = 1`
+    neurons become ``IF`` nodes with :math:`R = 1 / dt`. Batch normalisation is folded into the
+    convolution. In NIR neurons reset to zero. Reset by subtraction, no reset, readout and
+    population are stored in the graph's metadata, which other tools do not read.
 
     Parameters
     ----------
@@ -71,14 +83,15 @@ def to_nir(
         Dense or convolutional network, with average pooling or none. The graph takes spikes: the
         encoder of a classifier is not part of it.
     path : path, default None
-        HDF5 file to write as well; the usual suffix is ``.nir``.
+        HDF5 file to write; the usual suffix is ``.nir``. None writes none.
     dt : float, default 1e-4
         Seconds of a timestep. In a tool with another timestep the membranes decay differently.
 
     Returns
     -------
-    nir.NIRGraph
-        Graph from ``input`` to ``output``, for a sample without a batch axis.
+    pathlib.Path or nir.NIRGraph
+        ``path``, or without it the graph from ``input`` to ``output``, for a sample without a batch
+        axis.
 
     Raises
     ------
@@ -122,12 +135,12 @@ def to_nir(
     metadata["population"] = arrays.population
     edges = list(itertools.pairwise(nodes))
     graph = nir.NIRGraph(nodes, edges, metadata={KEY: json.dumps(metadata)})
-    if path is not None:
-        # Written in memory: HDF5 would lock the file, which is locked already.
-        content = io.BytesIO()
-        nir.write(content, graph)
-        write_atomically(path, lambda file: file.write_bytes(content.getvalue()))
-    return graph
+    if path is None:
+        return graph
+    # Written in memory: HDF5 would lock the file, which is locked already.
+    content = io.BytesIO()
+    nir.write(content, graph)
+    return write_atomically(path, lambda file: file.write_bytes(content.getvalue()))
 
 
 def _check_timestep(dt: object) -> None:
@@ -137,6 +150,14 @@ def _check_timestep(dt: object) -> None:
 
 def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> Iterator[tuple[str, Any]]:
     """Return the nodes of a layer in order, each with its kind."""
+    beta = layer.beta.astype(np.float64)
+    if (beta == 1).any() and (beta < 1).any():
+        raise ValueError(
+            f"beta is 1 for some neurons of layer {number} and below for others, which no single "
+            "node of NIR can describe; use a beta just below 1"
+        )
+    if (beta < 1).all():
+        layer = _scaled(layer, 1 / (1 - beta))
     if layer.is_dense:
         if number > 1 and len(layer.in_shape) > 1:
             shape = {"input": np.array(layer.in_shape)}
@@ -161,24 +182,22 @@ def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> Iterator[tup
     if layer.pooling:
         sides = np.array([layer.pool, layer.pool])
         yield "pool", nir.AvgPool2d(kernel_size=sides, stride=sides, padding=0 * sides)
-    yield "neurons", _neurons(nir, layer, dt, number)
-
-
-def _neurons(nir: Any, layer: LayerArrays, dt: float, number: int) -> Any:
     beta, threshold = (
         np.array(np.broadcast_to(values.reshape(-1, *[1] * (len(layer.shape) - 1)), layer.shape))
-        for values in (layer.beta.astype(np.float64), layer.threshold)
+        for values in (beta, layer.threshold)
     )
-    if (beta == 1).all():
-        return nir.IF(r=np.full(layer.shape, 1 / dt), v_threshold=threshold)
-    if (beta == 1).any():
-        raise ValueError(
-            f"beta is 1 for some neurons of layer {number} and below for others, which no single "
-            "node of NIR can describe; use a beta just below 1"
-        )
-    tau = np.divide(dt, 1 - beta)
     # They reset to 0, which is the only voltage of older versions of nir and the default of newer.
-    return nir.LIF(tau=tau, r=tau / dt, v_leak=np.zeros_like(tau), v_threshold=threshold)
+    if (beta == 1).all():
+        yield "neurons", nir.IF(r=np.full(layer.shape, 1 / dt), v_threshold=threshold)
+    else:
+        tau, zeros = np.divide(dt, 1 - beta), np.zeros(layer.shape)
+        yield "neurons", nir.LIF(tau=tau, r=zeros + 1, v_leak=zeros, v_threshold=threshold)
+
+
+def _scaled(synapses: Layer, gain: NDArray[Any]) -> Layer:
+    """Return synapses with the weights and bias of each neuron or channel multiplied by a gain."""
+    along = gain.reshape(-1, *[1] * (synapses.weight.ndim - 1))
+    return replace(synapses, weight=synapses.weight * along, bias=synapses.bias * gain)
 
 
 def from_nir(
@@ -331,10 +350,10 @@ def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> Synapses
             f"{shape} and weights of shape {size}"
         )
     fitting = (*size[:1], math.prod(shape)) if is_dense else (size[0], shape[0], *size[2:])
-    weight = _numbers(name, node, "weight", fitting).astype(np.float32)
-    bias = np.zeros(len(weight), np.float32)
+    weight = _numbers(name, node, "weight", fitting)  # in double precision until the last factor
+    bias: NDArray[Any] = np.zeros(len(weight))
     if not isinstance(node, nir.Linear):
-        bias = _numbers(name, node, "bias", bias.shape).astype(np.float32)
+        bias = _numbers(name, node, "bias", bias.shape)
     if is_dense:
         return Synapses(in_shape=shape, weight=weight, bias=bias)
     if node.groups != 1 or set(np.ravel(node.dilation)) != {1} or isinstance(node.padding, str):
@@ -354,8 +373,7 @@ def _pool(nir: Any, name: str, node: Any, synapses: Synapses) -> Synapses:
     if synapses.is_dense or synapses.pooling:
         raise ValueError(f"{name} must directly follow a convolution")
     if isinstance(node, nir.SumPool2d):
-        scale = np.float32(side * side)
-        synapses = replace(synapses, weight=synapses.weight * scale, bias=synapses.bias * scale)
+        synapses = _scaled(synapses, np.full(1, side * side))
     return replace(synapses, pooling="average", pool=side)
 
 
@@ -372,21 +390,19 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
     def read(part: str) -> NDArray[Any]:
         return one_per_channel(f"{part} of {name}", _numbers(name, node, part, shape))
 
-    threshold = read("v_threshold")
-    beta, gain = np.ones(len(threshold)), read("r") * dt
+    threshold, resistance = read("v_threshold"), read("r")
+    beta, gain = np.ones(len(threshold)), resistance * dt
     if isinstance(node, nir.LIF):
         tau = read("tau")
         if (tau < dt).any():
             raise ValueError(
                 f"{name} has a time constant below the timestep of {dt:g} s; pass a smaller dt"
             )
-        beta, gain = 1 - dt / tau, read("r") * (dt / tau)
-    gain = np.where(np.isclose(gain, 1, rtol=1e-9, atol=0), 1, gain)  # written as tau / dt
-    weight = synapses.weight * gain.reshape(-1, *[1] * (synapses.weight.ndim - 1))
-    bias = synapses.bias * gain
-    scaled = replace(synapses, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
+        beta, gain = 1 - dt / tau, resistance * (dt / tau)
+    scaled = _scaled(synapses, gain)
+    weight, bias = scaled.weight.astype(np.float32), scaled.bias.astype(np.float32)
     return LayerArrays(
-        **vars(scaled),
+        **vars(replace(scaled, weight=weight, bias=bias)),
         beta=beta.astype(np.float32),
         threshold=threshold.astype(np.float32),
         reset="zero",
