@@ -20,12 +20,13 @@ def equations(graph: Any, spikes: Tensor, dt: float = 1e-4) -> list[Tensor]:
             signal = signal @ values["weight"].double().T + values["bias"].double()
         elif kind == "Conv2d":
             weights = values["weight"].double(), values["bias"].double()
-            folded = functional.conv2d(
-                signal.flatten(0, 1), *weights, stride=node.stride, padding=node.padding
-            )
+            space = {k: tuple(np.broadcast_to(getattr(node, k), 2)) for k in ("stride", "padding")}
+            folded = functional.conv2d(signal.flatten(0, 1), *weights, **space)
             signal = folded.reshape(*signal.shape[:2], *folded.shape[1:])
-        elif kind == "AvgPool2d":
-            pooled = functional.avg_pool2d(signal.flatten(0, 1), tuple(node.kernel_size.tolist()))
+        elif kind in ("AvgPool2d", "SumPool2d"):
+            area = {"AvgPool2d": None, "SumPool2d": 1}[kind]
+            sides = tuple(node.kernel_size.tolist())
+            pooled = functional.avg_pool2d(signal.flatten(0, 1), sides, divisor_override=area)
             signal = pooled.reshape(*signal.shape[:2], *pooled.shape[1:])
         elif kind == "Flatten":
             signal = signal.flatten(2)

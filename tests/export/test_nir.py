@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -158,6 +159,8 @@ def test_graph_of_others() -> None:
     assert model.config["reset_mechanism"] == "zero"
     assert model.config["readout"] == "spike_count"
     assert model.layers[0].linear.weight.tolist() == [[2, 2, 2]] * 2
+    whole = nir.IF(r=np.ones(2), v_threshold=np.ones(2))  # of Norse and Sinabs
+    assert from_nir(graph_of(AFFINE, whole)).layers[0].linear.weight.tolist() == [[1, 1, 1]] * 2
     assert from_nir(graph_of(AFFINE, lif()), dt=5e-4).config["beta"] == pytest.approx(0.5)
 
 
@@ -172,6 +175,59 @@ def test_sum_pooling() -> None:
     graph.nodes["conv_1"].bias = graph.nodes["conv_1"].bias / 4
     spikes = (torch.rand(4, 3, 1, 28, 28) < 0.2).float()
     assert from_nir(graph)(spikes).membrane.equal(average.eval()(spikes).membrane)
+
+
+def chain_with_pools(pool: Any, side: int, padding: int) -> nir.NIRGraph:
+    """Return layers with a pool behind their neurons, as Sinabs has it."""
+    draw = np.random.default_rng(0).normal
+    sides, none = np.array([side, side]), np.array([0, 0])
+
+    def neurons(*shape: int) -> nir.LIF:
+        full = {name: np.full(shape, value) for name, value in (("tau", 4e-4), ("r", 3.0))}
+        return nir.LIF(**full, v_leak=np.zeros(shape), v_threshold=np.ones(shape))
+
+    inner = (18 // side + 2 * padding - 2, 20 // side + 2 * padding - 2)
+    features = 4 * math.prod(size // side for size in inner)
+    chain = [
+        nir.Input({"input": np.array([2, 20, 22])}),
+        nir.Conv2d((20, 22), draw(0, 1, (3, 2, 3, 3)), 1, 0, 1, 1, draw(0, 1, 3)),
+        neurons(3, 18, 20),
+        pool(sides, sides, none),
+        nir.Conv2d(None, draw(0, 1, (4, 3, 3, 3)), 1, padding, 1, 1, draw(0, 1, 4)),
+        neurons(4, *inner),
+        pool(sides, sides, none),
+        nir.Flatten({"input": np.array([4, *(size // side for size in inner)])}, 0, -1),
+        nir.Affine(draw(0, 1, (5, features)), draw(0, 1, 5)),
+        neurons(5),
+        nir.Output({"output": np.array([5])}),
+    ]
+    names = [f"node{place}" for place in range(len(chain))]
+    nodes = dict(zip(names, chain, strict=True))
+    return nir.NIRGraph(nodes, list(itertools.pairwise(names)))
+
+
+@pytest.mark.parametrize(("side", "padding"), [(2, 0), (2, 1), (3, 0)])
+@pytest.mark.parametrize("pool", [nir.AvgPool2d, nir.SumPool2d])
+def test_pooling_behind_neurons(pool: Any, side: int, padding: int) -> None:
+    graph = chain_with_pools(pool, side, padding)
+    torch.manual_seed(0)
+    spikes = (torch.rand(6, 5, 2, 20, 22) < 0.3).float()
+    model = from_nir(graph)
+    assert model.config["layers"].split("-")[1].startswith(f"4C{3 * side}")
+    with torch.no_grad():
+        record = model(spikes, record="all")
+    assert min(layer.spikes.sum() for layer in record.layers) > 10
+    assert samples_that_differ(record, [x.numpy() for x in equations(graph, spikes)]) <= 1
+
+
+def test_padding_of_what_a_pool_crops() -> None:
+    with pytest.raises(ValueError, match=r"node4 pads what the pooling before it has cropped"):
+        from_nir(chain_with_pools(nir.AvgPool2d, 3, 1))
+    graph = chain_with_pools(nir.AvgPool2d, 2, 0)
+    graph.edges = [*graph.edges[:6], ("node6", "node10")]
+    graph.nodes = {name: graph.nodes[name] for name in dict(graph.edges) | {"node10": None}}
+    with pytest.raises(ValueError, match="does not end in neurons"):
+        from_nir(graph)
 
 
 def test_branches() -> None:
@@ -197,7 +253,8 @@ def test_branches() -> None:
         ((nir.Affine(np.ones((2, 1)), np.zeros(2)), lif()), r"must have the shape \(2, 3\)"),
         ((nir.Affine(np.ones((2, 3)), np.zeros(1)), lif()), r"bias of affine1 .* \(2,\); got"),
         ((nir.Linear(np.ones((1, 3))), lif()), r"v_threshold of lif2 must have the shape \(1,\)"),
-        ((AFFINE, POOL, lif()), "avgpool2d2 must directly follow a convolution"),
+        ((AFFINE, POOL, lif()), "avgpool2d2 must follow a convolution or its neurons"),
+        ((AFFINE, lif(), POOL, AFFINE, lif()), "avgpool2d3 must follow a convolution or its neu"),
         ((nir.Conv2d(None, np.ones((2, 1, 3, 3)), 1, 0, 1, 1, np.zeros(2)), lif()), "convolve"),
         ((nir.Linear(np.full((2, 3), 1j)), lif()), "weight of linear1 must be finite real"),
         ((nir.Linear(np.full((2, 3), 1e300)), lif()), "exceeds the range of single precision"),

@@ -208,10 +208,13 @@ def from_nir(
     Parameters
     ----------
     graph : nir.NIRGraph or path
-        Chain of ``Affine``, ``Linear`` or ``Conv2d`` nodes, each followed by ``AvgPool2d``,
-        ``SumPool2d`` or no pooling, and then by ``LIF`` or ``IF`` neurons. Sum pooling becomes
-        average pooling with larger weights, and a resistance is folded into the weights. A file
-        is read alone: one that takes data from other files is refused.
+        Chain of ``Affine``, ``Linear`` or ``Conv2d`` nodes, each followed by ``LIF`` or ``IF``
+        neurons, with ``AvgPool2d`` or ``SumPool2d`` before or behind the neurons, or none. Sum
+        pooling becomes average pooling with larger weights. Pooling behind neurons becomes part of
+        the next weights: a kernel of 3 pixels behind a pool of 2 becomes one of 6 with stride 2. A
+        resistance is folded into the weights; an ``IF`` of resistance 1 adds its whole input at
+        each timestep, as Norse and Sinabs mean it. A file is read alone: one that takes data from
+        other files is refused.
     dt : float, default None
         Seconds of a timestep. None takes the value that `to_nir` wrote, or 1e-4 as in snnTorch.
 
@@ -296,24 +299,33 @@ def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
     layers: list[LayerArrays] = []
     synapses: Synapses | None = None
     shape: tuple[int, ...] = ()
+    side, gain = 1, 1  # of pooling behind the last neurons
     for name, node in _chain(graph):
         if isinstance(node, nir.Input):
             shape = tuple(map(int, node.input_type["input"]))
             if min(shape, default=0) < 1:
                 raise ValueError(f"{name} must have a shape of positive sizes; got {shape}")
         elif isinstance(node, (nir.Affine, nir.Linear, nir.Conv2d)) and synapses is None:
-            synapses = _weights(nir, name, node, shape)
-        elif isinstance(node, (nir.AvgPool2d, nir.SumPool2d)) and synapses is not None:
-            synapses = _pool(nir, name, node, synapses)
+            pooled = (*shape[:1], *(size // side for size in shape[1:]))
+            synapses = _behind_pool(name, _weights(nir, name, node, pooled), shape, side, gain)
+            side, gain = 1, 1
+        elif isinstance(node, (nir.AvgPool2d, nir.SumPool2d)):
+            size, factor = _pool(nir, name, node, synapses.shape if synapses else shape)
+            if synapses:
+                scaled, pool = _scaled(synapses, np.full(1, factor)), synapses.pool * size
+                synapses = replace(scaled, pooling="average", pool=pool)
+            else:
+                side, gain = side * size, gain * factor
         elif isinstance(node, (nir.LIF, nir.IF)) and synapses is not None:
             layers.append(_with_neurons(nir, name, node, synapses, dt))
             synapses, shape = None, layers[-1].shape
         elif not isinstance(node, (nir.Flatten, nir.Output)):
             raise ValueError(
                 f"{name} is a {type(node).__name__} node where none is expected: a layer is "
-                "Affine, Linear or Conv2d, then AvgPool2d or SumPool2d or neither, then LIF or IF"
+                "Affine, Linear or Conv2d, then LIF or IF, with AvgPool2d or SumPool2d before or "
+                "behind LIF or IF, or neither"
             )
-    if synapses is not None or not layers:
+    if synapses is not None or side > 1 or not layers:
         raise ValueError("the graph does not end in neurons, LIF or IF")
     return layers
 
@@ -366,15 +378,37 @@ def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> Synapses
     return Synapses(in_shape=shape, weight=weight, bias=bias, stride=stride, padding=padding)
 
 
-def _pool(nir: Any, name: str, node: Any, synapses: Synapses) -> Synapses:
+def _pool(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the side of the square that a node pools, and its output for a mean of 1."""
     side = square(name, "kernel_size", node.kernel_size, least=1)
     if square(name, "stride", node.stride) != side or np.any(node.padding):
         raise ValueError(f"{name} must pool squares side by side, without padding")
-    if synapses.is_dense or synapses.pooling:
-        raise ValueError(f"{name} must directly follow a convolution")
-    if isinstance(node, nir.SumPool2d):
-        synapses = _scaled(synapses, np.full(1, side * side))
-    return replace(synapses, pooling="average", pool=side)
+    if len(shape) != 3:
+        raise ValueError(f"{name} must follow a convolution or its neurons")
+    return side, side**2 if isinstance(node, nir.SumPool2d) else 1
+
+
+def _behind_pool(
+    name: str, synapses: Synapses, shape: tuple[int, ...], side: int, gain: int
+) -> Synapses:
+    """Return synapses that take an input of this shape, of which they got the pooled squares."""
+    if side == 1:
+        return synapses
+    weight = synapses.weight
+    rest = [size % side for size in shape[1:]]
+    if synapses.padding and any(rest):
+        raise ValueError(
+            f"{name} pads what the pooling before it has cropped, {shape} by {side}, which "
+            "from_nir does not support"
+        )
+    if synapses.is_dense:
+        weight = weight.reshape(-1, *synapses.in_shape)
+    weight = np.kron(weight, np.full((side, side), gain / side**2))
+    if synapses.is_dense:
+        margins = [(0, 0), (0, 0), *((0, size) for size in rest)]
+        weight = np.pad(weight, margins).reshape(len(weight), -1)
+    stride, padding = synapses.stride * side, synapses.padding * side
+    return replace(synapses, in_shape=shape, weight=weight, stride=stride, padding=padding)
 
 
 def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float) -> LayerArrays:
@@ -391,7 +425,7 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
         return one_per_channel(f"{part} of {name}", _numbers(name, node, part, shape))
 
     threshold, resistance = read("v_threshold"), read("r")
-    beta, gain = np.ones(len(threshold)), resistance * dt
+    beta, gain = np.ones(len(threshold)), np.where(resistance == 1, 1, resistance * dt)
     if isinstance(node, nir.LIF):
         tau = read("tau")
         if (tau < dt).any():
