@@ -77,7 +77,9 @@ def test_scores_of_the_model(case: Case, tmp_path: Path) -> None:
 
 def test_one_loop_for_any_number_of_timesteps(tmp_path: Path) -> None:
     file = to_onnx(LeakyMLP(hidden=(20,)), tmp_path / "model.onnx")
-    kinds = [node.op_type for node in onnx.load(file).graph.node]
+    graph = onnx.load(file).graph
+    assert [output.name for output in graph.output][:2] == ["predictions", "scores"]
+    kinds = [node.op_type for node in graph.node]
     assert kinds.count("Scan") == kinds.count("Gemm") == 2
     fixed = to_onnx(LeakyMLP(hidden=(20,)), tmp_path / "fixed.onnx", num_steps=5)
     assert run(fixed, input=torch.zeros(5, 2, 784).numpy())["scores"].shape == (2, 10)

@@ -54,8 +54,8 @@ def to_onnx(
     Returns
     -------
     pathlib.Path
-        ``path``. The outputs of the file are ``scores`` ``[B, C]``, ``predictions`` ``[B]``, and
-        spikes and membrane of each layer, ``[T, B, ...]``: ``hidden_1_spikes``,
+        ``path``. The outputs of the file are, in this order, ``predictions`` ``[B]``, ``scores``
+        ``[B, C]``, and spikes and membrane of each layer, ``[T, B, ...]``: ``hidden_1_spikes``,
         ``output_membrane`` and so on.
 
     Raises
@@ -83,6 +83,8 @@ def to_onnx(
     if num_steps not in (None, steps):
         raise ValueError(f"num_steps must be {steps}, as in the encoder; got {num_steps}")
     graph = _Graph(onnx)
+    graph.output("predictions", ["B"], np.int64)
+    graph.output("scores", ["B", arrays.classes])
     axes: list[int | str] = [steps or "T", "B"]
     constant = False
     if encoder is None:
@@ -101,8 +103,6 @@ def to_onnx(
         for value in (signal, membrane):
             graph.output(value, [*axes, *layer.shape])
     _read_out(graph, arrays, signal, membrane)
-    graph.output("scores", ["B", arrays.classes])
-    graph.output("predictions", ["B"], np.int64)
     content = graph.finish()
     return write_atomically(path, lambda file: file.write_bytes(content))
 
