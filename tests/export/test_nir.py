@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,6 @@ def lif(**changes: float) -> nir.LIF:
 
 
 AFFINE = nir.Affine(np.ones((2, 3)), np.zeros(2))
-POOL = nir.AvgPool2d(*(np.array([2, 2]) for _ in range(2)), np.array([0, 0]))
 
 
 def test_graph_of_others() -> None:
@@ -177,43 +176,68 @@ def test_sum_pooling() -> None:
     assert from_nir(graph)(spikes).membrane.equal(average.eval()(spikes).membrane)
 
 
-def chain_with_pools(pool: Any, side: int, padding: int) -> nir.NIRGraph:
-    """Return layers with a pool behind their neurons, as Sinabs has it."""
-    draw = np.random.default_rng(0).normal
-    sides, none = np.array([side, side]), np.array([0, 0])
+Pool = tuple[type[nir.NIRNode], int]
+AVERAGE, SUM, THIRD = (nir.AvgPool2d, 2), (nir.SumPool2d, 2), (nir.AvgPool2d, 3)
 
-    def neurons(*shape: int) -> nir.LIF:
+
+def nodes_of(*pools: Pool) -> list[nir.NIRNode]:
+    sides = [np.array([side, side]) for _, side in pools]
+    return [kind(side, side, 0 * side) for (kind, _), side in zip(pools, sides, strict=True)]
+
+
+def convolutions(before: Sequence[Pool], behind: Sequence[Pool], padding: int = 0) -> nir.NIRGraph:
+    """Return a chain with pools before the neurons of its first layer, and behind the first two."""
+    draw = np.random.default_rng(0).normal
+
+    def pooled(shape: tuple[int, ...], pools: Sequence[Pool]) -> tuple[int, ...]:
+        for _, side in pools:
+            shape = (shape[0], *(size // side for size in shape[1:]))
+        return shape
+
+    def neurons(shape: tuple[int, ...]) -> nir.LIF:
         full = {name: np.full(shape, value) for name, value in (("tau", 4e-4), ("r", 3.0))}
         return nir.LIF(**full, v_leak=np.zeros(shape), v_threshold=np.ones(shape))
 
-    inner = (18 // side + 2 * padding - 2, 20 // side + 2 * padding - 2)
-    features = 4 * math.prod(size // side for size in inner)
+    first = pooled((3, 36, 38), before)
+    second = (4, *(size + 2 * padding - 2 for size in pooled(first, behind)[1:]))
+    last = pooled(second, behind)
     chain = [
-        nir.Input({"input": np.array([2, 20, 22])}),
-        nir.Conv2d((20, 22), draw(0, 1, (3, 2, 3, 3)), 1, 0, 1, 1, draw(0, 1, 3)),
-        neurons(3, 18, 20),
-        pool(sides, sides, none),
+        nir.Input({"input": np.array([2, 38, 40])}),
+        nir.Conv2d((38, 40), draw(0, 1, (3, 2, 3, 3)), 1, 0, 1, 1, draw(0, 1, 3)),
+        *nodes_of(*before),
+        neurons(first),
+        *nodes_of(*behind),
         nir.Conv2d(None, draw(0, 1, (4, 3, 3, 3)), 1, padding, 1, 1, draw(0, 1, 4)),
-        neurons(4, *inner),
-        pool(sides, sides, none),
-        nir.Flatten({"input": np.array([4, *(size // side for size in inner)])}, 0, -1),
-        nir.Affine(draw(0, 1, (5, features)), draw(0, 1, 5)),
-        neurons(5),
+        neurons(second),
+        *nodes_of(*behind),
+        nir.Flatten({"input": np.array(last)}, 0, -1),
+        nir.Affine(draw(0, 1, (5, math.prod(last))), draw(0, 1, 5)),
+        neurons((5,)),
         nir.Output({"output": np.array([5])}),
     ]
     names = [f"node{place}" for place in range(len(chain))]
-    nodes = dict(zip(names, chain, strict=True))
-    return nir.NIRGraph(nodes, list(itertools.pairwise(names)))
+    return nir.NIRGraph(dict(zip(names, chain, strict=True)), list(itertools.pairwise(names)))
 
 
-@pytest.mark.parametrize(("side", "padding"), [(2, 0), (2, 1), (3, 0)])
-@pytest.mark.parametrize("pool", [nir.AvgPool2d, nir.SumPool2d])
-def test_pooling_behind_neurons(pool: Any, side: int, padding: int) -> None:
-    graph = chain_with_pools(pool, side, padding)
+@pytest.mark.parametrize(
+    ("before", "behind", "padding", "layers"),
+    [
+        ([], [AVERAGE], 0, "3C3-4C6s2-5"),
+        ([], [SUM], 1, "3C3-4C6s2p2-5"),
+        ([], [THIRD], 0, "3C3-4C9s3-5"),
+        ([SUM], [AVERAGE], 0, "3C3-AP2-4C6s2-5"),
+        ([AVERAGE, SUM], [SUM], 0, "3C3-AP4-4C6s2-5"),
+        ([], [AVERAGE, SUM], 0, "3C3-4C12s4-5"),
+    ],
+)
+def test_pooling_before_and_behind_neurons(
+    before: list[Pool], behind: list[Pool], padding: int, layers: str
+) -> None:
+    graph = convolutions(before, behind, padding)
     torch.manual_seed(0)
-    spikes = (torch.rand(6, 5, 2, 20, 22) < 0.3).float()
+    spikes = (torch.rand(6, 5, 2, 38, 40) < 0.3).float()
     model = from_nir(graph)
-    assert model.config["layers"].split("-")[1].startswith(f"4C{3 * side}")
+    assert model.config["layers"] == layers
     with torch.no_grad():
         record = model(spikes, record="all")
     assert min(layer.spikes.sum() for layer in record.layers) > 10
@@ -221,12 +245,15 @@ def test_pooling_behind_neurons(pool: Any, side: int, padding: int) -> None:
 
 
 def test_padding_of_what_a_pool_crops() -> None:
-    with pytest.raises(ValueError, match=r"node4 pads what the pooling before it has cropped"):
-        from_nir(chain_with_pools(nir.AvgPool2d, 3, 1))
-    graph = chain_with_pools(nir.AvgPool2d, 2, 0)
+    with pytest.raises(ValueError, match="node4 pads what the pooling before it has cropped"):
+        from_nir(convolutions([], [THIRD], 1))
+
+
+def test_pooling_at_the_end() -> None:
+    graph = convolutions([], [SUM])
     graph.edges = [*graph.edges[:6], ("node6", "node10")]
-    graph.nodes = {name: graph.nodes[name] for name in dict(graph.edges) | {"node10": None}}
-    with pytest.raises(ValueError, match="does not end in neurons"):
+    graph.nodes = {name: graph.nodes[name] for name in (*dict(graph.edges), "node10")}
+    with pytest.raises(ValueError, match="the graph does not end in neurons"):
         from_nir(graph)
 
 
@@ -253,8 +280,14 @@ def test_branches() -> None:
         ((nir.Affine(np.ones((2, 1)), np.zeros(2)), lif()), r"must have the shape \(2, 3\)"),
         ((nir.Affine(np.ones((2, 3)), np.zeros(1)), lif()), r"bias of affine1 .* \(2,\); got"),
         ((nir.Linear(np.ones((1, 3))), lif()), r"v_threshold of lif2 must have the shape \(1,\)"),
-        ((AFFINE, POOL, lif()), "avgpool2d2 must follow a convolution or its neurons"),
-        ((AFFINE, lif(), POOL, AFFINE, lif()), "avgpool2d3 must follow a convolution or its neu"),
+        (
+            (AFFINE, *nodes_of(AVERAGE), lif()),
+            "avgpool2d2 must follow a convolution or its neurons",
+        ),
+        (
+            (AFFINE, lif(), *nodes_of(SUM), AFFINE, lif()),
+            "sumpool2d3 must follow a convolution or its neu",
+        ),
         ((nir.Conv2d(None, np.ones((2, 1, 3, 3)), 1, 0, 1, 1, np.zeros(2)), lif()), "convolve"),
         ((nir.Linear(np.full((2, 3), 1j)), lif()), "weight of linear1 must be finite real"),
         ((nir.Linear(np.full((2, 3), 1e300)), lif()), "exceeds the range of single precision"),
