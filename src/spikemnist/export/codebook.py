@@ -50,15 +50,13 @@ def codebook(encoder: Encoder) -> NDArray[np.float32]:
     generator = torch.Generator().manual_seed(0)
     greys = torch.arange(256, dtype=torch.uint8).view(256, 1, 1)  # each is an image of its own
     noise = torch.randint(256, (2, 28, 28), dtype=torch.uint8, generator=generator)
-    dark, coarse, flat = noise // 8, noise // 64 * 64, torch.full_like(noise, 100)
-    small = noise.flatten()[:90].view(2, 9, 5)
 
     def encode(images: Tensor) -> Tensor:
         return encoder(images, generator=generator).flatten(1).float()
 
     try:
         table = encode(greys)
-        for picture in 2 * [noise, dark, coarse, flat, small]:
+        for picture in (noise, noise // 8):  # the dark one has another maximum
             actual, expected = encode(picture), table[:, picture.flatten().long()]
             # A power or logarithm may round in another way at the end of a tensor.
             if actual.shape != expected.shape or not torch.allclose(actual, expected, rtol=1e-5):
