@@ -12,6 +12,9 @@ after ``%matplotlib inline``, shows the figure that ends a cell; a script saves 
 
 pyplot is not used, so ``plt.show()`` shows none of them, and ``rcParams`` stay as they are. A
 notebook shows a figure of pyplot by itself: if ``ax`` belongs to one, end the line with ``;``.
+Letters follow ``rcParams["font.size"]``, and titles are broken by the width of the Axes. The title
+is the one at the left, ``ax.set_title("", loc="left")`` removes it; a caption is the last text of
+its Axes.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class _Scene:
         below = self.figure.add_subplot(cells[1, 0])
         self.bars = count_bars(below, self.counts[-1], label, edgecolor=_style.BLUE)
         limit_counts(below, record, "spikes so far")
-        self.title = self.figure.suptitle("\n", fontsize=10)
+        self.title = self.figure.suptitle("\n", fontsize=_style.letters(10))
         self.show(len(values) - 1)
         # Compute the layout once: for each frame it would cost time, and the picture would tremble.
         self.figure.draw_without_rendering()

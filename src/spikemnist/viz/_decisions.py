@@ -27,7 +27,7 @@ _SCORES = {
     "spike_count": "spikes so far",
     "first_spike": "minus timesteps before the first spike",
 }
-_NARROW = 0.02  # share of the strip that a letter needs
+_LETTER = 0.52  # of font.size: the width that a letter of the strip needs
 
 
 def score_name(record: Record) -> str:
@@ -98,7 +98,7 @@ def spike_counts(
     if not counts.any():
         _style.note(ax, "no output neuron fired")
     roles = [_roles(index, prediction, label, "\n") for index in range(len(counts))]
-    ax.bar_label(bars, roles, padding=3, fontsize=_style.SMALL)
+    ax.bar_label(bars, roles, padding=3, fontsize=_style.letters())
     limit_counts(ax, record, f"spikes in {len(record.spikes)} timesteps{of_group(record)}")
     readout = name_of(record.readout)
     _style.set_title(ax, f"output spikes{which(record.spikes, sample)} (readout {readout})")
@@ -116,7 +116,7 @@ def count_bars(ax: Axes, counts: Array, label: int | None, **look: Any) -> BarCo
 def limit_counts(ax: Axes, record: Record, label: str) -> None:
     """Set x to the classes and y to the possible numbers of spikes, with room for text above."""
     steps, classes = len(record.spikes), record.scores.shape[-1]
-    _style.name_classes(ax.xaxis, record.classes)
+    _style.name_classes(ax.xaxis, record.classes, 0.8 * _style.extent(ax)[0])
     ticks = MaxNLocator(nbins=5, integer=True).tick_values(0, steps)
     ax.set_yticks([tick for tick in ticks if tick <= steps])
     limits = {"xlim": (-0.6, classes - 0.4), "ylim": (0.0, 1.2 * steps)}
@@ -139,7 +139,9 @@ def decision(
     """Draw the score of each class after each timestep, and the leading class.
 
     The strip above the curves shows the leading class at every timestep and names it where there
-    is room. It is the first of ``figure.axes[0].child_axes``.
+    is room. It is the first of ``figure.axes[0].child_axes``. The legend marks the predicted
+    and the true class where there is room; of more than 32 classes it has the 16 that lead in the
+    end.
 
     Parameters
     ----------
@@ -203,6 +205,7 @@ def _draw_scores(
     label: int | None,
 ) -> None:
     time = np.arange(len(scores))
+    room = _style.extent(ax)[0] - 5  # for as many letters, the entry takes half of the width
     for index, name in enumerate(names):
         role = _roles(index, prediction, label, ", ")
         ax.plot(
@@ -214,7 +217,7 @@ def _draw_scores(
             markersize=5.0 if index == label else 3.0,
             markevery=max(1, len(time) // 25),
             zorder=3 if role else 2,
-            label=f"{name} ({role})" if role else name,
+            label=f"{name} ({role})" if role and len(name + role) < room else name,
         )
     if readout in ("spike_count", "first_spike"):
         bottom, top = ax.get_ylim()
@@ -231,9 +234,10 @@ def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64], names: Sequence[str])
     strip.barh(0.5, widths, height=1.0, left=starts - 0.5, color=colours, edgecolor="white")
     strip.set_ylim(0.0, 1.0)
     strip.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
-    strip.set_ylabel("leads", rotation=0, ha="right", va="center", fontsize=_style.SMALL)
+    strip.set_ylabel("leads", rotation=0, ha="right", va="center", fontsize=_style.letters())
+    room = _style.extent(ax)[0] - 5  # beside the legend
     for start, width, colour in zip(starts, widths, colours, strict=True):
         name = names[leader[start]]
-        if width >= _NARROW * len(name) * len(leader):
+        if width * room >= _LETTER * len(name) * len(leader):
             place = float(start + (width - 1) / 2), 0.5
-            _style.write_on(strip, place, name, colour, _style.SMALL)
+            _style.write_on(strip, place, name, colour, _style.letters())

@@ -71,8 +71,7 @@ def encoding(
     """
     values = to_numpy(frames(input_sample(spikes_or_record, sample), image_shape))
     original = None if image is None else to_numpy(image.reshape(values.shape[1:]))
-    if figure is None:
-        figure = _style.new_figure(6.6, 3.6)
+    figure = figure or _style.new_figure(6.6, 3.6)
     above, below = figure.subfigures(2, 1, height_ratios=(2.7, 1.0), squeeze=False)[:, 0]
     spikes = are_spikes(values)
     panels = above.subplots(1, 1 + spikes + (original is not None), squeeze=False)[0]
@@ -168,7 +167,7 @@ def codes(
         _draw_picture(picture, name, pictures.get(name), sample)
         if are_spikes(values):
             draw_spikes(raster, values)
-            raster.set_ylabel("input", fontsize=_style.SMALL)
+            raster.set_ylabel("input", fontsize=_style.letters())
             _style.integer_ticks(raster.yaxis, 3)
             _draw_counts(counts, values)
         else:
@@ -183,7 +182,7 @@ def codes(
 
 
 def _draw_picture(ax: Axes, name: str, reconstructions: Tensor | None, sample: int) -> None:
-    ax.set_ylabel(name, fontsize=9)
+    ax.set_ylabel(name, fontsize=_style.letters(9))
     if reconstructions is None:
         ax.set(xticks=[], yticks=[])
         _style.note(ax, "not\nread back")
@@ -197,7 +196,7 @@ def _draw_counts(ax: Axes, values: Array) -> None:
     counts = (values != 0).sum(1)
     ax.bar(np.arange(len(values)), counts, width=0.8, color=_style.GREY)
     _style.time_axis(ax, len(values))
-    ax.set_ylabel("spikes", fontsize=_style.SMALL)
+    ax.set_ylabel("spikes", fontsize=_style.letters())
     _style.integer_ticks(ax.yaxis, 3)
-    ax.set_title(_style.count_text(counts.sum()), fontsize=_style.SMALL, loc="right")
+    ax.set_title(_style.count_text(counts.sum()), fontsize=_style.letters(), loc="right")
     _style.open_frame(ax)

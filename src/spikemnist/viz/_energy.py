@@ -51,8 +51,8 @@ def energy(measured: Energy, *, ax: Axes | None = None) -> Figure:
     ax.xaxis.set_major_formatter(_plain)
     ax.xaxis.set_minor_formatter(_plain)
     _style.open_frame(ax, xlabel="energy per sample [nJ]", ylabel="accuracy [%]")
-    _style.set_title(ax, f"accuracy and energy, {measured.technology.name}", pad=34.0)
-    _style.legend_above(ax, columns=2)
+    above = _style.legend_above(ax, columns=2)
+    _style.set_title(ax, f"accuracy and energy, {measured.technology.name}", above=above)
     return _style.root_figure(ax)
 
 
@@ -65,8 +65,8 @@ def _draw_curves(ax: Axes, measured: Energy) -> None:
     doubled = [2**power for power in range(len(spent).bit_length())]
     for steps in sorted({*doubled, len(spent)}):
         ax.annotate(
-            f"{steps}", (spent[steps - 1], right[steps - 1]), (6, -6), textcoords="offset points",
-            ha="left", va="top", fontsize=_style.SMALL, color=_style.BLUE,
+            f"{steps}", (spent[steps - 1], right[steps - 1]), (0.75, -0.75),
+            textcoords="offset fontsize", va="top", fontsize=_style.letters(), color=_style.BLUE,
         )  # fmt: skip
     exits = [measured.early_exit(margin) for margin in _MARGINS]
     ax.plot(

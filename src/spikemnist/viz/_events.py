@@ -71,9 +71,11 @@ def event_frames(
     """
     sums, edges = _sums(events, sensor, num_frames)
     columns = min(num_frames, _COLUMNS)
+    height = 1.75 * -(-num_frames // columns) + 0.2
+    figure = figure or _style.new_figure(1.5 * columns + 1.1, height)
+    room = figure.bbox.width / figure.dpi * 72 / _style.letters(70)  # a title has 14 letters
+    columns = max(1, min(columns, int(room)))
     rows = -(-num_frames // columns)
-    if figure is None:
-        figure = _style.new_figure(1.5 * columns + 1.1, 1.75 * rows + 0.2)
     panels = figure.subplots(rows, columns, squeeze=False)
     for panel in panels.flat[num_frames:]:
         panel.set_axis_off()
@@ -129,7 +131,7 @@ def animate_events(
     figure = _style.new_figure(4.0, 4.2)
     ax = figure.add_subplot()
     picture = _style.pixels(ax, sums[-1], **_colours(sums))
-    title = ax.set_title(_span(edges[-2], edges[-1]), fontsize=10)
+    title = ax.set_title(_span(edges[-2], edges[-1]), fontsize=_style.letters(10))
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 

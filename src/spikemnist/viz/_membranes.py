@@ -98,8 +98,7 @@ def membrane(
     ax.set_yticks(range(rows), [str(i) for i in indices])
     some = "" if rows == view.spikes.shape[1] else f": {rows} of {view.spikes.shape[1]:,} neurons"
     title = f"membrane potential, {view.name}{some}{which(record.spikes, sample)}"
-    _style.set_title(ax, title, pad=20.0)
-    _style.legend_above(ax)
+    _style.set_title(ax, title, above=_style.legend_above(ax))
     _style.caption(ax, f"Each row has its own scale. {_AFTER_A_SPIKE[view.reset]}")
     return _style.root_figure(ax)
 
@@ -140,8 +139,9 @@ def _draw_rows(ax: Axes, spikes: Array, traces: Array, thresholds: Array | None)
     furthest = np.where(finite.max(0) >= -finite.min(0), finite.max(0), finite.min(0))
     for row, text in enumerate(["furthest\nfrom 0", *(f"{value:.3g}" for value in furthest)], -1):
         ax.annotate(
-            text, (1.0, max(row, -0.7)), (3, 0), ("axes fraction", "data"), "offset points",
-            va="center", fontsize=_style.SMALL, color=_style.BLUE, annotation_clip=False,
+            text, (1.0, max(row, -0.5)), (3, -1), ("axes fraction", "data"), "offset points",
+            va="bottom" if row < 0 else "center", linespacing=1.0,
+            fontsize=_style.letters(), color=_style.BLUE, annotation_clip=False,
         )  # fmt: skip
     when, who = np.nonzero(spikes)
     look = {"color": _style.BLACK, "linestyle": "none", "marker": "o", "markersize": 4.0}

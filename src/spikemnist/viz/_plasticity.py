@@ -119,7 +119,7 @@ def _draw_classes(ax: Axes, assignments: Array, names: list[str]) -> None:
         names, counts = [*names, "none"], [*counts, silent]
     colours = [_style.GREY if name == "none" else _style.BLUE for name in names]
     bars = ax.bar(range(len(names)), counts, color=colours)
-    ax.bar_label(bars, fontsize=_style.SMALL, padding=1)
+    ax.bar_label(bars, fontsize=_style.letters(), padding=1)
     ax.set_xticks(range(len(names)), names)
     _style.open_frame(ax, xlabel="class that a neuron responds to most", ylabel="neurons")
     _style.integer_ticks(ax.yaxis)

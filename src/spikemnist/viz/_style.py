@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.colors import to_rgb
@@ -29,9 +31,34 @@ BAND = "#F2F2F2"
 _CLASS_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK)
 _CLASS_DASHES = ("solid", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 _ENTRIES = 16  # of a column of a legend
-SMALL = 8.0
 WIDTH = 5.6
 """Inches of a picture of one panel: its letters are legible when it is 420 pixels wide."""
+
+
+def letters(size: float = 8.0) -> float:
+    """Return the size of letters, in points, that is ``size`` if ``font.size`` is 10."""
+    return size * float(rcParams["font.size"]) / 10
+
+
+def extent(ax: Axes) -> npt.NDArray[np.float64]:
+    """Return the width and height of the Axes, before their layout, in units of ``font.size``.
+
+    By these two numbers a picture decides what it has room for.
+    """
+    return np.array(ax.get_window_extent().size) / ax.figure.dpi * 72 / letters(10)
+
+
+def fold(text: str, room: float, size: float = 8.0) -> str:
+    """Break the lines of letters of a size that are wider than ``room``, as `extent` measures it.
+
+    Examples
+    --------
+    >>> print(fold("the pixel fires, the neuron integrates", 10.0))
+    the pixel fires, the
+    neuron integrates
+    """
+    most = max(1, int(20 * room / size))  # a letter is half as wide as high
+    return "\n".join(textwrap.fill(line, most) for line in text.split("\n"))
 
 
 def class_colour(index: int) -> str:
@@ -70,20 +97,24 @@ def root_figure(ax: Axes) -> Figure:
     return cast("Figure", ax.get_figure(root=True))
 
 
-def set_title(ax: Axes, text: str, pad: float = 6.0) -> None:
-    """Write the title at the left, leaving the right for a legend."""
-    ax.set_title(text, loc="left", fontsize=10, pad=pad)
+def set_title(ax: Axes, text: str, above: float = 0.0) -> None:
+    """Write the title at the left, so many points above the Axes."""
+    text = fold(text, extent(ax)[0] - 2, 10.0)
+    ax.set_title(text, loc="left", fontsize=letters(10), pad=above + letters(6))
 
 
 def open_frame(ax: Axes, **properties: Any) -> None:
     """Remove the top and right border; set properties of the Axes, such as labels and limits."""
     ax.set(**properties)
+    width, height = extent(ax)
+    ax.set_xlabel(fold(ax.get_xlabel(), width, 10.0), wrap=True)
+    ax.set_ylabel(fold(ax.get_ylabel(), height, 10.0))
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def pixels(ax: Axes, values: npt.NDArray[Any], title: str = "", **look: Any) -> AxesImage:
     """Draw values ``[H, W]`` as an image without ticks; ``look`` goes to ``imshow``."""
-    ax.set_title(title, fontsize=9)
+    ax.set_title(fold(title, 1.3 * extent(ax)[0], 9.0), fontsize=letters(9))
     ax.set(xticks=[], yticks=[])
     return ax.imshow(values, interpolation="nearest", **look)
 
@@ -106,13 +137,16 @@ def integer_ticks(axis: Axis, count: int = 10) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:.0f}")
 
 
-def name_classes(axis: Axis, names: Sequence[str]) -> None:
-    """Write the names of the classes along an axis; without names, their numbers."""
+def name_classes(axis: Axis, names: Sequence[str], room: float) -> None:
+    """Write the names of the classes along an axis; without names, their numbers.
+
+    ``room`` is the length of the axis in units of ``font.size``.
+    """
     if not names:
-        integer_ticks(axis, 20)
+        integer_ticks(axis, min(20, int(room / 0.88)))
         return
-    size = float(np.clip(250.0 / len(names), 4.0, 9.0))
-    axis.set_ticks(range(len(names)), names, fontsize=size)
+    size = float(np.clip(10 * room / len(names), 4.0, 9.0))
+    axis.set_ticks(range(len(names)), names, fontsize=letters(size))
     if isinstance(axis, XAxis) and max(map(len, names)) > 2:
         axis.set_tick_params(labelrotation=90)
 
@@ -120,8 +154,7 @@ def name_classes(axis: Axis, names: Sequence[str]) -> None:
 def time_axis(ax: Axes, steps: int) -> None:
     """Set x to the timesteps 0 .. ``steps`` - 1, with labels that do not touch."""
     ax.set(xlim=(-0.5, steps - 0.5), xlabel="timestep")
-    inches = ax.get_window_extent().width / ax.figure.dpi
-    integer_ticks(ax.xaxis, min(10, max(1, int(3 * inches))))
+    integer_ticks(ax.xaxis, min(10, max(1, int(extent(ax)[0] / 2.4))))
 
 
 def count_text(spikes: float) -> str:
@@ -136,36 +169,57 @@ def note(ax: Axes, text: str, height: float = 0.5) -> None:
 
 def caption(ax: Axes, text: str) -> None:
     """Write how to read a picture below its axis of timesteps or images."""
-    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    ax.annotate(text, (0, 0), (0, -34), va="top", fontsize=SMALL, annotation_clip=False, **place)
+    below = 11 + letters(23)  # the ticks, their numbers and the label
+    ax.annotate(
+        fold(text, 1.1 * extent(ax)[0]), (0, 0), (0, -below), "axes fraction", "offset points",
+        va="top", fontsize=letters(), annotation_clip=False, wrap=True,
+    )  # fmt: skip
 
 
-def legend_above(ax: Axes, columns: int = 3) -> None:
-    """Put the legend above the Axes, at the right, where it hides no data."""
-    ax.legend(
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
-        ncols=columns,
-        frameon=False,
-        fontsize=SMALL,
-        borderaxespad=0.2,
-        handlelength=1.8,
-        columnspacing=1.2,
-    )
+def legend_above(ax: Axes, columns: int = 3) -> float:
+    """Put the legend above the Axes, at the right, where it hides no data; return its height.
+
+    It has fewer columns where they would be wider than the Axes. The height is in points.
+    """
+    for ncols in range(columns, 0, -1):
+        legend = ax.legend(
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            ncols=ncols,
+            frameon=False,
+            fontsize=letters(),
+            borderaxespad=0.2,
+            handlelength=1.8,
+            columnspacing=1.2,
+        )
+        for text in legend.texts:
+            text.set_text(fold(text.get_text(), extent(ax)[0]))
+        box = legend.get_window_extent()
+        if box.width <= 1.15 * ax.get_window_extent().width:
+            break
+    return float(box.height / ax.figure.dpi * 72)
 
 
 def legend_beside(ax: Axes, title: str) -> None:
-    """Put the legend at the right of the Axes, in the order in which the curves end."""
+    """Put the legend at the right of the Axes, in the order in which the curves end.
+
+    More than two columns would leave no room for the curves: then the 16 that end highest have an
+    entry, and the title says so.
+    """
     ends = [float(np.asarray(curve.get_ydata())[-1]) for curve in ax.lines]
     order = np.negative(ends).argsort(kind="stable")
+    order = order if len(ends) <= 2 * _ENTRIES else order[:_ENTRIES]
+    shown = [ax.lines[index] for index in order]
+    line = (extent(ax)[1] - 3) / 0.8 / (1 + min(len(shown), _ENTRIES))  # in units of its letters
     ax.legend(
-        handles=[ax.lines[index] for index in order],
-        title=title,
+        handles=shown,
+        title=title if len(shown) == len(ends) else f"{title}: {len(shown)} of {len(ends)}",
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
-        ncols=-(-len(ends) // _ENTRIES),
+        ncols=-(-len(shown) // _ENTRIES),
+        labelspacing=float(np.clip(line - 1.16, 0.0, 0.5)),
         frameon=False,
-        fontsize=SMALL,
-        title_fontsize=SMALL,
+        fontsize=letters(),
+        title_fontsize=letters(),
         handlelength=2.6,
     )

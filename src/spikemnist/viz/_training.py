@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spikemnist.training.metrics import History
     from spikemnist.viz._samples import Array
 
-_MOST_CLASSES_WITH_COUNTS = 30
+_SMALLEST_CELL = 0.82  # with its count, in units of font.size
 _WHY_HIGHER = "The network has seen the training images in every epoch, and the test images never."
 
 
@@ -71,7 +71,7 @@ def training_curves(
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     figure = _style.root_figure(loss)
     if test is not None and ax is None:
-        figure.supxlabel(_WHY_HIGHER, fontsize=_style.SMALL)
+        figure.supxlabel(_WHY_HIGHER, fontsize=_style.letters(), wrap=True)
     return figure
 
 
@@ -117,8 +117,8 @@ def _draw_metric(ax: Axes, history: History, name: str, test: Evaluation | None 
 def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Figure:
     """Draw the confusion matrix: labels in rows, predictions in columns.
 
-    A cell is coloured by its share of the row and shows its count unless it is 0. Classes have
-    their names, if the evaluation knows them, else their numbers.
+    A cell is coloured by its share of the row, and shows its count unless it is 0 or has no room.
+    Classes have their names, if the evaluation knows them, else their numbers.
 
     Parameters
     ----------
@@ -145,19 +145,21 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Figure:
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     ax = _style.axes_or_new(ax, 6.0, 5.2)
     image = ax.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0, interpolation="nearest")
-    if len(counts) <= _MOST_CLASSES_WITH_COUNTS:
-        _write_counts(ax, image, counts, share)
+    width, height = _style.extent(ax)
+    room = max(2.0, min(width - 8, 0.87 * height))  # beside the colour bar, above the labels
+    if room > _SMALLEST_CELL * len(counts):
+        _write_counts(image, counts, share, room / len(counts))
     bar = ax.figure.colorbar(image, ax=ax, format=PercentFormatter(1.0))
-    bar.set_label("share of the class's samples (numbers: samples)")
+    bar.set_label(_style.fold("share of the class's samples (numbers: samples)", height, 10.0))
     ax.set(xlabel="predicted class", ylabel="true class")
     for axis in (ax.xaxis, ax.yaxis):
-        _style.name_classes(axis, evaluation.classes)
+        _style.name_classes(axis, evaluation.classes, room)
     _style.set_title(ax, f"accuracy {evaluation.accuracy:.2%} on {evaluation.samples:,} samples")
     return _style.root_figure(ax)
 
 
-def _write_counts(ax: Axes, image: AxesImage, counts: Array, share: Array) -> None:
-    size = float(np.clip(90.0 / len(counts), 4.0, 9.0))
+def _write_counts(image: AxesImage, counts: Array, share: Array, cell: float) -> None:
+    size = _style.letters(float(np.clip(3.9 * cell, 4.0, 9.0)))  # four digits fit
     for row, column in zip(*np.nonzero(counts), strict=True):
         colour = image.cmap(float(share[row, column]))
-        _style.write_on(ax, (column, row), f"{counts[row, column]:.0f}", colour, size)
+        _style.write_on(image.axes, (column, row), f"{counts[row, column]:.0f}", colour, size)

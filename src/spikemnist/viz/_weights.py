@@ -83,9 +83,9 @@ def receptive_fields(
     limit = float(np.abs(finite).max()) if finite.any() else 1.0
     show_weights(ax, grid, limit, signed=bool((finite < 0).any()))
     for neuron, (top, left) in zip(indices, corners, strict=True):
-        ax.text(left - 0.5, top - 0.5, str(neuron), ha="left", va="bottom", fontsize=6.0)
+        ax.text(left - 0.5, top - 0.5, str(neuron), va="bottom", fontsize=_style.letters(6))
     which = f"{len(indices)}{' strongest' if strongest else ''} of {len(weight):,} {kind}"
-    _style.set_title(ax, f"input weights of {which}", pad=16.0)
+    _style.set_title(ax, f"input weights of {which}", above=_style.letters(10))
     return _style.root_figure(ax)
 
 
@@ -133,5 +133,6 @@ def show_weights(ax: Axes, grid: Array, limit: float, *, signed: bool) -> AxesIm
     image = ax.imshow(grid, cmap=colours, vmin=low, vmax=limit, interpolation="nearest")
     ax.set_axis_off()
     label = "weight: a red pixel excites, a blue one inhibits" if signed else "weight"
+    label = _style.fold(label, 0.9 * _style.extent(ax)[1], 10.0)
     ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
     return image

@@ -1,0 +1,134 @@
+"""Laws of pictures that are as wide as a column of a paper: 3.4 inches, or a half of 7."""
+
+from __future__ import annotations
+
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from spikemnist import viz
+from spikemnist.plasticity import stdp_window
+from spikemnist.training import Robustness
+from spikemnist.training.metrics import EpochMetrics, History
+from tests.event_recordings import random_events
+from tests.viz.viz_records import CLASSES, CLASSIFIER, ENERGY, make_evaluation, make_record
+
+RECORD = make_record()
+CONFUSION = make_evaluation(100 * torch.eye(CLASSES).long() + 1)
+HISTORY = History([EpochMetrics(e, 1 / e, 0.8, 2 / e, 0.7, 1e-3, 40.0) for e in range(1, 21)], 9)
+WEIGHTS = torch.linspace(-1, 1, 64 * 784).view(64, 784)
+LEVELS = ("noise", "shift", "rotation", "dropped spikes")
+NETWORKS = {
+    name: Robustness(0.98, {level: {1: 0.97, 2: 0.9} for level in LEVELS}, 1000)
+    for name in ("mnist-mlp", "mnist-conv", "mnist-sparse")
+}
+LAGS = torch.arange(-60.0, 61.0)
+OF_AXES = {
+    "raster": lambda ax: viz.raster(RECORD, layer="input", ax=ax),
+    "membrane": lambda ax: viz.membrane(RECORD, layer="hidden 1", ax=ax),
+    "spike_counts": lambda ax: viz.spike_counts(RECORD, label=1, ax=ax),
+    "decision": lambda ax: viz.decision(RECORD, label=1, ax=ax),
+    "confusion": lambda ax: viz.confusion(CONFUSION, ax=ax),
+    "receptive_fields": lambda ax: viz.receptive_fields(WEIGHTS, neurons=range(16), ax=ax),
+    "stdp_window": lambda ax: viz.stdp_window(LAGS, stdp_window(LAGS), ax=ax),
+    "energy": lambda ax: viz.energy(ENERGY, ax=ax),
+}
+OF_FIGURES = {
+    "encoding": lambda figure: viz.encoding(RECORD, image=torch.rand(28, 28), figure=figure),
+    "event_frames": lambda figure: viz.event_frames(
+        random_events(100, seed=0), sensor=(34, 34), figure=figure
+    ),
+    "training_curves": lambda figure: viz.training_curves(
+        HISTORY, test=CONFUSION, ax=figure.subplots(1, 2)
+    ),
+}
+OF_OWN_SIZE = {
+    "codes": lambda: viz.codes({"rate": RECORD.input, "latency": RECORD.input}),
+    "robustness": lambda: viz.robustness(NETWORKS),
+    "training_curves": lambda: viz.training_curves(HISTORY, test=CONFUSION),
+    "stdp": lambda: viz.stdp(CLASSIFIER),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_letters():
+    with mpl.rc_context({"font.size": 7}):
+        yield
+
+
+def check_texts(figure):
+    """Check that every text is on the figure, and none on another; a pixel is not seen."""
+    drawn, page = [], figure.bbox
+    figure.draw_without_rendering()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", lambda text, renderer: drawn.append(text))
+        figure.draw_without_rendering()
+    boxes = [
+        (text.get_text(), text.get_window_extent().padded(-0.7))
+        for text in drawn
+        if text.get_visible() and text.get_text()
+    ]
+    assert len(boxes) > 5
+    low, high = np.array([[box.p0, box.p1] for _, box in boxes]).swapaxes(0, 1)
+    assert [boxes[i][0] for i in np.flatnonzero((low < 0).any(1) | (high > page.p1).any(1))] == []
+    pairs = itertools.combinations(boxes, 2)
+    assert [(text, other) for (text, box), (other, its) in pairs if box.overlaps(its)] == []
+
+
+def sizes_of_letters(font_size):
+    """Return the sizes of all letters of the pictures, in units of the font size."""
+    with mpl.rc_context({"font.size": font_size}):
+        figures = [draw() for draw in OF_OWN_SIZE.values()]
+        for draw in (*OF_AXES.values(), *OF_FIGURES.values()):
+            figures.append(Figure((0.7 * font_size, 0.4 * font_size)))
+            draw(figures[-1].add_subplot() if draw in OF_AXES.values() else figures[-1])
+    texts = [text for figure in figures for text in figure.findobj(Text)]
+    return {round(text.get_fontsize() / font_size, 3) for text in texts}
+
+
+def test_letters_follow_the_font_size():
+    assert sizes_of_letters(5) == sizes_of_letters(10)
+
+
+@pytest.mark.parametrize("name", OF_AXES)
+@pytest.mark.parametrize(
+    ("size", "panels", "titles"),
+    [((3.4, 2.0), 1, True), ((7.0, 2.2), 2, True), ((3.4, 1.8), 2, False)],
+)
+def test_panels(name, size, panels, titles):
+    figure = Figure(size, layout="constrained")
+    for ax in figure.subplots(1, panels, squeeze=False)[0]:
+        OF_AXES[name](ax)
+        if not titles:
+            ax.set_title("", loc="left")
+        if name == "membrane" and not titles:
+            ax.texts[-1].remove()  # the caption
+    check_texts(figure)
+
+
+@pytest.mark.parametrize("name", OF_FIGURES)
+@pytest.mark.parametrize("width", [3.4, 7.0])
+def test_figures(name, width):
+    figure = Figure((width, 2.2), layout="constrained")
+    OF_FIGURES[name](figure)
+    check_texts(figure)
+
+
+@pytest.mark.parametrize("name", OF_OWN_SIZE)
+def test_figures_made_smaller(name):
+    figure = OF_OWN_SIZE[name]()
+    figure.set_size_inches(3.4, 0.7 * figure.get_figheight())
+    check_texts(figure)
+
+
+def test_two_panels_with_titles():
+    figure = Figure((3.4, 1.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    viz.raster(RECORD, layer="input", ax=left)
+    viz.decision(RECORD, ax=right)
+    check_texts(figure)
