@@ -85,11 +85,9 @@ def raster(
     _style.integer_ticks(ax.yaxis, _FEW_NEURONS if neurons <= _FEW_NEURONS else 6)
     fired = spikes != 0
     total, active = _style.count_text(fired.sum()), int(fired.any(0).sum())
-    what = (
-        f"{total}, {active:,} of {neurons:,} neurons fired"
-        if are_spikes(spikes)
-        else "a current, not spikes"
-    )
+    what = f"{total}, {active:,} of {neurons:,} neurons fired"
+    if not are_spikes(spikes):
+        what = "a current, not spikes"
     _style.set_title(ax, f"{name + ': ' if name else ''}{what}{which(batch, sample)}")
     return _style.root_figure(ax)
 

@@ -58,7 +58,8 @@ def fold(text: str, room: float, size: float = 8.0) -> str:
     neuron integrates
     """
     most = max(1, int(20 * room / size))  # a letter is half as wide as high
-    return "\n".join(textwrap.fill(line, most) for line in text.split("\n"))
+    lines = [(line, len(line) // (1 + len(line) // (most + 1)) + 5) for line in text.split("\n")]
+    return "\n".join(textwrap.fill(line, min(most, even)) for line, even in lines)
 
 
 def class_colour(index: int) -> str:
@@ -208,15 +209,15 @@ def legend_beside(ax: Axes, title: str) -> None:
     """
     ends = [float(np.asarray(curve.get_ydata())[-1]) for curve in ax.lines]
     order = np.negative(ends).argsort(kind="stable")
-    order = order if len(ends) <= 2 * _ENTRIES else order[:_ENTRIES]
-    shown = [ax.lines[index] for index in order]
-    line = (extent(ax)[1] - 3) / 0.8 / (1 + min(len(shown), _ENTRIES))  # in units of its letters
+    if len(ends) > 2 * _ENTRIES:
+        order, title = order[:_ENTRIES], f"{title}: {_ENTRIES} of {len(ends)}"
+    line = (extent(ax)[1] - 3) / 0.8 / (1 + min(len(order), _ENTRIES))  # in units of its letters
     ax.legend(
-        handles=shown,
-        title=title if len(shown) == len(ends) else f"{title}: {len(shown)} of {len(ends)}",
+        handles=[ax.lines[index] for index in order],
+        title=title,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
-        ncols=-(-len(shown) // _ENTRIES),
+        ncols=-(-len(order) // _ENTRIES),
         labelspacing=float(np.clip(line - 1.16, 0.0, 0.5)),
         frameon=False,
         fontsize=letters(),
