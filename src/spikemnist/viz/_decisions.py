@@ -27,7 +27,7 @@ _SCORES = {
     "spike_count": "spikes so far",
     "first_spike": "minus timesteps before the first spike",
 }
-_LETTER = 0.52  # of font.size: the width that a letter of the strip needs
+_LETTER = 0.68  # of font.size: the width that a letter of the strip needs
 
 
 def score_name(record: Record) -> str:
@@ -205,7 +205,6 @@ def _draw_scores(
     label: int | None,
 ) -> None:
     time = np.arange(len(scores))
-    room = _style.extent(ax)[0] - 5  # for as many letters, the entry takes half of the width
     for index, name in enumerate(names):
         role = _roles(index, prediction, label, ", ")
         ax.plot(
@@ -217,13 +216,18 @@ def _draw_scores(
             markersize=5.0 if index == label else 3.0,
             markevery=max(1, len(time) // 25),
             zorder=3 if role else 2,
-            label=f"{name} ({role})" if role and len(name + role) < room else name,
+            label=f"{name} ({role})" if role and len(name + role) < _room(ax) else name,
         )
     if readout in ("spike_count", "first_spike"):
         bottom, top = ax.get_ylim()
         ax.set_ylim(bottom, max(top, bottom + 1.1))
         _style.integer_ticks(ax.yaxis)
     _style.legend_beside(ax, "class")
+
+
+def _room(ax: Axes) -> float:
+    """Return about the width that the layout leaves beside the legend, as `_style.extent`."""
+    return 1.35 * float(_style.extent(ax)[0]) - 8
 
 
 def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64], names: Sequence[str]) -> None:
@@ -235,9 +239,8 @@ def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64], names: Sequence[str])
     strip.set_ylim(0.0, 1.0)
     strip.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
     strip.set_ylabel("leads", rotation=0, ha="right", va="center", fontsize=_style.letters())
-    room = _style.extent(ax)[0] - 5  # beside the legend
     for start, width, colour in zip(starts, widths, colours, strict=True):
         name = names[leader[start]]
-        if width * room >= _LETTER * len(name) * len(leader):
+        if width * _room(ax) >= _LETTER * len(name) * len(leader):
             place = float(start + (width - 1) / 2), 0.5
             _style.write_on(strip, place, name, colour, _style.letters())

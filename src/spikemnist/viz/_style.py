@@ -100,7 +100,7 @@ def root_figure(ax: Axes) -> Figure:
 
 def set_title(ax: Axes, text: str, above: float = 0.0) -> None:
     """Write the title at the left, so many points above the Axes."""
-    text = fold(text, extent(ax)[0] - 2, 10.0)
+    text = fold(text, 1.35 * extent(ax)[0] - 6, 10.0)  # about what the layout leaves
     ax.set_title(text, loc="left", fontsize=letters(10), pad=above + letters(6))
 
 
