@@ -1,15 +1,23 @@
-"""What `fit` warns of: silent and saturated layers, and a validation that falls behind."""
+"""What `fit` warns of: silent and saturated layers, poor validation, busy processors."""
 
 from __future__ import annotations
 
+import itertools
+import os
+import subprocess
+import sys
+import time
 import warnings
 from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from spikemnist.training import TrainConfig, TrainingWarning, fit
+from spikemnist.training import TrainConfig, TrainingWarning, fit, loop, waiting
 from spikemnist.training.metrics import validation_findings
+from spikemnist.training.waiting import waiting_findings
 from tests.training.small_runs import DIRECT, digits, new_classifier, set_biases
 
 REMEDY = "diagnose(classifier, train), or train --diagnose, says why and what to try"
@@ -18,9 +26,13 @@ SILENT = {"hidden": (16, 12), "threshold": [0.3, 1e6, 1e6]}
 SILENT_OUTPUT = {"threshold": [0.3, 1e6]}
 
 
+BUSY = "the processors are busy"
+
+
 def messages(recwarn):
+    """Return the warnings, of which a machine that has other work to do may add one."""
     assert all(warning.category is TrainingWarning for warning in recwarn)
-    return [str(warning.message) for warning in recwarn]
+    return [text for one in recwarn if BUSY not in (text := str(one.message))]
 
 
 @pytest.mark.parametrize(
@@ -94,3 +106,49 @@ def test_few_validation_samples_prove_little(training, right, samples, warns):
 def test_a_guess_is_no_overfitting(validation, classes, state):
     (message,) = validation_findings(0.99, validation, 1000, classes)
     assert f": the network {state}. " in message
+
+
+@given(
+    seconds=st.floats(0, 1e5), waited=st.floats(0, 1e5), more=st.floats(0, 1e5),
+    threads=st.integers(1, 256),
+)  # fmt: skip
+def test_threads_that_wait_by_seconds_and_number(seconds, waited, more, threads):
+    """Waiting longer never ends the warning; a short epoch and a single thread have none."""
+    warns = lambda waited: any(waiting_findings(seconds, waited, threads))  # noqa: E731
+    long = seconds > 2 and threads > 1
+    assert (warns(0), warns(threads * seconds)) == (False, long)
+    assert warns(waited) <= min(long, warns(waited + more))
+
+
+def test_threads_that_sleep_hold_up_no_other(monkeypatch):
+    (finding,) = waiting_findings(4.4, 6.8, 2)
+    assert "OMP_NUM_THREADS=1" in finding
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    assert not [*waiting_findings(4.4, 6.8, 2)]
+
+
+def test_busy_processors_are_named_once(monkeypatch, recwarn, threads):
+    torch.set_num_threads(2)
+    clock = itertools.count(step=3600)
+    monkeypatch.setattr(waiting, "LONG", 0)
+    monkeypatch.setattr(loop, "seconds_waited", lambda: next(clock))
+    for seed in range(2):
+        fit(new_classifier(DIRECT), digits(32), replace(CONFIG, epochs=3, seed=seed))
+    assert [BUSY in str(warning.message) for warning in recwarn] == [True]
+    assert {warning.filename for warning in recwarn} == {__file__}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts the seconds")
+def test_seconds_waited_beside_busy_processes():
+    before = waiting.seconds_waited()
+    command = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(command) for _ in range(2 * os.cpu_count())]
+    try:
+        end = time.perf_counter() + 0.3
+        while time.perf_counter() < end:
+            pass
+        assert waiting.seconds_waited() > before
+    finally:
+        for process in others:
+            process.kill()
+            process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import sys
@@ -12,7 +13,7 @@ import spikemnist
 from spikemnist.cli.output import show
 from spikemnist.cli.parser import Command, Options
 
-SUMMARY = "Print versions, devices, backends and data, for bug reports."
+SUMMARY = "Print versions, devices, load, backends and data, for bug reports."
 EXAMPLES = """
 spikemnist info
 """
@@ -36,6 +37,7 @@ def run(command: Command) -> int:
         packages={**{name: _version(name) for name in names}, "torch": str(torch.__version__)},
         devices=spikemnist.training.available_devices(),
         threads=torch.get_num_threads(),
+        load=_load(),
         backends=[name for name in spikemnist.ops.BACKENDS if name != "auto"],
         auto=_backends(),
         encoders=spikemnist.encoding.available_encoders(),
@@ -65,6 +67,12 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "is missing"
+
+
+def _load() -> str:
+    """Return how many processors all programs ask for; Windows does not count them."""
+    average = getattr(os, "getloadavg", None)
+    return f"{average()[0]:.1f} of {os.cpu_count()} processors" if average else ""
 
 
 def _data() -> list[str]:

@@ -46,6 +46,7 @@ from spikemnist.training.metrics import (
 )
 from spikemnist.training.processes import entered_first, first, is_first, is_joint, shared, summed
 from spikemnist.training.state import Training, check_request, describe_run, prepare
+from spikemnist.training.waiting import seconds_waited, waiting_findings
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -134,8 +135,9 @@ def fit(
     -----
     TrainingWarning
         If a layer did not fire in a whole epoch, or fired at nearly every timestep: `diagnose` says
-        why; if a layer cannot fire at ``initial_rate``; at the end, if the validation accuracy is
-        far below the training accuracy.
+        why; if a layer cannot fire at ``initial_rate``; if threads waited for processors that other
+        programs use, which Linux counts; at the end, if the validation accuracy is far below the
+        training accuracy.
 
     Notes
     -----
@@ -195,9 +197,10 @@ def _run_epochs(
             # A resumed run may have been killed before its callbacks.
             stop = len(history) > 0 and _call(callbacks, training)
             while not (stop or training.finished):
-                start = time.perf_counter()
+                start, waited = time.perf_counter(), seconds_waited()
                 metrics = train_epoch(training, bar)
-                _end_epoch(training, metrics, time.perf_counter() - start)
+                seconds = time.perf_counter() - start
+                _end_epoch(training, metrics, seconds, seconds_waited() - waited)
                 write_line(bar, epoch_line(history, epochs), progress=progress and is_first())
                 save_checkpoint(training, folder)
                 stop = _call(callbacks, training)
@@ -266,7 +269,7 @@ def train_step(
     return value, length
 
 
-def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float) -> None:
+def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float, waited: float) -> None:
     """Validate, add a row to the history, and warn of what `diagnose` explains."""
     history, config, epoch = training.history, training.config, len(training.history) + 1
     if not metrics.batches:
@@ -293,7 +296,8 @@ def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float) -> N
         training.best = copy.deepcopy(training.network.state_dict())
     elif config.patience is not None and epoch - (history.best_epoch or 0) >= config.patience:
         history.stopped_early = True
-    findings = [*metrics.findings()]
+    busy = waiting_findings(seconds, waited, torch.get_num_threads())
+    findings = [*metrics.findings(), *busy]
     if evaluation is not None and training.finished:
         shares = row.accuracy, evaluation.accuracy
         findings += validation_findings(*shares, evaluation.samples, metrics.classes)
