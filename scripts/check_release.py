@@ -3,9 +3,10 @@
     python scripts/check_release.py            the version is the same in all files
     python scripts/check_release.py v0.1.0     and it is released, with the same day in all files
 
-The newest section of the changelog is ``[Unreleased]`` until then, and the citation has no day. The
-exit code is 0 if all agree, else 1, with the disagreements on standard error. The package is not
-imported, because releases are checked without torch.
+The newest version in the changelog is the first with a number, below ``[Unreleased]``. Before the
+first release there is none, and the citation has no day. The exit code is 0 if all agree, else 1,
+with the disagreements on standard error. The package is not imported, because releases are checked
+without torch.
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = {
     "src/spikemnist/__init__.py": r'^__version__ = "(.+)"$',
     "CITATION.cff": r"^version: (.+)$",
-    "CHANGELOG.md": r"^## \[(.+?)\]",
+    "CHANGELOG.md": r"^## \[(\d.*?)\]",
 }
 """Pattern of the newest version in each file."""
 DAYS = {
     "CITATION.cff": r"^date-released: (.+)$",
-    "CHANGELOG.md": r"^## \[.+?\](?: - (\d{4}-\d\d-\d\d))?$",
+    "CHANGELOG.md": r"^## \[\d.*?\](?: - (\d{4}-\d\d-\d\d))?$",
 }
-"""Pattern of the day of the newest version, which has none before its release."""
-UNRELEASED = "Unreleased"
+"""Pattern of the day of the newest version, which has none before the first release."""
 
 
 def disagreements(texts: dict[str, str], tag: str | None = None) -> list[str]:
@@ -35,9 +35,8 @@ def disagreements(texts: dict[str, str], tag: str | None = None) -> list[str]:
     days = {place: _first(pattern, texts[place]) for place, pattern in DAYS.items()}
     if tag is not None:
         versions["the tag"] = tag.removeprefix("v")
-    elif versions["CHANGELOG.md"] == UNRELEASED:
+    elif not versions["CHANGELOG.md"]:
         del versions["CHANGELOG.md"]
-        days["an unreleased version"] = ""
     if tag is not None and not all(days.values()):
         return [f"a release needs its day: {days}"]
     facts = {"version": versions, "day": days}

@@ -133,24 +133,26 @@ def test_pins_of_the_course() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changelog", "citation", "tag", "problem"),
+    ("released", "citation", "tag", "problem"),
     [
-        ("Unreleased]", "", None, None),
+        ("", "", None, None),
         ("1.2.0] - 2027-01-02", "date-released: 2027-01-02\n", None, None),
         ("1.2.0] - 2027-01-02", "date-released: 2027-01-02\n", "v1.2.0", None),
         ("1.2.0] - 2027-01-02", "date-released: 2027-01-02\n", "v1.3.0", "the version differs"),
         ("1.1.0] - 2027-01-02", "date-released: 2027-01-02\n", None, "the version differs"),
         ("1.2.0] - 2027-01-02", "date-released: 2027-01-03\n", None, "the day differs"),
-        ("Unreleased]", "date-released: 2027-01-02\n", None, "the day differs"),
-        ("Unreleased]", "", "v1.2.0", "a release needs its day"),
+        ("", "date-released: 2027-01-02\n", None, "the day differs"),
+        ("", "", "v1.2.0", "a release needs its day"),
+        ("1.2.0]", "", "v1.2.0", "a release needs its day"),
     ],
 )
 def test_disagreements_of_a_release(
-    changelog: str, citation: str, tag: str | None, problem: str | None
+    released: str, citation: str, tag: str | None, problem: str | None
 ) -> None:
+    sections = ["Unreleased]"] + [released, "1.0.0] - 2026-12-31"] * bool(released)
     texts = {
         "src/spikemnist/__init__.py": '__version__ = "1.2.0"\n',
-        "CHANGELOG.md": f"# Changelog\n\n## [{changelog}\n\n## [1.0.0] - 2026-12-31\n",
+        "CHANGELOG.md": "".join(f"## [{section}\n\n" for section in sections),
         "CITATION.cff": f"version: 1.2.0\n{citation}license: MIT\n",
     }
     problems = runpy.run_path(str(ROOT / "scripts/check_release.py"))["disagreements"](texts, tag)
