@@ -66,7 +66,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     r"12 values \(in_features\).*got shape \(6, 3, 13\)": lambda: perceptron()(
         torch.zeros(6, 3, 13)
     ),
-    r"have the surrogates atan, .*, and not .*, in network\[0\]\.leaky": lambda: perceptron(
+    r"do not know the surrogate <.*>, in network\[0\]\.leaky": lambda: perceptron(
         spike_grad=torch.sigmoid, backend="event_driven"
     )(torch.zeros(6, 3, 12)),
     "record must be 'output' or 'all'; got 'hidden'": lambda: perceptron()(

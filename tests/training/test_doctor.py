@@ -224,6 +224,18 @@ def test_the_table_is_that_of_the_record_and_of_the_energy(network):
     assert sum(layer.parameters for layer in table.layers) == table.parameters
 
 
+@pytest.mark.parametrize(
+    ("spike_grad", "backend", "known"),
+    [("atan", "auto", True), (torch.sigmoid, "reference", True), (torch.sigmoid, "auto", False)],
+)
+def test_a_surrogate_that_the_kernels_do_not_know(spike_grad, backend, known):
+    """The table says so, where kernels would run the network otherwise."""
+    classifier = new_classifier(spike_grad=spike_grad, backend=backend)
+    text = "runs on the reference backend: the kernels do not know the surrogate <"
+    for table in (summary(classifier, digits(8).images), diagnose(classifier, digits(64))):
+        assert (text not in str(table)) == known == (table.fallback is None)
+
+
 def test_the_norms_are_those_of_the_backward_pass():
     classifier = new_classifier(hidden=(16,))
     diagnosis = diagnose(classifier, digits(64), TrainConfig(lr=1e-3))

@@ -65,6 +65,9 @@ class Summary(Tabular):
         Share of the images that the network can learn by heart, which `diagnose` tries.
     conclusion : str
         What `diagnose` makes of it, in sentences; empty in a `spikemnist.summary`.
+    fallback : str or None
+        Why plain torch runs the network, and no compiled kernels, such as a surrogate that they do
+        not know.
 
     Examples
     --------
@@ -82,6 +85,7 @@ class Summary(Tabular):
     findings: tuple[str, ...] = ()
     learned: float | None = None
     conclusion: str = ""
+    fallback: str | None = None
 
     def table(self) -> Table:
         """Return a row for each layer, and the findings below, as ``repr`` shows."""
@@ -91,6 +95,8 @@ class Summary(Tabular):
         if energy := sum(layer.energy or 0 for layer in self.layers):
             image += f", {energy:,.1f} nJ ({TECHNOLOGY.name})"
         notes = [f"one image: {image}", *(f"- {text}" for text in self.findings), self.conclusion]
+        if self.fallback:
+            notes.insert(1, f"runs on the reference backend: {self.fallback}")
         title = (
             f"{self.network} of {self.parameters:,} parameters, {self.samples} images, "
             f"{self.num_steps} timesteps"
@@ -164,7 +170,8 @@ def summarise(network: SpikingNetwork, record: Record, *, backward: bool = False
             rows = [_with_gradient(row, layer, one) for row, layer, one in pairs]
     rows = [_with_activity(row, one) for row, one in zip(rows, record.layers, strict=True)]
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return Summary(tuple(rows), type(network).__name__, parameters, batch, steps)
+    name, fallback = type(network).__name__, network.fallback
+    return Summary(tuple(rows), name, parameters, batch, steps, fallback=fallback)
 
 
 def _with_activity(row: LayerSummary, record: LayerRecord) -> LayerSummary:

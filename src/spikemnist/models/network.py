@@ -169,6 +169,18 @@ class SpikingNetwork(Tabular, nn.Module):
         """Why snnTorch steps the network, in a sentence; None if kernels can run it."""
         return self._read(_modules_in(self.network)).obstacle
 
+    @property
+    def fallback(self) -> str | None:
+        """Why the reference runs the network, and no compiled kernels; None if they can run it.
+
+        It is a surrogate of one's own, for example. Without Numba there are no such kernels, and
+        it is None as well.
+        """
+        modules = _modules_in(self.network)
+        reading, like = self._read(modules), _like(modules)
+        backend = ops.select_backend(self.backend, weight=like)
+        return self._reason(reading, backend, like) if backend in COMPILED else None
+
     def _read(self, modules: list[nn.Module]) -> _Reading:
         """Return the layers, which are read again only where something has changed."""
         last = self._reading
