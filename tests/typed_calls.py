@@ -26,6 +26,7 @@ def a_call_returns_a_record(spikes: Tensor, own: nn.Sequential) -> None:
     encoder = LatencyEncoder(num_steps=8)
     assert_type(encoder(spikes), "Tensor")
     assert_type(LeakyMLP()(spikes, record="all"), Record)
+    LeakyMLP()(spikes, recrod="all")  # type: ignore[call-arg]
     assert_type(accelerate(own), SpikingNetwork)
     assert_type(accelerate(own)(spikes).scores, "Tensor")
     assert_type(Classifier(LeakyMLP(), encoder)(spikes), Record)

@@ -96,16 +96,6 @@ class Classifier(nn.Module):
         lines = [_brief(self.encoder), *repr(self.network).splitlines(), *names]
         return "\n  ".join(["Classifier", *lines])
 
-    if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
-
-        def __call__(  # noqa: D102
-            self,
-            samples: Samples,
-            *,
-            generator: torch.Generator | None = None,
-            record: Literal["output", "all"] = "output",
-        ) -> Record: ...
-
     def forward(
         self,
         samples: Samples,
@@ -145,6 +135,9 @@ class Classifier(nn.Module):
                 f"classes has {len(self.classes)} names, but the network has {number} classes"
             )
         return dataclasses.replace(response, classes=self.classes)
+
+    if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
+        __call__ = forward
 
     def encode(self, samples: Samples, *, generator: torch.Generator | None = None) -> Tensor:
         """Return the spikes that the network receives.

@@ -230,16 +230,6 @@ class SpikingNetwork(Tabular, nn.Module):
         shape = self.in_shape or _features(layers[0])
         return neuron_shapes(layers, shape, _like(_modules_in(self.network)))
 
-    if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
-
-        def __call__(  # noqa: D102
-            self,
-            spikes: Tensor,
-            *,
-            record: Literal["output", "all"] = "output",
-            state: Sequence[Tensor] | None = (),
-        ) -> Record: ...
-
     def forward(
         self,
         spikes: Tensor,
@@ -317,6 +307,9 @@ class SpikingNetwork(Tabular, nn.Module):
                 layers[-1].path,
             )
         return self._record(run, backend, spikes if record == "all" else None, final=final)
+
+    if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
+        __call__ = forward
 
     def _record(
         self, run: NetworkOutput, backend: str, spikes: Tensor | None, *, final: bool
