@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+"""An array of NumPy, whatever its dtype."""
 
 
 def check_tensor(value: object, name: str, shape: str) -> None:

@@ -13,17 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from spikemnist._tensors import Array
 from spikemnist.encoding.pixels import CodedPixels, Ramp
 from spikemnist.kernels import memory, splitmix
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
-
-Array = NDArray[Any]
 
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spikemnist.engine import gradients, layer_run
-from spikemnist.engine.bounds import check_layers
+from spikemnist.engine.bounds import NUMPY, check_layers
 from spikemnist.engine.gradients import FromAbove, Gradients, Needs
 from spikemnist.engine.layer_run import LayerRun, array_of, tensor_of
 from spikemnist.engine.signal import dense_input, drop_from, pack_input, packed_input
@@ -114,7 +114,7 @@ class _Network(torch.autograd.Function):
             assert run.words is not None
             size, train, membrane = layer_run.layer_size(signal, params), None, None
             if recorded or last:
-                train = spike_lists.unpack(run.words, size, layer_run.NUMPY[dtype])
+                train = spike_lists.unpack(run.words, size, NUMPY[dtype])
             if keeps_membrane:
                 assert run.membrane is not None
                 membrane = join_blocks(run.membrane, size)

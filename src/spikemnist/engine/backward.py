@@ -16,10 +16,11 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from spikemnist._tensors import Array
 from spikemnist.engine.forward import (
     BETA,
     INFLOW,
@@ -49,15 +50,8 @@ from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.elementwise import add, elementwise, where
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, units_of
+from spikemnist.kernels.spike_lists import ByNeuron
 from spikemnist.kernels.vector import TOGETHER, weigh_rows
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.kernels.spike_lists import ByNeuron
-
-    Array = NDArray[Any]
-
 
 CARRIED, SUMS, THROUGH, ABOVE = ROWS, ROWS + 1, ROWS + 4, ROWS + 4 + TOGETHER
 """Rows of scratch behind those of the forward pass: the gradient that a timestep hands to the

@@ -8,13 +8,16 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from spikemnist.ops.layer import LayerParams
+from spikemnist.ops.layer import LayerParams
+
+NUMPY: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64}
+"""NumPy's name of each dtype in which kernels compute."""
 
 
 def check_layers(spikes: Tensor, layers: Sequence[LayerParams]) -> None:
@@ -38,7 +41,7 @@ def check_layers(spikes: Tensor, layers: Sequence[LayerParams]) -> None:
 
 def check_dtype(dtype: torch.dtype) -> None:
     """Raise an error unless the kernels support this dtype."""
-    if dtype not in (torch.float32, torch.float64):
+    if dtype not in NUMPY:
         raise TypeError(f"weights and beta must be float32 or float64; got {dtype}")
 
 

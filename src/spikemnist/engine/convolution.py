@@ -14,15 +14,16 @@ out, kernels of ``K`` by ``L``; ``P`` blocks of `WIDTH` channels out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikemnist.engine.bounds import check_convolution
-from spikemnist.engine.layer_run import NUMPY, scaled
+from spikemnist._tensors import Array
+from spikemnist.engine.bounds import NUMPY, check_convolution
+from spikemnist.engine.layer_run import scaled
 from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import add_part, aligned_rows, blocks_of, put_part, weight_blocks
 from spikemnist.kernels.compiler import inlined, kernel, routine
@@ -30,11 +31,6 @@ from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 from spikemnist.kernels.vector import add_rows, scatter_row
 from spikemnist.ops.once import once
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 DENSE_FROM = 0.3
 """Density of the input above which the dense product is faster: see docs/guide/engine.md."""

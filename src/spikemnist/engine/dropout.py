@@ -7,13 +7,14 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` features, ``M`` words of 64 of them;
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spikemnist.engine.layer_run import NUMPY
+from spikemnist._tensors import Array
+from spikemnist.engine.bounds import NUMPY
 from spikemnist.kernels import memory, splitmix
 from spikemnist.kernels.bits import above
 from spikemnist.kernels.blocks import blocks_of
@@ -22,11 +23,6 @@ from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 from spikemnist.ops.dropout import bound_of, scale_of
 from spikemnist.ops.once import once
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _word = inlined(splitmix.word)
 

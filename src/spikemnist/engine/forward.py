@@ -10,10 +10,11 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from spikemnist._tensors import Array
 from spikemnist.engine.membranes import (
     FEW,
     run_on_events,
@@ -32,12 +33,6 @@ from spikemnist.kernels.blocks import (
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, units_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-
 
 INFLOW, START, BIAS, BETA, THRESHOLD, ROWS = range(6)
 """Rows of scratch for a block of neurons, and their number: its input, its initial membrane and

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist._tensors import Array
 from spikemnist.engine import separable
 from spikemnist.engine.backward import Incoming, Outgoing, run_backward
+from spikemnist.engine.bounds import NUMPY
+from spikemnist.engine.forward import Neurons
 from spikemnist.engine.layer_run import (
-    NUMPY,
     LayerRun,
     array_of,
     array_or_absent,
@@ -26,21 +28,14 @@ from spikemnist.engine.layer_run import (
     scaled,
 )
 from spikemnist.engine.membranes import RESETS, ZERO
+from spikemnist.engine.signal import Signal
 from spikemnist.engine.slopes import slope_of
 from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
 from spikemnist.ops.dynamics import is_constant
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.engine.forward import Neurons
-    from spikemnist.engine.signal import Signal
-    from spikemnist.ops.layer import LayerParams
-
-    Array = NDArray[Any]
+from spikemnist.ops.layer import LayerParams
 
 NARROW = 64
 """Neurons of a layer up to which its adjoint is multiplied by its weights block by block, in the

@@ -5,30 +5,22 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist._tensors import Array
+from spikemnist.engine.bounds import NUMPY
 from spikemnist.engine.forward import Events, Neurons, Trace, run_forward
 from spikemnist.engine.membranes import RESETS
+from spikemnist.engine.signal import Signal
 from spikemnist.kernels import memory, spike_lists
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.engine.signal import Signal
-    from spikemnist.ops.layer import LayerParams
-
-    Array = NDArray[Any]
-
-
-NUMPY: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64}
-"""NumPy's name of each dtype in which kernels compute."""
+from spikemnist.ops.layer import LayerParams
 
 
 class LayerRun(NamedTuple):

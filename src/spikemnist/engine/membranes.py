@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llvmlite import ir
 from numba.np.arrayobj import make_array
 
+from spikemnist._tensors import Array
 from spikemnist.kernels.bits import above, word_of
 from spikemnist.kernels.elementwise import choose, results, row_of, switch, where
 from spikemnist.kernels.intrinsics import lowered, numbers_of
 from spikemnist.kernels.registers import BYTE, INDEX, WIDTH, Rows, lanes
 from spikemnist.kernels.vector import sum_of_rows
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 SUBTRACT, ZERO, NONE = range(3)
 RESETS = {"subtract": SUBTRACT, "zero": ZERO, "none": NONE}

@@ -17,22 +17,18 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` neurons of the layer, ``F`` features
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
+from spikemnist._tensors import Array
 from spikemnist.kernels.bits import drop_lowest_bit, lowest_bit
 from spikemnist.kernels.blocks import aligned_rows, put_part
 from spikemnist.kernels.compiler import kernel
 from spikemnist.kernels.elementwise import elementwise
 from spikemnist.kernels.registers import at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    Array = NDArray[Any]
 
 
 class Separable(NamedTuple):

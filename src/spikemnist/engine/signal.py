@@ -5,21 +5,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` features, ``W`` words of 64 of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from spikemnist._tensors import Array
 from spikemnist.engine.dropout import draw_bits
 from spikemnist.kernels import spike_lists
 from spikemnist.ops.dropout import scale_of
 from spikemnist.ops.dynamics import is_constant
-
-if TYPE_CHECKING:
-    import torch
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    Array = NDArray[Any]
 
 DENSE_FROM = 0.5
 """Density of the input above which the matrix product is faster: see docs/guide/engine.md."""

@@ -12,19 +12,12 @@ Shapes: ``T`` timesteps, ``F`` input features.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from spikemnist._tensors import Array
 from spikemnist.kernels.compiler import inlined, routine
 from spikemnist.kernels.elementwise import add
 from spikemnist.kernels.registers import at
+from spikemnist.kernels.spike_lists import ByNeuron
 from spikemnist.kernels.vector import add_rows
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spikemnist.kernels.spike_lists import ByNeuron
-
-    Array = NDArray[Any]
 
 
 @routine

@@ -8,14 +8,10 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from torch import Tensor
 
 from spikemnist.gpu.proof import unsupported
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from spikemnist.ops.layer import LayerParams
+from spikemnist.ops.layer import LayerParams
 
 __all__ = ["run", "unsupported"]
 

@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import triton
@@ -14,12 +14,10 @@ import triton.language as tl
 from torch import Tensor
 
 from spikemnist.gpu import triton_kernels
+from spikemnist.ops.layer import LayerParams
 from spikemnist.ops.once import once
 from spikemnist.ops.reference import through_clamp
 from spikemnist.ops.surrogate import Surrogate
-
-if TYPE_CHECKING:
-    from spikemnist.ops.layer import LayerParams
 
 BLOCK = 256
 """Number of neurons of one Triton program."""

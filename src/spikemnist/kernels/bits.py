@@ -6,20 +6,16 @@ As in `vector`, each function is written in Python, and kernels use the LLVM cod
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 
+from spikemnist._tensors import Array
 from spikemnist.kernels.elementwise import row_of
 from spikemnist.kernels.intrinsics import lowered
 from spikemnist.kernels.registers import WIDTH, Rows
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def above(row: Array, bound: Array) -> Any:

@@ -8,22 +8,18 @@ Shapes: ``N`` neurons, ``F`` input features, ``M`` blocks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spikemnist._tensors import Array
 from spikemnist.kernels import memory
 from spikemnist.kernels.compiler import inlined, routine
 from spikemnist.kernels.registers import VECTOR_BYTES, WIDTH, at, clear
 from spikemnist.kernels.vector import transpose_block
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def blocks_of(neurons: int) -> int:

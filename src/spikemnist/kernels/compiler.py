@@ -8,12 +8,11 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from spikemnist.kernels.cache import Files, warn
 
-if TYPE_CHECKING:
-    Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 # NumPy's error model: a division by zero is an infinity, not an exception that each loop would

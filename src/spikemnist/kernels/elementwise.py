@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -17,11 +17,6 @@ from numba import types
 
 from spikemnist.kernels.intrinsics import lowered
 from spikemnist.kernels.registers import Rows, call, splat
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def _operator(name: str, *, swapped: bool = False) -> Callable[[Vector, Any], Vector]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import lower_builtin
 from numba.np.arrayobj import make_array
 
-if TYPE_CHECKING:
-    Code = Callable[[Any, Any, Any, Any], Any]
+Code = Callable[[Any, Any, Any, Any], Any]
 
 
 def lowered(

@@ -7,7 +7,7 @@ A *lane* is the place of one number in a vector register.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -15,12 +15,8 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.np.arrayobj import make_array
 
+from spikemnist._tensors import Array
 from spikemnist.kernels.intrinsics import lowered
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 WIDTH = 64
 """Neurons of a block: as many as a machine word has bits, so one word packs the spikes of a row."""

@@ -30,21 +30,17 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from llvmlite import ir
 from numba import types
 
+from spikemnist._tensors import Array
 from spikemnist.kernels import openmp
 from spikemnist.kernels.compiler import inlined
 from spikemnist.kernels.intrinsics import lowered, numbers_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 GRAIN, POOL_GRAIN = 1 << 16, 1 << 18
 """Operations, of about a nanosecond each, below which it does not pay to wake another thread of

@@ -14,23 +14,19 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist._tensors import Array
 from spikemnist.kernels import memory
 from spikemnist.kernels.bits import count_bits, drop_lowest_bit, equal, lowest_bit
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 ONE = np.uint64(1)
 

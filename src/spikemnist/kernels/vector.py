@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -17,14 +17,10 @@ from numba import types
 from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
+from spikemnist._tensors import Array
 from spikemnist.kernels.compiler import inlined
 from spikemnist.kernels.intrinsics import lowered, numbers_of
 from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, WIDTH, Rows, at, clear, lanes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 UNROLL = 4
 """Rows that are summed before the sum goes to the accumulator: shorter chains of additions."""

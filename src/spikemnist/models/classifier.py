@@ -26,9 +26,7 @@ from spikemnist.data.feed import Data, Feed, Samples, make_feed
 from spikemnist.encoding import Encoder, get_encoder
 from spikemnist.models import files
 from spikemnist.models.network import SpikingNetwork
-
-if TYPE_CHECKING:
-    from spikemnist.models.record import Record
+from spikemnist.models.record import Record
 
 
 class Classifier(nn.Module):

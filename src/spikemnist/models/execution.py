@@ -6,16 +6,13 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from spikemnist import ops
+from spikemnist.models.spiking_layer import SpikingLayer
 from spikemnist.ops.layer import LayerOutput, LayerParams, count_spikes
-
-if TYPE_CHECKING:
-    from spikemnist.models.spiking_layer import SpikingLayer
 
 State = list["Tensor | None"]
 """Initial membrane ``[B, ...]`` of each layer; None for rest."""

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from spikemnist._tensors import check_tensor
 from spikemnist.ops.dynamics import is_constant
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def check_spikes(spikes: Tensor, sample: Sequence[int]) -> None:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spikemnist._tables import Table
 from spikemnist.models.neuron import describe
-
-if TYPE_CHECKING:
-    from spikemnist.models.spiking_layer import SpikingLayer
+from spikemnist.models.spiking_layer import SpikingLayer
 
 COLUMNS = {
     "shape": ("neurons", ""),

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
+from spikemnist._names import ReadoutName
 from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import check_tensor
 from spikemnist.models import execution, stepped
@@ -35,9 +36,6 @@ from spikemnist.models.stepped import NetworkOutput, check_kinds, neurons_of
 from spikemnist.models.tracing import advice
 from spikemnist.ops.backends import COMPILED
 from spikemnist.ops.layer import LayerOutput
-
-if TYPE_CHECKING:
-    from spikemnist._names import ReadoutName
 
 
 class _Reading:

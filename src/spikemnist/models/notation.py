@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import nn
 
-if TYPE_CHECKING:
-    from spikemnist.models.network_options import ConvNetOptions
+from spikemnist.models.network_options import ConvNetOptions
 
-    Stages = list[dict[str, nn.Module]]
+Stages = list[dict[str, nn.Module]]
 
 _TOKEN = re.compile(
     r"(?P<channels>\d+)C(?P<kernel>\d+)(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?"

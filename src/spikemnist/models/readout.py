@@ -12,16 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import accumulate
 from operator import add, mul
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from spikemnist._names import ReadoutName
 from spikemnist._signatures import takes
 from spikemnist._tensors import check_tensor
-
-if TYPE_CHECKING:
-    from spikemnist._names import ReadoutName
 
 Readout = Callable[[Tensor, Tensor], Tensor]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    Gradients = tuple[Tensor | None, ...]
+Gradients = tuple[Tensor | None, ...]
 
 
 def once(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:

@@ -9,7 +9,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``...`` one layer's neurons.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,8 +17,7 @@ from torch import Tensor
 from spikemnist.ops.once import once
 from spikemnist.ops.surrogate import Surrogate
 
-if TYPE_CHECKING:
-    SpikeGrad = Callable[[Tensor], Tensor]
+SpikeGrad = Callable[[Tensor], Tensor]
 
 
 class LeakyScan(torch.autograd.Function):

@@ -6,14 +6,12 @@ Shapes: ``B`` images, ``N`` neurons, ``C`` classes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikemnist._names import Voting
-
-Array = NDArray[Any]
+from spikemnist._tensors import Array as Array
 
 VOTINGS: tuple[str, ...] = get_args(Voting)
 """Names of the voting rules: see `class_scores`."""

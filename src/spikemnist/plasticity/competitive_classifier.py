@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from spikemnist._descriptions import plain
@@ -20,6 +20,7 @@ from spikemnist._interrupt import interrupted, interruptible
 from spikemnist._names import Voting
 from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
+from spikemnist._tensors import Array
 from spikemnist.kernels import splitmix
 from spikemnist.plasticity.assignment import (
     BLOCK,
@@ -43,8 +44,6 @@ from spikemnist.plasticity.estimator import (
     encode_labels,
 )
 from spikemnist.plasticity.homeostasis import LONG, step_sizes, warn_of_idle
-
-Array = NDArray[Any]
 
 RESPONDING = 256
 """Images presented at a time for their responses; the threads share them."""

@@ -27,8 +27,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spikemnist._tensors import Array
 from spikemnist.kernels.bits import above, drop_lowest_bit, lowest_bit
 from spikemnist.kernels.blocks import aligned_rows
 from spikemnist.kernels.compiler import inlined, kernel
@@ -37,8 +37,6 @@ from spikemnist.kernels.registers import WIDTH, at
 from spikemnist.kernels.scheduler import borrowed, by_team, units_of
 from spikemnist.kernels.spike_lists import ByTimestep
 from spikemnist.kernels.vector import sum_rows
-
-Array = NDArray[Any]
 
 ZERO = np.float32(0)
 """A 0 in single precision: with the integer 0, compiled code would continue in double precision."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from spikemnist._tensors import Array
 from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.kernels import bernoulli_words
 from spikemnist.encoding.pixels import code_pixels
@@ -24,8 +24,6 @@ from spikemnist.kernels.scheduler import parallel
 from spikemnist.kernels.spike_lists import ByTimestep
 from spikemnist.plasticity import competitive_kernels
 from spikemnist.plasticity.competitive_kernels import CompetitiveNeurons, Constants
-
-Array = NDArray[Any]
 
 
 class CompetitiveLayer:

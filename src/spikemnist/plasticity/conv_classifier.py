@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from spikemnist._interrupt import between, check_interrupt, interruptible
 from spikemnist._tensor_files import Format, check_tensors
+from spikemnist._tensors import Array
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.kernels import splitmix
 from spikemnist.plasticity.assignment import Votes
@@ -32,11 +33,10 @@ from spikemnist.plasticity.estimator import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from spikemnist.plasticity.conv_kernels import ConvFeatures
 
-    Array = NDArray[Any]
 
 CHANNELS = 2
 """Contrasts: bright on dark, and dark on bright."""

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from spikemnist._tensors import Array
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.bits import above, drop_lowest_bit, lowest_bit
 from spikemnist.kernels.blocks import aligned_rows, blocks_of, join_weight_blocks, weight_blocks
@@ -27,8 +27,6 @@ from spikemnist.kernels.elementwise import add
 from spikemnist.kernels.registers import WIDTH, at
 from spikemnist.kernels.scheduler import borrowed, by_team, next_unit, parallel
 from spikemnist.kernels.spike_lists import ByTimestep
-
-Array = NDArray[Any]
 
 ONE = np.uint64(1)
 ZERO = np.float32(0)

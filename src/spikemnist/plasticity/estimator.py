@@ -23,17 +23,16 @@ from spikemnist import _tensor_files
 from spikemnist._decision import Decision, decision_of_votes, read_picture
 from spikemnist._descriptions import fields_of, plain
 from spikemnist._evaluation import Evaluation
+from spikemnist._tensors import Array
 from spikemnist.data import ImageDataset
 from spikemnist.kernels import compiler
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
     from typing_extensions import Self
 
     from spikemnist._tensor_files import Format
     from spikemnist.plasticity.assignment import Votes
-
-    Array = NDArray[Any]
 
 
 OUTSIDE = 0.05

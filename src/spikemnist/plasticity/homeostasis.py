@@ -9,9 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from numpy.typing import NDArray
-
-Array = NDArray[Any]
+from spikemnist._tensors import Array
 
 LONG, SHORT = 20_000, 1_000
 """Limits between which the defaults depend on the number of presentations in all passes."""
