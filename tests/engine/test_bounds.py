@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from spikemnist import engine
-from spikemnist.encoding.kernels import once_on
-from spikemnist.encoding.pixels import Ramp
 from tests.laws.runners import by_reference
 from tests.laws.stacks import PARTS, Stack, layer, spikes, stack
 from tests.strategies import SEEDS
@@ -126,12 +124,3 @@ def test_other_devices_are_refused(other: str) -> None:
 def test_layers_fit_one_another() -> None:
     with pytest.raises(ValueError, match=r"weight must have the shape \(5, 66\); got \(5, 65\)"):
         engine.run([layer(66, F), layer(N, 65)], spikes(T, B, F))
-
-
-def test_encoders_write_within_their_timesteps() -> None:
-    pixels = torch.rand(2, 5)
-    good = Ramp(slope=-4.0, latest=4.0, first=0.0, silent_below=0.0)
-    assert once_on(good, pixels, num_steps=5, dtype=torch.float32) is not None
-    for wrong in ({"latest": 4.6}, {"first": 1.0}, {"first": -1.0}, {"slope": 1.0}):
-        with pytest.raises(ValueError, match=r"spikes must lie in timesteps 0\.\.4"):
-            once_on(good._replace(**wrong), pixels, num_steps=5, dtype=torch.float32)
