@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -240,8 +239,7 @@ def _download(source: OfficialSet, root: Path) -> None:
     try:
         getattr(datasets, source.name)(root, download=True)
     except (RuntimeError, URLError, ConnectionError) as error:
-        text = " ".join(str(error).split())  # torchvision lists each address that it has tried
-        reason = (re.findall(r"\[Errno [^\]]*\] ([^<>]+)>", text) or [text[:100]])[-1]
+        reason = " ".join(str(error).split())[-100:]  # torchvision lists each address it has tried
         raise ConnectionError(
             f"{source.title} could not be downloaded: {reason}. Copy the four files "
             "{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz into "
