@@ -76,7 +76,7 @@ def test_training_ends_after_the_batch(
     history = train(pressing(call, calls), run=tmp_path, validation=validation)
     assert len(calls) == call
     assert history.interrupted
-    assert len(history) == len(load_checkpoint(tmp_path / "checkpoint.pt").history) == epochs
+    assert len(history) == len(load_checkpoint(tmp_path / "checkpoint.pt")["history"]) == epochs
 
 
 def test_ctrl_c_in_the_last_callback() -> None:

@@ -95,11 +95,11 @@ def press_at_once(call: int, finished: int, folder: Path) -> None:
         history = start(folder, classifier)
     saved = load_checkpoint(folder / "checkpoint.pt")
     assert (history.interrupted, history.stopped_early) == (True, False)
-    assert not saved.history.interrupted
-    assert saved.history.to_csv() == history.to_csv()
-    assert history.best_epoch == saved.history.best_epoch
+    assert not saved["history"].interrupted
+    assert saved["history"].to_csv() == history.to_csv()
+    assert history.best_epoch == saved["history"].best_epoch
     assert len(history) == len(history.seconds) == finished
-    assert not finished or same(weights(classifier), saved.best)
+    assert not finished or same(weights(classifier), saved["best"])
 
 
 def lose_connection(folder: Path) -> None:
@@ -110,7 +110,7 @@ def lose_connection(folder: Path) -> None:
         patch.setattr(small_runs, "on_batch", [fail])
         with pytest.raises(ConnectionError, match="network file system"):
             start(folder, new_classifier(dropout=0.1))
-    assert len(load_checkpoint(folder / "checkpoint.pt").history) == 0
+    assert len(load_checkpoint(folder / "checkpoint.pt")["history"]) == 0
 
 
 def fail_in_callbacks(folder: Path) -> None:

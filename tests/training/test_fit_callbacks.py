@@ -21,8 +21,8 @@ def test_callbacks_are_called_in_order_after_the_files(tmp_path):
     def first(history, classifier):
         assert (tmp_path / "metrics.csv").read_text(encoding="utf-8") == history.to_csv()
         checkpoint = load_checkpoint(tmp_path / "checkpoint.pt")
-        assert checkpoint.history.to_csv() == history.to_csv()
-        assert same(checkpoint.model, weights(classifier))
+        assert checkpoint["history"].to_csv() == history.to_csv()
+        assert same(checkpoint["model"], weights(classifier))
         calls.append(("first", len(history)))
 
     def second(history, classifier):

@@ -45,7 +45,7 @@ def test_an_encoder_that_returns_no_numbers(tmp_path, hidden, truncate, value):
     with pytest.raises(FloatingPointError, match=message):
         fit(classifier, digits(60), config, run=tmp_path)
     assert all(bool(p.isfinite().all()) for p in classifier.parameters())
-    assert len(load_checkpoint(tmp_path / "checkpoint.pt").history) == 1
+    assert len(load_checkpoint(tmp_path / "checkpoint.pt")["history"]) == 1
     # The run goes on from there when the fault is gone, to the bits of one that never had it.
     undisturbed = new_classifier(Spoiling(0), **options)
     fit(undisturbed, digits(60), config)
@@ -140,8 +140,8 @@ def test_weights_that_are_lost_in_the_last_step_are_not_saved(tmp_path, monkeypa
     with pytest.raises(FloatingPointError, match=message):
         fit(new_classifier(DIRECT), digits(20), OVERSHOOTING, run=tmp_path)
     checkpoint = load_checkpoint(tmp_path / "checkpoint.pt")
-    assert len(checkpoint.history) == 1
-    assert all(bool(value.isfinite().all()) for value in checkpoint.model.values())
+    assert len(checkpoint["history"]) == 1
+    assert all(bool(value.isfinite().all()) for value in checkpoint["model"].values())
 
 
 def test_a_validation_loss_that_is_no_number():

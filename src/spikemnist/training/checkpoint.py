@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from spikemnist._atomic import write_atomically
 from spikemnist._run_folder import CHECKPOINT
@@ -28,31 +27,6 @@ FORMAT = "spikemnist-checkpoint-2"
 
 REMEDY = "Delete it to start at the first epoch"
 
-Weights = dict[str, Tensor]
-
-
-@dataclasses.dataclass
-class Checkpoint:
-    """The state of a training between two epochs, as its file holds it.
-
-    It holds no random state: every epoch seeds its own generators from the seed of the run and the
-    number of the epoch.
-
-    Attributes
-    ----------
-    model, optimizer : dict
-        State dicts of model and optimiser.
-    history : History
-        History of the finished epochs.
-    best : dict or None
-        State dict of the best epoch by validation loss; ``None`` without validation.
-    """
-
-    model: Weights
-    optimizer: dict[str, Any]
-    history: History
-    best: Weights | None
-
 
 @first
 def save_checkpoint(training: Training, folder: Path | None) -> None:
@@ -65,20 +39,29 @@ def save_checkpoint(training: Training, folder: Path | None) -> None:
     """
     if folder is None:
         return
-    checkpoint = Checkpoint(
-        model=training.network.state_dict(),
-        optimizer=training.optimizer.state_dict(),
-        history=training.history,
-        best=training.best,
-    )
-    history = dataclasses.asdict(training.history)
+    content = {
+        "format": FORMAT,
+        "model": training.network.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "history": dataclasses.asdict(training.history),
+        "best": training.best,
+    }
     file = io.BytesIO()
-    torch.save({"format": FORMAT, **vars(checkpoint), "history": history}, file)
+    torch.save(content, file)
     write_atomically(folder / CHECKPOINT, lambda new: new.write_bytes(file.getbuffer()))
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint that `save_checkpoint` wrote, without running code in the file.
+
+    It holds no random state: every epoch seeds its own generators from the seed of the run and the
+    number of the epoch.
+
+    Returns
+    -------
+    dict
+        ``model`` and ``optimizer``, state dicts; ``history``, the `History` of the finished epochs;
+        ``best``, the state dict of the best epoch by validation loss, or None without validation.
 
     Raises
     ------
@@ -90,14 +73,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:  # torch ignores the checksums
             if bad := archive.testzip():
                 raise ValueError(f"the checksum of {bad} is wrong")
+        content: dict[str, Any]
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         kind = content.pop("format")
     if kind != FORMAT:
         raise ValueError(f"{path} has format {kind!r}; this version of spikemnist reads {FORMAT!r}")
     with _damaged(path):
         epochs = [EpochMetrics(**row) for row in content["history"]["epochs"]]
-        history = History(**{**content["history"], "epochs": epochs})
-        return Checkpoint(**{**content, "history": history})
+        return content | {"history": History(**{**content["history"], "epochs": epochs})}
 
 
 @contextlib.contextmanager
@@ -119,16 +102,15 @@ def restore(training: Training, folder: Path) -> None:
         If it is damaged, or its names, shapes or dtypes do not fit. The network stays unchanged.
     """
     path = folder / CHECKPOINT
-    checkpoint = load_checkpoint(path)
-    network = training.network
+    checkpoint, network = load_checkpoint(path), training.network
     try:
-        for weights in (checkpoint.model, checkpoint.best):
+        for weights in (checkpoint["model"], checkpoint["best"]):
             if weights is not None:
                 check_tensors(weights, network.state_dict())
-        load_state(training.optimizer, checkpoint.optimizer)
-        network.load_state_dict(checkpoint.model)
+        load_state(training.optimizer, checkpoint["optimizer"])
+        network.load_state_dict(checkpoint["model"])
     except Exception as error:  # a custom optimiser or module may raise anything
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} does not fit the run: {reason}. {REMEDY}") from error
-    checkpoint.history.device = training.history.device
-    training.history, training.best = checkpoint.history, checkpoint.best
+    checkpoint["history"].device = training.history.device
+    training.history, training.best = checkpoint["history"], checkpoint["best"]
