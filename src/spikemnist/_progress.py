@@ -15,13 +15,17 @@ _silent = False
 
 
 @contextlib.contextmanager
-def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
+def progress_bar(
+    *, progress: bool, delay: float = 2.0, leave: bool = False, **options: Any
+) -> Iterator[tqdm[Any]]:
     """Show a tqdm bar, silent unless on a terminal or in a notebook.
 
     Parameters
     ----------
     progress
         Whether to show a bar at all.
+    delay, leave
+        Seconds before the bar appears, and whether it stays: those of work that may be short.
     options
         Options of `tqdm.tqdm`.
     """
@@ -32,7 +36,7 @@ def progress_bar(*, progress: bool, **options: Any) -> Iterator[tqdm[Any]]:
         from tqdm.std import tqdm
     # Without a stream, as behind `pythonw`, tqdm would fail at its first output.
     silent = _silent or not progress or (options.get("file") is None and sys.stderr is None)
-    with tqdm(disable=True if silent else None, **options) as bar:
+    with tqdm(disable=True if silent else None, delay=delay, leave=leave, **options) as bar:
         yield bar
 
 

@@ -252,8 +252,7 @@ def _pictures(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...]]
     splits = np.array([_split(file.parts[-3]) if has_splits else "train" for file in files])
     if "train" not in splits:
         raise ValueError(f"{place} holds no training images. Expected {EXPECTED}")
-    look: dict[str, Any] = {"desc": "reading", "unit": "picture", "delay": 2.0, "leave": False}
-    with progress_bar(progress=True, iterable=files, **look) as bar:
+    with progress_bar(progress=True, iterable=files, desc="reading", unit="picture") as bar:
         pictures = [read_picture(file, size) for file in bar]
     _check_sizes(place, files, pictures)
     images = np.stack(pictures)

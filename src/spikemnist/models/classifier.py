@@ -440,12 +440,7 @@ def responses(
     with (
         evaluating(classifier, seed, feed.device) as generator,
         progress_bar(
-            progress=progress,
-            total=feed.num_batches,
-            desc="testing",
-            unit="batch",
-            delay=2.0,
-            leave=False,
+            progress=progress, total=feed.num_batches, desc="testing", unit="batch"
         ) as bar,
     ):
 

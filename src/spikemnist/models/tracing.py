@@ -76,7 +76,7 @@ def _checked_calls(network: nn.Module, example: Tensor) -> list[str | nn.Module]
             raise _broken(f"{call} takes one timestep alone, and layers normalise all together")
     order = torch.randperm(example.numel(), generator=torch.Generator().manual_seed(0))
     shuffled = example.flatten()[order.to(example.device)].view_as(example)
-    with progress_bar(progress=True, desc="comparing with the loop", delay=2, leave=False) as bar:
+    with progress_bar(progress=True, desc="comparing with the loop") as bar:
         for case, training in itertools.product((example, shuffled), (False, True)):
             network.train(training)
             inputs = case if steps is None else case.expand(steps, *case.shape)

@@ -409,7 +409,7 @@ class STDPClassifier(Estimator):
     def _passes(self, pixels: Tensor, targets: Array, *, show_bar: bool) -> Iterator[None]:
         """Run the passes, up to an interruption; yield after each of them."""
         progress, total = self._progress, int(self.passes) * len(pixels)
-        with progress_bar(progress=show_bar, total=total, unit="image") as bar:
+        with progress_bar(progress=show_bar, total=total, unit="image", delay=0, leave=True) as bar:
             for number in range(self.passes):
                 generator = np.random.default_rng([self.random_state, number])
                 order = torch.from_numpy(generator.permutation(len(pixels)))
@@ -424,8 +424,8 @@ class STDPClassifier(Estimator):
     def _respond(self, pixels: Tensor, targets: Array, *, show_bar: bool) -> Responses | None:
         """Return the responses to all images, or None if interrupted."""
         responses = Responses(len(self.classes_), self.n_neurons)
-        with progress_bar(progress=show_bar, total=len(pixels), unit="image") as bar:
-            bar.set_description_str("assigning", refresh=False)
+        options: dict[str, Any] = {"desc": "assigning", "unit": "image", "delay": 0, "leave": True}
+        with progress_bar(progress=show_bar, total=len(pixels), **options) as bar:
             for images in torch.split(pixels, RESPONDING):
                 responses.add(self._layer.respond(images, self._seeds[1]), targets[: len(images)])
                 targets = targets[len(images) :]

@@ -192,7 +192,7 @@ def _run_epochs(
             bar_format=BAR,
             desc=f"epoch {min(len(history) + 1, epochs)}/{epochs}",
             dynamic_ncols=True,
-            leave=False,
+            delay=0.0,
         ) as bar:
             # A resumed run may have been killed before its callbacks.
             stop = len(history) > 0 and _call(callbacks, training)

@@ -143,14 +143,8 @@ def measure_robustness(
     options: dict[str, Any] = {"batch_size": batch_size, "device": device, "seed": seed}
     trials = [(name, level) for name, levels in LEVELS.items() for level in levels]
     accuracy: dict[str, dict[float, float]] = {name: {} for name in LEVELS}
-    with progress_bar(
-        progress=progress,
-        total=1 + len(trials),
-        desc="disturbing",
-        unit="level",
-        delay=2.0,
-        leave=False,
-    ) as bar:
+    total = 1 + len(trials)
+    with progress_bar(progress=progress, total=total, desc="disturbing", unit="level") as bar:
         plain = evaluate(classifier, data, progress=False, **options)
         bar.update()
         for name, level in trials:
