@@ -25,15 +25,7 @@ def test_one_image_without_a_batch(model: Any) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("shape", [(8, 1, 280, 280), (8, 3, 1, 32, 30)])
-def test_image_of_another_size(model: Any, shape: tuple[int, ...]) -> None:
-    pixels = f"{shape[-2]} x {shape[-1]} pixels to 28 x 28"
-    with pytest.raises(ValueError, match=rf"Resize images of {pixels} .*resize\(images, \[28, 28"):
-        model(torch.zeros(shape))
-
-
-@BOTH
-@pytest.mark.parametrize("shape", [(8,), (8, 2, 5), (0, 2, 784), (0, 2, 28, 28), (8, 2, 3, 28, 28)])
+@pytest.mark.parametrize("shape", [(8,), (8, 2, 5), (0, 2, 784), (0, 2, 28, 28), (8, 3, 1, 32, 30)])
 def test_no_hint_where_none_would_help(model: Any, shape: tuple[int, ...]) -> None:
     message = r"expected spikes \[T, B, ...\] with T >= 1 and .*got shape \([\d, ]*\)$"
     with pytest.raises(ValueError, match=message):

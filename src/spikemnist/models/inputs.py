@@ -72,14 +72,4 @@ def _hint(spikes: Tensor, sample: Sequence[int], size: int) -> str:
             ". Encode images first, as in Classifier(network, encoder)(images); a single image "
             "needs a batch axis, as in image[None]"
         )
-    side = math.isqrt(size)
-    height, width = (side, side) if len(sample) == 1 else sample[1:]
-    if height * width * (sample[0] if len(sample) == 3 else 1) != size or spikes.dim() < 4:
-        return ""
-    rows, columns = spikes.shape[-2:]
-    if (rows, columns) == (height, width) or min(rows, columns) < 2:
-        return ""
-    return (
-        f". Resize images of {rows} x {columns} pixels to {height} x {width} before encoding, for "
-        f"example with torchvision.transforms.functional.resize(images, [{height}, {width}])"
-    )
+    return ""
