@@ -83,7 +83,8 @@ VALUES: dict[str, Callable[[], Any]] = {
         "12C5-M2-10"
     ),
     r"'0C5' in": lambda: LeakyConvNet("0C5-10"),
-    "has kernel or stride 0": lambda: LeakyConvNet("12C0-10"),
+    r"'12C0' in": lambda: LeakyConvNet("12C0-10"),
+    r"'12C5s0' in": lambda: LeakyConvNet("12C5s0-10"),
     "must end in a dense layer": lambda: LeakyConvNet("12C5-P2"),
     "must begin with weights, not with pooling": lambda: LeakyConvNet("P2-10"),
     "'P2' in layers='10-P2-10' comes after a dense layer": lambda: LeakyConvNet("10-P2-10"),

@@ -13,9 +13,9 @@ from spikemnist.models.network_options import ConvNetOptions
 Stages = list[dict[str, nn.Module]]
 
 _TOKEN = re.compile(
-    r"(?P<channels>\d+)C(?P<kernel>\d+)(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?"
-    r"|(?P<pooling>A?P)(?P<size>\d+)"
-    r"|(?P<neurons>\d+)"
+    r"(?P<channels>[1-9]\d*)C(?P<kernel>[1-9]\d*)(?:s(?P<stride>[1-9]\d*))?(?:p(?P<padding>\d+))?"
+    r"|(?P<pooling>A?P)(?P<size>[1-9]\d*)"
+    r"|(?P<neurons>[1-9]\d*)"
 )
 
 
@@ -39,7 +39,7 @@ def stages_of(options: ConvNetOptions) -> Stages:
         tokens[-1] = str(int(tokens[-1]) * options.population)
     for token in tokens:
         match = _TOKEN.fullmatch(token)
-        if match is None or "0" in (match["channels"], match["neurons"], match["size"]):
+        if match is None:
             raise ValueError(
                 f"{token!r} in layers={layers!r} is none of 12C5 (a convolution), P2 and AP2 "
                 "(pooling) and 10 (a dense layer)"
@@ -81,8 +81,6 @@ def _out_shape(shape: tuple[int, ...], match: re.Match[str], layers: str) -> tup
     channels, *pixels = shape
     if not pixels:
         raise ValueError(f"{match[0]!r} in layers={layers!r} comes after a dense layer")
-    if stride < 1 or kernel < 1:
-        raise ValueError(f"{match[0]!r} in layers={layers!r} has kernel or stride 0")
     height, width = ((size + 2 * padding - kernel) // stride + 1 for size in pixels)
     if min(height, width) < 1:
         raise ValueError(
