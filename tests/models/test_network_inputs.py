@@ -78,6 +78,10 @@ CALLS: dict[str, Callable[[], Any]] = {
     r"network\[0\] takes 6 features.*; got shape \(2, 6\): put nn.Flatten\(\) before it": lambda: (
         run(nn.Sequential(nn.Linear(6, 4), neuron()), 5, 3, 2, 6)
     ),
+    (
+        r"network\[0\] flattens dimensions 1 to 2, but a timestep of a sample has the shape "
+        r"\(1, 2, 3\), and the kernels flatten all of it: write nn.Flatten\(\)"
+    ): lambda: run(nn.Sequential(nn.Flatten(1, 2), nn.Linear(6, 4), neuron()), 5, 3, 1, 2, 3),
     r"network\[2\] takes 4 features of each sample at each timestep; got shape \(5,\)$": lambda: (
         run(nn.Sequential(nn.Linear(6, 5), neuron(), nn.Linear(4, 4), neuron()), 5, 3, 6)
     ),

@@ -228,11 +228,8 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     r"network\[3\] and network\[1\] are the same snntorch.Leaky, whose membrane": lambda: (
         nn.Sequential(nn.Linear(6, 6), SHARED, nn.Linear(6, 6), SHARED)
     ),
-    r"network\[1\] flattens dimensions 2 to -1, and the kernels run nn.Flatten\(\)": lambda: (
+    r"network\[1\] flattens from dimension 2 on, and the kernels run nn.Flatten\(\)": lambda: (
         network(nn.Flatten(2))
-    ),
-    r"network\[1\] flattens dimensions 1 to 2, and the kernels run nn.Flatten\(\)": lambda: network(
-        nn.Flatten(1, 2)
     ),
     r"network\[1\] is MaxPool2d with return_indices=True; remove the option": lambda: network(
         nn.MaxPool2d(2, return_indices=True)

@@ -141,10 +141,10 @@ def _check_memoryless(path: str, module: nn.Module) -> None:
     own = getattr(type(module), "_conv_forward", None)  # which the forward of Conv2d calls
     if not is_kind(module, *MEMORYLESS) or own not in (None, nn.Conv2d._conv_forward):
         raise UnsupportedError(f"{path} is {kind}, and the kernels run {_KNOWN}")
-    if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
+    if isinstance(module, nn.Flatten) and module.start_dim != 1:
         raise UnsupportedError(
-            f"{path} flattens dimensions {module.start_dim} to {module.end_dim}, and the kernels "
-            "run nn.Flatten(), all but the batch"
+            f"{path} flattens from dimension {module.start_dim} on, and the kernels run "
+            "nn.Flatten(), all but the batch"
         )
     if getattr(module, "return_indices", False):
         raise ValueError(f"{path} is {kind} with return_indices=True; remove the option")

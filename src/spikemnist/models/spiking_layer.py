@@ -300,6 +300,11 @@ def check_input(path: str, module: nn.Module, shape: Sequence[int]) -> None:
     """Raise a `ValueError` if a module would reject or misread samples of this shape."""
     if isinstance(module, nn.Linear):
         _check_linear(path, module, shape)
+    if isinstance(module, nn.Flatten) and len(shape) > 1 and module.end_dim not in (-1, len(shape)):
+        raise ValueError(
+            f"{path} flattens dimensions 1 to {module.end_dim}, but a timestep of a sample has the "
+            f"shape {tuple(shape)}, and the kernels flatten all of it: write nn.Flatten()"
+        )
     if not isinstance(module, nn.Conv2d):
         return
     if len(shape) != 3:
