@@ -72,11 +72,6 @@ def measure_code(
     -------
     CodeMeasure
 
-    Raises
-    ------
-    ValueError
-        If there are no images.
-
     Examples
     --------
     >>> import torch
@@ -86,8 +81,6 @@ def measure_code(
     >>> found.spikes, found.error, round(found.bits_per_spike, 1)
     (1024.0, 0.0, 2.0)
     """
-    if not images.numel():
-        raise ValueError(f"expected at least one pixel; got shape {tuple(images.shape)}")
     spikes = encoder(images, generator=generator)
     count: float | None = None
     if bool(((spikes == 0) | (spikes == 1)).all()):

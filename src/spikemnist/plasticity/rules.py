@@ -97,8 +97,7 @@ def pair_stdp(
     >>> round(change.item(), 5), round(0.01 * math.exp(-10 / 20), 5)
     (0.00607, 0.00607)
     """
-    bounds = {"w_min": w_min, "w_max": w_max}
-    _check_constants(bounds | {"a_plus": a_plus, "a_minus": a_minus}, weight_dependence)
+    _check_constants(w_min, w_max, weight_dependence)
     _check_tensors(pre, post, weight, w_min, w_max)
     decay_plus, decay_minus = _decay(tau_plus, timestep), _decay(tau_minus, timestep)
     pre, post, weight = pre.to(weight.dtype), post.to(weight.dtype), weight.detach().clone()
@@ -158,15 +157,11 @@ def stdp_window(
     return torch.where(lag == 0, torch.zeros_like(weaker), torch.where(lag > 0, stronger, weaker))
 
 
-def _check_constants(constants: dict[str, float], weight_dependence: float) -> None:
-    for name, value in constants.items():
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be finite; got {value}")
+def _check_constants(low: float, high: float, weight_dependence: float) -> None:
     if not 0 <= weight_dependence < math.inf:
         raise ValueError(
             f"weight_dependence must be at least 0 and finite; got {weight_dependence}"
         )
-    low, high = constants["w_min"], constants["w_max"]
     if not low < high:
         raise ValueError(f"w_min must be less than w_max; got {low} and {high}")
 
