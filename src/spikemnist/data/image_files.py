@@ -157,25 +157,11 @@ def _read_files(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...
     ValueError
         If a folder holds several sets, or a file is of another kind or damaged.
     """
-    folder = place if place.is_dir() else place.parent
-    if (place / "raw").is_dir():  # as torchvision stores them
-        folder = place / "raw"
-    sets = {file.name: name for file in folder.iterdir() if (name := _set_of(file)) is not None}
-    if place.is_file():
-        if place.name not in sets:
-            raise ValueError(f"{place} is no IDX, npz or CSV file. Expected {EXPECTED}")
-        sets = {file: name for file, name in sets.items() if name == sets[place.name]}
-    else:  # in a folder, a table may describe the pictures beside it
-        sets = {file: name for file, name in sets.items() if not name.endswith(".csv")}
-    if len(names := {*sets.values()}) > 1:
-        several = ", ".join(sorted(name.strip("-_. ") or "without a name" for name in names))
-        raise ValueError(f"{folder} holds several sets: {several}. Pass a file of one of them")
-    if not sets:
+    name, paths = _one_set(place)
+    if not paths:
         return None
-    (name,) = names
     if name.endswith(".csv"):
         # Beside Kaggle's train.csv lies a test.csv without labels.
-        paths = [folder / file for file in sorted(sets)]
         alike = [path for path in paths if columns_of(path) == columns_of(place)]
         files = {_split(path.name): path for path in alike}
         files = files if "train" in files else {"train": place}
@@ -183,10 +169,10 @@ def _read_files(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...
     elif size:
         raise ValueError(f"{place} has images of one size: leave out size={size}")
     elif name.endswith(".npz"):
-        splits = _pair(_read_npz(folder / name), place)
+        splits = _pair(_read_npz(paths[0]), place)
     else:
         # A file may be there raw and packed, as torchvision leaves it.
-        files = {file.removesuffix(".gz"): folder / file for file in sorted(sets, reverse=True)}
+        files = {path.name.removesuffix(".gz"): path for path in reversed(paths)}
         arrays = {file.removeprefix(name): read_idx(path).numpy() for file, path in files.items()}
         splits = _pair(arrays, place)
     if emnist := re.match(f"emnist-({'|'.join(EMNIST)})-", name.lower()):
@@ -200,6 +186,24 @@ def _read_files(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...
             "the class of each image instead, numbered from 0"
         )
     return splits, tuple(map(str, range(highest + 1)))
+
+
+def _one_set(place: Path) -> tuple[str, list[Path]]:
+    """Return the name of a set, and its files; a folder may have none."""
+    folder = place if place.is_dir() else place.parent
+    if (place / "raw").is_dir():  # as torchvision stores them
+        folder = place / "raw"
+    sets = {file.name: name for file in folder.iterdir() if (name := _set_of(file)) is not None}
+    if place.is_file():
+        if place.name not in sets:
+            raise ValueError(f"{place} is no IDX, npz or CSV file. Expected {EXPECTED}")
+        sets = {file: name for file, name in sets.items() if name == sets[place.name]}
+    else:  # in a folder, a table may describe the pictures beside it
+        sets = {file: name for file, name in sets.items() if not name.endswith(".csv")}
+    if len(names := {*sets.values()}) > 1:
+        several = ", ".join(sorted(name.strip("-_. ") or "without a name" for name in names))
+        raise ValueError(f"{folder} holds several sets: {several}. Pass a file of one of them")
+    return next(iter(names), ""), [folder / file for file in sorted(sets)]
 
 
 def _set_of(file: Path) -> str | None:
