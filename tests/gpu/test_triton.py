@@ -86,7 +86,7 @@ def test_half_precision_has_membranes_in_single(given: Stack, dtype: torch.dtype
 def test_no_surrogate_has_a_gradient_of_zero_everywhere(surrogate: str) -> None:
     current = torch.randn(5, 2, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     layer = layer_of(64, beta=0.9, spike_grad=ops.SURROGATES[surrogate](**_wide(surrogate)))
-    gpu.run(current, layer)[0].sum().backward()
+    scan.scan(current, layer)[0].sum().backward()
     assert current.grad is not None
     assert current.grad.count_nonzero() > 20
 
@@ -98,9 +98,9 @@ def _wide(surrogate: str) -> dict[str, float]:
 
 def test_membranes_on_demand() -> None:
     current = torch.randn(4, 2, 30)
-    spikes, membrane, last = gpu.run(current, layer_of(30), membrane=False)
+    spikes, membrane, last = scan.scan(current, layer_of(30), membrane=False)
     assert membrane is None
-    all_spikes, membranes, _ = gpu.run(current, layer_of(30))
+    all_spikes, membranes, _ = scan.scan(current, layer_of(30))
     assert membranes is not None
     assert torch.equal(spikes, all_spikes)
     assert torch.equal(last, membranes[-1])

@@ -15,7 +15,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from spikemnist import accelerate, engine, gpu, ops
+from spikemnist import accelerate, engine, ops
 from spikemnist.ops.dropout import drop_out
 from spikemnist.ops.layer import LayerOutput, LayerParams
 from tests.laws.stacks import PARTS, Stack
@@ -62,7 +62,9 @@ def _reference(current: Tensor, params: LayerParams) -> tuple[Tensor, Tensor]:
 
 
 def _triton(current: Tensor, params: LayerParams) -> tuple[Tensor, Tensor]:
-    spikes, membrane, _ = gpu.run(current, params)
+    from spikemnist.gpu.scan import scan
+
+    spikes, membrane, _ = scan(current, params)
     assert membrane is not None
     return spikes, membrane
 

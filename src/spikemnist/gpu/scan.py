@@ -24,9 +24,28 @@ BLOCK = 256
 
 
 def scan(
-    current: Tensor, layer: LayerParams, *, membrane: bool
+    current: Tensor, layer: LayerParams, *, membrane: bool = True
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Run the neurons of a layer over all timesteps: see `spikemnist.gpu.run`."""
+    """Run the neurons of a layer.
+
+    Parameters
+    ----------
+    current : torch.Tensor
+        Input current ``[T, B, N]``, floating, on CUDA.
+    layer : LayerParams
+        Layer with a named surrogate; its weights are not used.
+    membrane : bool, default True
+        Whether to return membranes.
+
+    Returns
+    -------
+    spikes : torch.Tensor
+        Spikes ``[T, B, N]``, zeros and ones in the dtype of the current.
+    membrane : torch.Tensor or None
+        Membranes ``[T, B, N]``, float64 for a float64 current, else float32.
+    last : torch.Tensor
+        Membranes after the last timestep, ``[B, N]``.
+    """
     initial = layer.initial
     layer = replace(
         layer,

@@ -185,9 +185,9 @@ def _run_layer(
     signal = current.flatten(2).expand(len(spikes), -1, -1)
     shape = (len(spikes), *current.shape[1:])
     if backend == "triton":
-        from spikemnist import gpu
+        from spikemnist.gpu.scan import scan  # imports Triton
 
-        output_spikes, membrane, last = gpu.run(signal, params, membrane=needed)
+        output_spikes, membrane, last = scan(signal, params, membrane=needed)
     else:
         output_spikes, membrane = ops.leaky(
             signal,
