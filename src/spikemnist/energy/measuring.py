@@ -6,7 +6,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` samples, ``C`` classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,13 +16,10 @@ from spikemnist.energy.costs import MEMORIES, TECHNOLOGIES, Technology
 from spikemnist.energy.operations import Counts, Tally
 from spikemnist.energy.results import Energy
 from spikemnist.energy.summarising import check_network
-from spikemnist.models.classifier import responses
+from spikemnist.models.classifier import Classifier, responses
 from spikemnist.models.devices import parameter_dtype, select_device
 from spikemnist.models.readout import margins
-from spikemnist.models.record import check_output
-
-if TYPE_CHECKING:
-    from spikemnist.models import Classifier, Record
+from spikemnist.models.record import Record, check_output
 
 
 def measure_energy(

@@ -14,17 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from spikemnist.energy.costs import NANOJOULE, Technology
 from spikemnist.models.layer_table import LayerSummary, structure
-
-if TYPE_CHECKING:
-    from spikemnist.models.record import Record
-    from spikemnist.models.spiking_layer import SpikingLayer
+from spikemnist.models.record import Record
+from spikemnist.models.spiking_layer import SpikingLayer
 
 Synapses = tuple[str, torch.Size]
 """The place of a module and the shape of its input."""

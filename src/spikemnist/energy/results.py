@@ -8,15 +8,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from torch import Tensor
 
 from spikemnist._tables import Table, Tabular
 from spikemnist.energy.costs import BYTES, MEMORIES, NANOJOULE, Technology
 from spikemnist.models.layer_table import LayerSummary, layer_table
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 MARGINS = (0.1, 0.2, 0.5, 0.9, 0.99)
 """Margins to show. Smoothed labels keep the probabilities close, so small margins matter too."""

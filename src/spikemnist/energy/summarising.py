@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,10 +21,8 @@ from spikemnist.energy.operations import Tally
 from spikemnist.models.classifier import Classifier, check_classifier, evaluating
 from spikemnist.models.layer_table import LayerSummary, layer_table, with_shape
 from spikemnist.models.network import SpikingNetwork
-
-if TYPE_CHECKING:
-    from spikemnist.models.record import LayerRecord, Record
-    from spikemnist.models.spiking_layer import SpikingLayer
+from spikemnist.models.record import LayerRecord, Record
+from spikemnist.models.spiking_layer import SpikingLayer
 
 SATURATED = 0.95
 """Share of the timesteps above which a neuron, or a whole layer, counts as saturated."""
