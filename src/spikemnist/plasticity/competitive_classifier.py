@@ -32,6 +32,7 @@ from spikemnist.plasticity.assignment import (
     class_scores,
 )
 from spikemnist.plasticity.estimator import (
+    REMEDY,
     Count,
     Estimator,
     Finite,
@@ -191,11 +192,7 @@ class STDPClassifier(Estimator):
     voting: Voting = "proportional"
     random_state: Whole = 0
 
-    file_format: ClassVar[Format] = Format(
-        "spikemnist-stdp-1",
-        "STDP classifier",
-        "Restore it from a good copy, or fit the classifier again",
-    )
+    file_format: ClassVar[Format] = Format("spikemnist-stdp-1", "STDP classifier", REMEDY)
 
     def fit(
         self,

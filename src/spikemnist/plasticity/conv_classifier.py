@@ -23,6 +23,7 @@ from spikemnist.encoding import LatencyEncoder
 from spikemnist.kernels import splitmix
 from spikemnist.plasticity.assignment import Votes
 from spikemnist.plasticity.estimator import (
+    REMEDY,
     Count,
     Estimator,
     Positive,
@@ -165,9 +166,7 @@ class ConvSTDPClassifier(Estimator):
     random_state: Whole = 0
 
     file_format: ClassVar[Format] = Format(
-        "spikemnist-conv-stdp-1",
-        "convolutional STDP classifier",
-        "Restore it from a good copy, or fit the classifier again",
+        "spikemnist-conv-stdp-1", "convolutional STDP classifier", REMEDY
     )
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> ConvSTDPClassifier:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from spikemnist.plasticity.assignment import Votes
 
 
+REMEDY = "Restore it from a good copy, or fit the classifier again"
+"""What to do about a damaged file of a classifier."""
+
 OUTSIDE = 0.05
 """Largest share of pixels outside [0, 1] that are clipped.
 
