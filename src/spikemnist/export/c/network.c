@@ -78,19 +78,15 @@ static void convolve(struct network_state *state, const struct network_layer *la
     const int width = layer->out_width * layer->pool;
     const int x = input / layer->in_channels % layer->in_width + layer->padding;
     const int y = input / layer->in_channels / layer->in_width + layer->padding - top * stride;
-    int row, column;
+    const int right = x / stride < width ? x / stride : width - 1;
+    int row = y / stride < layer->pool ? y / stride : layer->pool - 1;
+    int column;
 
-    for (row = y / stride; row >= 0 && y - row * stride < kernel; row--) {
-        if (row >= layer->pool) {
-            continue;
-        }
-        for (column = x / stride; column >= 0 && x - column * stride < kernel; column--) {
-            const int place = (channel * kernel + y - row * stride) * kernel + x - column * stride;
-            if (column >= width) {
-                continue;
-            }
+    for (; row >= 0 && y - row * stride < kernel; row--) {
+        const int first = (channel * kernel + y - row * stride) * kernel + x;
+        for (column = right; column >= 0 && x - column * stride < kernel; column--) {
             add(state->current + layer->currents + (row * width + column) * size,
-                layer->weights + (ptrdiff_t)place * size, size, grey);
+                layer->weights + (ptrdiff_t)(first - column * stride) * size, size, grey);
             state->operations += (uint32_t)size;
         }
     }
