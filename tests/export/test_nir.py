@@ -90,6 +90,7 @@ LEAKS = st.floats(2**-26, 1 - 2**-24, width=32) | st.just(0.0)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 
+@pytest.mark.filterwarnings("ignore:a layer has several betas")
 @given(
     betas=st.lists(LEAKS, min_size=3, max_size=3) | st.just([1.0] * 3),
     weights=st.lists(NUMBERS, min_size=12, max_size=12),
@@ -121,6 +122,8 @@ def test_file_and_graph(tmp_path: Path) -> None:
 def test_networks_beyond_nir() -> None:
     with pytest.warns(UserWarning, match="NIR cannot describe reset_mechanism='subtract'"):
         to_nir(LeakyMLP((3,), in_features=4, out_features=2))
+    with pytest.warns(UserWarning, match="a layer has several betas: snnTorch takes one scale"):
+        to_nir(LeakyMLP((2,), in_features=4, beta=[[0.9, 0.5], 0.9], reset_mechanism="zero"))
     with pytest.raises(ValueError, match=r"layer 1 has maximum pooling.*AP2 in place of P2"):
         to_nir(LeakyConvNet("4C5-P2-10", reset_mechanism="zero"))
     mixed = LeakyMLP(

@@ -104,7 +104,8 @@ def to_nir(
     Warns
     -----
     UserWarning
-        For any reset but to zero: other tools will read it as a reset to zero.
+        For any reset but to zero: other tools will read it as a reset to zero. For several betas in
+        a layer: snnTorch takes one scale of the weights for all neurons of a layer.
 
     Examples
     --------
@@ -131,6 +132,9 @@ def to_nir(
             UserWarning,
             stacklevel=2,
         )
+    if any(len(np.unique(layer.beta)) > 1 for layer in arrays.layers):
+        several = "a layer has several betas: snnTorch takes one scale for all of its weights"
+        warnings.warn(f"{several}, and will fire other spikes", UserWarning, stacklevel=2)
     metadata = {"version": __version__, "dt": dt, "reset": resets, "readout": arrays.readout}
     metadata["population"] = arrays.population
     edges = list(itertools.pairwise(nodes))
