@@ -251,7 +251,7 @@ def test_two_networks_in_a_cpp_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", "2digits", "my-net", "a b", "_digit", "café", "a\n", "main", "test"]
+    "prefix", ["", "2digits", "my-net", "a b", "_digit", "café", "a\n", "main", "Test", "stdint"]
 )
 def test_wrong_prefixes(prefix: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="prefix must be a C identifier") as error:

@@ -293,7 +293,7 @@ def one_per_channel(name: str, values: NDArray[Any]) -> NDArray[Any]:
         raise ValueError(
             f"{name} differs within a channel; only one number for each channel is supported"
         )
-    return np.ascontiguousarray(channels[:, 0])
+    return np.array(channels[:, 0])
 
 
 def square(path: str, name: str, value: Any, least: int = 0) -> int:
@@ -308,7 +308,7 @@ def square(path: str, name: str, value: Any, least: int = 0) -> int:
 
 
 def _array(tensor: torch.Tensor) -> Floats:
-    return np.array(tensor.detach().cpu().numpy(), np.float32)
+    return np.array(tensor.detach().cpu().float().numpy())  # of bfloat16 as well
 
 
 def build_model(network: NetworkArrays) -> LeakyMLP | LeakyConvNet:

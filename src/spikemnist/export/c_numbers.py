@@ -28,6 +28,8 @@ UNIT = 256
 """Parts of :math:`s_n` in which a membrane is counted, so that its decay is not rounded off."""
 LARGEST = 2**28
 """Largest threshold in these parts, which leaves headroom for membranes of 32 bits."""
+MOST_STEPS = 256
+"""Timesteps in which a membrane without decay may reach its threshold."""
 LIMIT = (2**31 - 1) // 2
 """Largest membrane, bias or threshold."""
 
@@ -48,12 +50,16 @@ class Tables(NamedTuple):
 
 def quantise(layer: LayerArrays, *, is_grey: bool, is_output: bool) -> Tables:
     """Return the tables of a layer in integers; ``is_grey`` tells whether its input is."""
-    weight = layer.by_input
-    largest = np.abs(weight.astype(np.float64)).max((0, 1, 2))
+    weight, beta = layer.by_input, layer.beta.astype(np.float64)
+    sizes = np.abs(weight.astype(np.float64))
+    largest = sizes.max((0, 1, 2))
     scale = (largest.max() if is_output else largest) / 127
     # Grey values are multiples of 1/255. Average pooling leaves sums, and the unit is smaller.
     parts = (255 if is_grey else UNIT) * (layer.pool**2 if layer.pooling == "average" else 1)
-    scale = np.maximum(scale, layer.threshold.astype(np.float64) * parts / LARGEST)
+    # A threshold beyond all membranes, as of converted outputs, would round all weights to 0.
+    reach = (sizes.sum((0, 1, 2)) + np.abs(layer.bias)) / np.maximum(1 - beta, 1 / MOST_STEPS)
+    threshold = np.minimum(layer.threshold.astype(np.float64), reach)
+    scale = np.maximum(scale, threshold * parts / LARGEST)
     scale = np.broadcast_to(scale.max() if is_output else scale, largest.shape)
     scale = np.where(scale > 0, scale, 1)  # of weights and a threshold that are all zero
 

@@ -29,6 +29,8 @@ from spikemnist.models import READOUTS, Classifier, SpikingNetwork
 EXAMPLES = ("main.c", "test.c")
 FILES = ("network.h", "network.c", *EXAMPLES, "README.md")
 """Templates in ``c``, in which names and files have the default prefix."""
+RESERVED = ("main", "test", "limits", "stddef", "stdint", "stdio", "string")
+"""Names of the examples, and of the headers of C, which a file of the same name would hide."""
 MOST = 65535
 """Most inputs or neurons of a layer: their indices have 16 bits."""
 
@@ -110,10 +112,10 @@ def to_c(
     """
     if weights not in ("float32", "int8"):
         raise ValueError(f"weights must be 'float32' or 'int8'; got {weights!r}")
-    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", prefix) or f"{prefix}.c" in EXAMPLES:
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", prefix) or prefix.lower() in RESERVED:
         raise ValueError(
-            "prefix must be a C identifier that begins with a letter, other than 'main' and "
-            f"'test', which are the names of the examples; got {prefix!r}"
+            "prefix must be a C identifier that begins with a letter, and no name of an example or "
+            f"a header of C: {', '.join(RESERVED)}; got {prefix!r}"
         )
     network, encoder = read_model(model)
     for layer in network.layers:
@@ -144,7 +146,7 @@ def _program(network: NetworkArrays, codes: NDArray[np.float32] | None, weights:
             code = np.where(codes.any(0), codes.argmax(0), len(codes)).astype(np.uint8)
         else:
             code = np.packbits(codes.astype(bool), axis=1, bitorder="little")
-    elif codes is not None and (codes != np.float32(np.arange(256) / 255)).any():
+    elif codes is not None and not np.allclose(codes, np.arange(256) / 255, rtol=1e-6, atol=0):
         raise ValueError(
             "the code must consist of spikes, 0 and 1, or be the grey value over 255 at each "
             "timestep, as in the direct code; export classifier.network, and pass spikes to it"
@@ -253,7 +255,7 @@ def _array(declaration: str, values: NDArray[Any]) -> str:
 
 
 def _readme(program: _Program, numbers: dict[str, str]) -> dict[str, str]:
-    """Return the placeholders of the README."""
+    """Return the placeholders of the README, and the order of the inputs."""
     inputs, outputs, neurons = (int(numbers[name]) for name in ("INPUTS", "OUTPUTS", "NEURONS"))
     network, is_integer = program.network, program.tables[0].is_integer
     constant = sum(array.nbytes for tables in program.tables for array in tables)
@@ -264,7 +266,13 @@ def _readme(program: _Program, numbers: dict[str, str]) -> dict[str, str]:
     memory = large * outputs + 4 * words + 2 * (layers + neurons + inputs)
     sizes = "-".join(map(str, (inputs, *(math.prod(layer.shape) for layer in network.layers))))
     takes = f"images, in {program.steps} timesteps" if program.steps else "spikes alone"
+    order = "row by row, channels last", "(y * width + x) * channels + channel"
+    if len(network.in_shape) == 1:  # as Python flattens a sample, [C, H, W]
+        order = "channel by channel, row by row", "(channel * height + y) * width + x"
     return {
+        "ORDER": order[0],
+        "NUMBER": order[1],
+        "DIGITS": str(int(program.steps > 0 and network.image_shape == (28, 28))),
         "NETWORK": (
             f"Neurons {sizes} for {network.classes} classes, weights in "
             f"{'int8' if is_integer else 'float32'}, readout {network.readout}; takes {takes}."

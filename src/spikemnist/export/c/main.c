@@ -20,7 +20,7 @@ int main(int count, char **arguments)
     is_image = fread(image, 1, NETWORK_INPUTS, file) == NETWORK_INPUTS && fgetc(file) == EOF;
     fclose(file);
     if (!is_image) {
-        fprintf(stderr, "%s must have %d bytes: grey values, row by row, channels last\n",
+        fprintf(stderr, "%s must have %d bytes: grey values, @ORDER@\n",
                 arguments[1], NETWORK_INPUTS);
         return 1;
     }

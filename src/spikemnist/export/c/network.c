@@ -313,7 +313,7 @@ void network_step_events(struct network_state *state, const uint16_t *index, int
 {
     struct events events = {NULL, 0, 0, NULL};
 
-    events.index = index;
+    events.index = count > 0 ? index : state->events; /* NULL would keep the currents */
     events.count = count;
     advance(state, events);
 }

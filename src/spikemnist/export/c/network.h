@@ -57,13 +57,13 @@ void network_reset(struct network_state *state);
 #if @GREY@
 /* Runs all layers for one timestep.
  *
- * input: NETWORK_INPUTS grey values from 0 to 255, row by row, channels last.
+ * input: NETWORK_INPUTS grey values from 0 to 255, @ORDER@.
  */
 #else
 /* Runs all layers for one timestep on a list of spikes, of which nothing is checked.
  *
  * index: numbers of the inputs that spike, from 0 to NETWORK_INPUTS - 1, in ascending order: a
- * convolution misses others. That of a pixel is (y * width + x) * channels + channel. The list may
+ * convolution misses others. That of a pixel is @NUMBER@. The list may
  * be state->events.
  * count: how many.
  */
@@ -88,8 +88,8 @@ int network_spikes(const struct network_state *state, int layer, const uint16_t 
 const network_number_t *network_membranes(const struct network_state *state, int layer);
 
 #if @STEPS@
-/* Classifies an image: NETWORK_INPUTS values from 0 to 255, row by row, channels last, prepared as
- * README.md says. Resets the state, runs NETWORK_STEPS timesteps and returns the class. */
+/* Classifies an image: NETWORK_INPUTS values from 0 to 255, @ORDER@, prepared as those
+ * of the training, see README.md. Resets the state, runs NETWORK_STEPS timesteps and returns the class. */
 int network_classify(struct network_state *state, const uint8_t *image);
 
 #endif
