@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -181,3 +183,10 @@ def test_wrong_files(tmp_path: Path) -> None:
         (tmp_path / "cut.png").write_bytes(data[:length])
         with pytest.raises(ValueError, match=r"cut.png is not a picture that Pillow can read"):
             prepare_image(tmp_path / "cut.png")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
+def test_pipe_in_place_of_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match=r"pipe.png is a pipe; expected a picture"):
+        prepare_image(tmp_path / "pipe.png")

@@ -299,10 +299,13 @@ class Compose:
     Parameters
     ----------
     augmentations : sequence of Augmentation
-        Augmentations in the order of application. Those of a `Compose` among them take its place.
+        Augmentations in the order of application, at least one. Those of a `Compose` among them
+        take its place.
 
     Raises
     ------
+    ValueError
+        If there is none.
     TypeError
         If one is no function of images and generator.
 
@@ -316,6 +319,8 @@ class Compose:
     augmentations: Sequence[Augmentation]
 
     def __post_init__(self) -> None:
+        if not self.augmentations:
+            raise ValueError("Compose needs an augmentation, for example RandomAffine()")
         for one in self.augmentations:
             _check_augmentation(one)
         parts = (a.augmentations if isinstance(a, Compose) else (a,) for a in self.augmentations)

@@ -188,6 +188,10 @@ def _check_labels(labels: Tensor, samples: int, what: str, classes: Sequence[str
         )
     if len(labels) != samples:
         raise ValueError(f"{samples} {what} but {len(labels)} labels; expected one for each")
+    if isinstance(classes, str):
+        raise TypeError(
+            f"classes must be a tuple with the name of each class; got the string {classes!r}"
+        )
     lowest, highest = (int(bound) for bound in labels.aminmax()) if samples else (0, -1)
     if lowest < 0:
         raise ValueError(f"labels must be at least 0; got {lowest}")

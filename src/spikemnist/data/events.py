@@ -255,7 +255,7 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
     Raises
     ------
     TypeError, ValueError
-        If labels, recordings and classes do not match.
+        If labels, recordings, classes and sensor do not match.
 
     Examples
     --------
@@ -278,6 +278,9 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
     root: str = ""
 
     def __post_init__(self) -> None:
+        height, width = self.sensor
+        if height < 1 or width < 1:
+            raise ValueError(f"sensor must be (height, width), integers >= 1; got {self.sensor}")
         self._set_labels(len(self.recordings), "recordings")
         transforms = (one if takes(one, 3) else EventsOnly(one) for one in self.transforms)
         object.__setattr__(self, "transforms", tuple(transforms))

@@ -40,7 +40,7 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
     Raises
     ------
     TypeError
-        If ``images`` or ``labels`` is not a tensor.
+        If ``images`` or ``labels`` is not a tensor, or ``classes`` is a single string.
     ValueError
         If lengths, shapes or dtypes do not match, a floating image leaves [0, 1], or a label is
         negative or has no name in ``classes``.
@@ -71,6 +71,11 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
 
     def __post_init__(self) -> None:
         check_tensor(self.images, "images", "[N, ...]")
+        if self.images.ndim == 0:
+            raise ValueError(
+                "images must be [N, ...], one entry for each sample; got a tensor without "
+                "dimensions"
+            )
         check_images(self.images)
         self._set_labels(len(self.images), "images")
         object.__setattr__(self, "labels", self.labels.to(self.images.device))

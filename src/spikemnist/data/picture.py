@@ -11,6 +11,7 @@ Shapes: ``H`` height and ``W`` width of a picture.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -134,6 +135,8 @@ def open_picture(picture: Any) -> Image.Image:
         return _from_array(picture)
     if isinstance(picture, Image.Image):
         return ImageOps.exif_transpose(picture)
+    if isinstance(picture, (str, os.PathLike)) and Path(picture).is_fifo():
+        raise ValueError(f"{picture} is a pipe; expected a picture")  # it might be waited for
     try:
         with Image.open(picture) as image:
             return ImageOps.exif_transpose(image)
@@ -153,6 +156,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
         raise ValueError(
             f"picture must be [H, W], [H, W, 3] or [H, W, 4]; got shape {tuple(array.shape)}"
         )
+    if not array.size:
+        raise ValueError(f"picture must have at least one pixel; got shape {tuple(array.shape)}")
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails
             raise ValueError(
@@ -176,7 +181,10 @@ def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
         raise ValueError(f"picture must have at least one pixel; got {size[0]} x {size[1]}")
     if picture.mode.startswith(("I", "F")):  # 16 bits and more, of any range
         values = np.asarray(picture, np.float64)
-        picture = _from_array((values - values.min()) / (float(np.ptp(values)) or 1.0))
+        span = float(np.ptp(values))
+        if not np.isfinite(span):
+            raise ValueError("the picture has NaN or infinite pixels")
+        picture = _from_array((values - values.min()) / (span or 1.0))
     picture = picture.convert("RGBA")
     scale = ANALYSIS_SIZE / max(size)
     if scale < 1:
