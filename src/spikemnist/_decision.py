@@ -44,6 +44,11 @@ class Limits:
         Least and largest number of spikes of each hidden layer; after these, the same for each
         spike that the layer receives, or input that is not 0. Empty where unknown.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the margin is no number in [0, 1], or a range is no pair of numbers.
+
     Examples
     --------
     >>> import spikemnist
@@ -55,6 +60,13 @@ class Limits:
 
     margin: float = 0.5
     hidden_spikes: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        ranges = tuple((float(low), float(high)) for low, high in self.hidden_spikes)
+        object.__setattr__(self, "margin", float(self.margin))
+        object.__setattr__(self, "hidden_spikes", ranges)
+        if not 0 <= self.margin <= 1:
+            raise ValueError(f"margin must lie in [0, 1]; got {self.margin}")
 
 
 def limits_of(batches: Iterable[tuple[Tensor, Record, Tensor]]) -> Limits:
@@ -200,6 +212,11 @@ def are_usual(limits: Limits, record: Record) -> bool | None:
         return None
     low, high = torch.tensor(limits.hidden_spikes).unbind(1)
     spikes = hidden_spikes(record.input, record)[:, 0].cpu()
+    if len(low) != len(spikes):
+        raise ValueError(
+            f"limits have {len(low)} ranges of hidden spikes; expected {len(spikes)}, two for each "
+            "hidden layer: measure them with this network"
+        )
     return bool(((low <= spikes) & (spikes <= high)).all())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -192,8 +193,8 @@ def test_budget_of_a_single_timestep() -> None:
 
 @pytest.mark.parametrize("budget", [1e-3, -1, float("nan")])
 def test_budget_below_the_first_timestep(budget: float) -> None:
-    least = ENERGY.early_exit(0).energy / 1000
-    words = f"{budget:g} nJ is less than the first timestep costs, {least:g} nJ: give more, or"
+    least = math.ceil(ENERGY.early_exit(0).energy) / 1000
+    words = f"{budget:g} nJ is less than the first timestep costs, {least:,.3f} nJ: give more, or"
     with pytest.raises(ValueError, match=words):
         ENERGY.at_budget(budget)
 

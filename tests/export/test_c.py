@@ -350,6 +350,16 @@ def test_images_and_spikes_of_the_comparison(name: str, tmp_path: Path) -> None:
     assert [int(label) for label, _ in rows] == record.predictions.tolist()
 
 
+def test_int8_of_outputs_that_never_fire(tmp_path: Path) -> None:
+    """A converted network has outputs of an unreachable threshold, which must not set the unit."""
+    classifier = load("mnist-mlp")
+    classifier.network.layers[-1].leaky.threshold.fill_(1e9)
+    program = compile_c(to_c(classifier, tmp_path, weights="int8"), "-DSTEPS=1")
+    lines = run(program, DIGITS.images.numpy(), "classify")
+    actual = torch.tensor([int(line.split()[0]) for line in lines])
+    assert (actual != classifier.predict(DIGITS)).sum() <= 1
+
+
 def test_difference_from_the_comparison(tmp_path: Path) -> None:
     to_c(load("mnist-mlp"), tmp_path, weights="int8")
     source = tmp_path / "network.c"
@@ -425,6 +435,41 @@ def test_states_of_two_threads_and_streams(layers: str, tmp_path: Path) -> None:
     answers = [line.split() for line in lines]
     assert len(answers) == 10
     assert all(len({*line}) == 1 for line in answers)
+
+
+EMPTY = """
+#include "network.h"
+
+#include <stdio.h>
+
+int main(void)
+{
+    static struct network_state states[2];
+    static uint8_t all[NETWORK_INPUTS];
+    int i, j;
+
+    for (i = 0; i < NETWORK_INPUTS; i++) {
+        all[i] = 1;
+    }
+    for (i = 0; i < 2; i++) {
+        network_reset(states + i);
+        network_step(states + i, all);
+        for (j = 0; j < 5; j++) {
+            network_step_events(states + i, i ? NULL : states[i].events, 0);
+        }
+        printf("%lu\\n", (unsigned long)states[i].total[0]);
+    }
+    return 0;
+}
+"""
+
+
+def test_list_without_events(tmp_path: Path) -> None:
+    """The address of an empty list may be NULL, as that of an empty std::vector."""
+    to_c(load("mnist-mlp"), tmp_path)
+    (tmp_path / "empty.c").write_text(EMPTY)
+    first, second = run(compile_example(tmp_path, "empty", *SANITIZED), np.empty(0, np.uint8))
+    assert first == second
 
 
 def test_code_of_each_readout(tmp_path: Path) -> None:

@@ -82,6 +82,15 @@ def test_encoders_without_a_table(encoder: Own) -> None:
         codebook(encoder)
 
 
+def test_encoder_of_other_timesteps() -> None:
+    class Late(Own):
+        def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+            return super().__call__(images)[1:]
+
+    with pytest.raises(ValueError, match="it returns 5 timesteps, expected 6"):
+        codebook(Late(lambda x, _: x))
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

@@ -112,7 +112,7 @@ def test_file_and_graph(tmp_path: Path) -> None:
     file = tmp_path / "model.nir"
     assert to_nir(model, str(file)) == file
     record = model(spikes, record="all")
-    for source in (to_nir(model), file, str(file)):
+    for source in (to_nir(model), to_nir(model, dt=np.float32(1e-4)), file, str(file)):
         again = from_nir(source)(spikes, record="all")
         theirs = [layer.spikes.detach().numpy() for layer in again.layers]
         assert samples_that_differ(record, theirs) <= 1

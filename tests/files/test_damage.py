@@ -270,7 +270,7 @@ CHANGES: list[tuple[Sequence[str], str, Change]] = [
     ([MODEL], "num_steps must be", lambda m, _: m["encoder"].update(num_steps=0)),
     ([MODEL], "classes must be 10 names or none", lambda m, _: m.update(classes=["a"])),
     ([MODEL], "'limits' is missing", lambda m, _: m.pop("limits")),
-    ([MODEL], "not iterable", lambda m, _: m["limits"].update(hidden_spikes=[1.0])),
+    ([MODEL], "non-iterable", lambda m, _: m["limits"].update(hidden_spikes=[1.0])),
     ([MODEL], "control characters", lambda m, _: m.update(classes=[*"abcdefghi", "\x1b[31m"])),
     ([MODEL], f"Missing key.*{WEIGHT}", lambda _, tensors: tensors.pop(WEIGHT)),
     ([MODEL], f"mismatch for {WEIGHT}", tensor(WEIGHT, lambda x: x[:9])),

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 import spikemnist
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, TrainConfig, accelerate, load, ops
 from spikemnist.encoding import ENCODERS, LatencyEncoder, get_encoder
-from spikemnist.models import READOUTS, Limits
+from spikemnist.models import READOUTS, Limits, files
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import Recipe, recipes
 from tests.encoding.encoder_cases import latency_encoders, rate_encoders
@@ -207,6 +207,15 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="nowhere"):
             classifier.load_weights(tmp_path / "nowhere")
         assert same(weights(classifier), before)
+
+
+def test_weights_of_a_file_without_limits(tmp_path: Path) -> None:
+    one, other = Classifier(new_network(), "latency"), Classifier(new_network(1), "latency")
+    description = files.describe(one.network, one.encoder, ())
+    path, before = files.write(tmp_path / "a.safetensors", one.network, description), weights(other)
+    with pytest.raises(ValueError, match=r"a.safetensors .*'limits' is missing"):
+        other.load_weights(path)
+    assert same(weights(other), before)
 
 
 @dataclass(frozen=True)

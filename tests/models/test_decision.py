@@ -154,6 +154,26 @@ def test_hidden_spikes_of_a_network_without_a_record_of_them() -> None:
     assert classifier.decide(DIGIT).usual_spikes is None
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"margin": 1.1}, r"margin must lie in \[0, 1\]; got 1.1"),
+        ({"margin": "high"}, "could not convert"),
+        ({"hidden_spikes": ((1, 2, 3),)}, "too many values"),
+    ],
+)
+def test_wrong_limits(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Limits(**values)
+
+
+def test_limits_of_another_network() -> None:
+    classifier = Classifier(LeakyMLP((9, 7), seed=0), "latency")
+    classifier.limits = Limits(hidden_spikes=((0, 9), (0, 9)))
+    with pytest.raises(ValueError, match="2 ranges of hidden spikes; expected 4, two for each"):
+        classifier.decide(DIGIT)
+
+
 def test_data_that_give_no_limits() -> None:
     classifier = Classifier(NETWORK, "latency")
     with pytest.raises(ValueError, match="data to evaluate are empty"):

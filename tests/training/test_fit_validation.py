@@ -57,6 +57,27 @@ def test_samples_without_validation():
     assert judged == []
 
 
+def test_validation_data_that_can_be_read_once():
+    classifier, data = new_classifier(), digits(100)
+    classifier.limits = Limits(margin=0.25)
+    config = TrainConfig(epochs=1, batch_size=20)
+    history = fit(classifier, data[:60], config, validation=iter(data[60:].batches(7)))
+    assert history.epochs[-1].validation_accuracy is not None
+    assert classifier.limits == Limits()
+
+
+def test_interrupted_run_has_no_limits():
+    classifier, data = new_classifier(), digits(100)
+    classifier.limits = Limits(margin=0.25)
+
+    def interrupt(history, classifier):
+        raise KeyboardInterrupt
+
+    config = TrainConfig(epochs=2, batch_size=20)
+    fit(classifier, data[:60], config, validation=data[60:], callbacks=[interrupt])
+    assert classifier.limits == Limits()
+
+
 @pytest.mark.parametrize("kind", ["dataset", "tensors", "batches"])
 def test_validation_data_may_be_given(kind):
     data, held_out = numbered()[:60], numbered()[60:]

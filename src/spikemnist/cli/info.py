@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -71,8 +72,9 @@ def _version(package: str) -> str:
 
 def _load() -> str:
     """Return how many processors all programs ask for; Windows does not count them."""
-    average = getattr(os, "getloadavg", None)
-    return f"{average()[0]:.1f} of {os.cpu_count()} processors" if average else ""
+    with contextlib.suppress(AttributeError, OSError):
+        return f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} processors"
+    return ""
 
 
 def _data() -> list[str]:

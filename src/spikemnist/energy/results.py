@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``N`` samples.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -367,8 +368,8 @@ class Energy(Tabular):
         if not budget >= least:
             raise ValueError(
                 f"a budget of {nanojoules:g} nJ is less than the first timestep costs, "
-                f"{least / NANOJOULE:g} nJ: give more, or reduce the operations of this timestep "
-                "by fewer neurons or a code of fewer spikes"
+                f"{math.ceil(least) / NANOJOULE:,.3f} nJ: give more, or reduce the operations of "
+                "this timestep by fewer neurons or a code of fewer spikes"
             )
         margins = sorted({*self.margins[:-1].flatten().tolist(), 1.0})
         within = bisect_right(margins, budget, key=lambda margin: self.early_exit(margin).energy)

@@ -51,11 +51,14 @@ def codebook(encoder: Encoder) -> NDArray[np.float32]:
     greys = torch.arange(256, dtype=torch.uint8).view(256, 1, 1)  # each is an image of its own
     noise = torch.randint(256, (2, 28, 28), dtype=torch.uint8, generator=generator)
 
+    @torch.no_grad()
     def encode(images: Tensor) -> Tensor:
         return encoder(images, generator=generator).flatten(1).float()
 
     try:
         table = encode(greys)
+        if len(table) != encoder.num_steps:
+            raise ValueError(f"it returns {len(table)} timesteps, expected {encoder.num_steps}")
         for picture in (noise, noise // 8):  # the dark one has another maximum
             actual, expected = encode(picture), table[:, picture.flatten().long()]
             # A power or logarithm may round in another way at the end of a tensor.

@@ -135,7 +135,7 @@ def to_nir(
     if any(len(np.unique(layer.beta)) > 1 for layer in arrays.layers):
         several = "a layer has several betas: snnTorch takes one scale for all of its weights"
         warnings.warn(f"{several}, and will fire other spikes", UserWarning, stacklevel=2)
-    metadata = {"version": __version__, "dt": dt, "reset": resets, "readout": arrays.readout}
+    metadata = {"version": __version__, "dt": float(dt), "reset": resets, "readout": arrays.readout}
     metadata["population"] = arrays.population
     edges = list(itertools.pairwise(nodes))
     graph = nir.NIRGraph(nodes, edges, metadata={KEY: json.dumps(metadata)})

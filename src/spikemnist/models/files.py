@@ -113,12 +113,14 @@ def load_weights(source: str | os.PathLike[str], network: nn.Module) -> Limits:
     """Load weights into a network, return the limits: see `Classifier.load_weights`."""
     path = model_file(source)
     tensors, description = _tensor_files.read(path, FORMAT)
+    with described(path, FORMAT):
+        limits = _limits(description)
     try:
         check_tensors(tensors, network.state_dict())
     except ValueError as error:
         raise ValueError(f"{path} does not fit the network: {error}") from error
     network.load_state_dict(tensors)
-    return _limits(description)
+    return limits
 
 
 def check_classes(classes: Collection[str]) -> None:
@@ -136,8 +138,7 @@ def _check_kinds(tensors: dict[str, Tensor], floating: Collection[str]) -> None:
 
 def _limits(description: Mapping[str, Any]) -> Limits:
     """Return the limits in a description."""
-    margin, ranges = (description["limits"][name] for name in ("margin", "hidden_spikes"))
-    return Limits(margin=margin, hidden_spikes=tuple(map(tuple, ranges)))
+    return Limits(**description["limits"])
 
 
 def _surrogate(surrogate: Any) -> dict[str, Any]:

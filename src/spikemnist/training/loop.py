@@ -10,7 +10,7 @@ import copy
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -93,7 +93,8 @@ def fit(
     validation : ImageDataset, EventDataset, tuple, iterable or float, default None
         Data that select the best epoch, or the share of ``train`` to hold out for this purpose. The
         network then ends with the weights of the epoch with the lowest validation loss, and the
-        classifier with the limits of `Classifier.measure_limits`. Never pass the test set.
+        classifier with the limits of `Classifier.measure_limits`, for which the data are read once
+        more; an iterator cannot be. Never pass the test set.
     run : str or os.PathLike, default None
         Folder of the run, which must not hold one yet. It gets ``config.json``, the `Recipe` with a
         digest of the data; after each epoch ``metrics.csv`` and ``checkpoint.pt``, the
@@ -170,8 +171,7 @@ def fit(
             save_checkpoint(training, folder)  # or a run killed in its first epoch could not resume
         _run_epochs(training, callbacks, folder, progress=progress)
         training.load_best()
-        if not training.history.interrupted:
-            classifier.limits = _measure_limits(training, progress=progress)
+        classifier.limits = _measure_limits(training, progress=progress)
         training.history.interrupted |= interrupted()
     if folder is not None and is_first() and not training.history.interrupted:
         classifier.save(folder / MODEL)
@@ -323,10 +323,13 @@ def _validate(training: Training, epoch: int) -> Evaluation | None:
 
 @first
 def _measure_limits(training: Training, *, progress: bool) -> Limits:
-    """Return the limits of doubt by the validation data; the defaults if there are none."""
+    """Return the limits of doubt by the validation data; the defaults where there are none.
+
+    Those of an interrupted run are the defaults as well: its weights are no longer the old ones.
+    """
     feed, seed = training.validation, training.config.seed
     with contextlib.suppress(KeyboardInterrupt):  # `fit` sees that it was pressed
-        if feed is not None:
+        if not (feed is None or training.history.interrupted or isinstance(feed.data, Iterator)):
             return training.classifier.measure_limits(feed.data, seed=seed, progress=progress)
     return Limits()
 
