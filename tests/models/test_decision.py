@@ -178,6 +178,8 @@ def test_data_that_give_no_limits() -> None:
     classifier = Classifier(NETWORK, "latency")
     with pytest.raises(ValueError, match="data to evaluate are empty"):
         classifier.measure_limits(TEST[:0])
+    with pytest.raises(ValueError, match="batch_size must be an integer >= 1; got 0"):
+        classifier.measure_limits(TEST[:9], batch_size=0)
     with pytest.raises(TypeError, match="data must be a dataset of"):
         classifier.measure_limits(TEST.images)  # type: ignore[arg-type]
 

@@ -88,6 +88,8 @@ def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> F
     ValueError
         If images and labels do not belong together.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
     data = as_dataset(data)
     if isinstance(data, Dataset):
         dataset = data.to(device) if isinstance(data, ImageDataset) else data

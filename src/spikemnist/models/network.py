@@ -171,8 +171,8 @@ class SpikingNetwork(Tabular, nn.Module):
     def fallback(self) -> str | None:
         """Why the reference runs the network, and no compiled kernels; None if they can run it.
 
-        It is a surrogate of one's own, for example. Without Numba there are no such kernels, and
-        it is None as well.
+        It is a surrogate of one's own, for example. It is None as well without Numba, in half
+        precision, and where snnTorch steps the network: `obstacle`.
         """
         modules = _modules_in(self.network)
         reading, like = self._read(modules), _like(modules)

@@ -95,8 +95,6 @@ def evaluate(
     if not isinstance(classifier, Classifier) and isinstance(classifier, Evaluable):
         return classifier.evaluate(data)
     check_classifier(classifier, "evaluate")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
     network = classifier.network
     if bad := not_finite(dict(network.named_parameters()) | dict(network.named_buffers())):
         warnings.warn(
