@@ -171,7 +171,9 @@ def fit(
             save_checkpoint(training, folder)  # or a run killed in its first epoch could not resume
         _run_epochs(training, callbacks, folder, progress=progress)
         training.load_best()
-        classifier.limits = _measure_limits(training, progress=progress)
+        classifier.limits = Limits()  # those of other weights would be wrong
+        if not training.history.interrupted:  # else other processes may still train
+            classifier.limits = _measure_limits(training, progress=progress)
         training.history.interrupted |= interrupted()
     if folder is not None and is_first() and not training.history.interrupted:
         classifier.save(folder / MODEL)
@@ -323,13 +325,10 @@ def _validate(training: Training, epoch: int) -> Evaluation | None:
 
 @first
 def _measure_limits(training: Training, *, progress: bool) -> Limits:
-    """Return the limits of doubt by the validation data; the defaults where there are none.
-
-    Those of an interrupted run are the defaults as well: its weights are no longer the old ones.
-    """
+    """Return the limits of doubt by the validation data; the defaults where there are none."""
     feed, seed = training.validation, training.config.seed
     with contextlib.suppress(KeyboardInterrupt):  # `fit` sees that it was pressed
-        if not (feed is None or training.history.interrupted or isinstance(feed.data, Iterator)):
+        if feed is not None and not isinstance(feed.data, Iterator):
             return training.classifier.measure_limits(feed.data, seed=seed, progress=progress)
     return Limits()
 
