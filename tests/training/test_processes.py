@@ -174,10 +174,10 @@ def test_other_settings_in_another_process_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"WORLD_SIZE": "2"}, "environment variable RANK expected, but not set"),
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE=2 did not meet within 1 s (KeyError: 'RANK')"),
         ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}, "WORLD_SIZE=2 did not meet"),
         ({"WORLD_SIZE": "two"}, "Start them by torchrun, or unset WORLD_SIZE"),
-        ({"WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0"}, "did not meet within 1 s (DistN"),
+        ({"WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0"}, "RANK is 2 of WORLD_SIZE 2"),
     ],
 )
 def test_wrong_variables_of_the_environment(

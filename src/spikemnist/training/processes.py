@@ -28,6 +28,9 @@ from spikemnist._seeds import derive_seed, seeded
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+"""Numbers in the environment that ``torchrun`` sets, beside the address of the first process."""
+
 PATIENCE = datetime.timedelta(seconds=60)
 """How long the processes wait for one another at the start."""
 
@@ -202,8 +205,11 @@ def joined() -> Iterator[None]:
         yield
         return
     try:
+        rank, size, local_rank = (int(os.environ[name]) for name in VARIABLES)
+        if not 0 <= rank < size:
+            raise ValueError(f"RANK is {rank} of WORLD_SIZE {size}")
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(local_rank)
         meeting = distributed.rendezvous("env://", timeout=PATIENCE)  # type: ignore[attr-defined]
         store, rank, size = next(meeting)
         store.set_timeout(PATIENCE)
