@@ -20,8 +20,9 @@ from spikemnist.data.image_files import as_it_is
 from spikemnist.data.picture import PreparedPicture, prepare
 
 if TYPE_CHECKING:
+    from spikemnist._tensors import Array
     from spikemnist.models.record import Record
-    from spikemnist.plasticity.assignment import Array, Votes
+    from spikemnist.plasticity.assignment import Votes
 
 DOUBTED = 20
 """One of so many right answers is called not sure."""

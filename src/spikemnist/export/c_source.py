@@ -82,8 +82,9 @@ def to_c(
         all of them or, if one cannot be written, none. A C++ program can include the header, too.
     weights : str, default "float32"
         Type of the weights. ``"int8"`` computes in integers from end to end. Its scales come from
-        the weights alone: :math:`s_n = \max_i |w_{in}| / 127` for neuron or channel :math:`n`. All
-        outputs share the largest of their scales, since their membranes are compared.
+        the weights: :math:`s_n = \max_i |w_{in}| / 127` for neuron or channel :math:`n`, more where
+        a threshold within reach would exceed 32 bits. All outputs share the largest of their
+        scales, since their membranes are compared.
     prefix : str, default "network"
         Beginning of all public names and of the files of the network, so that a program can have
         several networks: ``"digit"`` writes ``digit.h`` and ``digit.c``, with ``digit_classify``

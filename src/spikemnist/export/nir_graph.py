@@ -186,16 +186,19 @@ def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> Iterator[tup
     if layer.pooling:
         sides = np.array([layer.pool, layer.pool])
         yield "pool", nir.AvgPool2d(kernel_size=sides, stride=sides, padding=0 * sides)
+    yield "neurons", _neurons(nir, layer, dt)
+
+
+def _neurons(nir: Any, layer: LayerArrays, dt: float) -> Any:
     beta, threshold = (
         np.array(np.broadcast_to(values.reshape(-1, *[1] * (len(layer.shape) - 1)), layer.shape))
-        for values in (beta, layer.threshold)
+        for values in (layer.beta.astype(np.float64), layer.threshold)
     )
     # They reset to 0, which is the only voltage of older versions of nir and the default of newer.
     if (beta == 1).all():
-        yield "neurons", nir.IF(r=np.full(layer.shape, 1 / dt), v_threshold=threshold)
-    else:
-        tau, zeros = np.divide(dt, 1 - beta), np.zeros(layer.shape)
-        yield "neurons", nir.LIF(tau=tau, r=zeros + 1, v_leak=zeros, v_threshold=threshold)
+        return nir.IF(r=np.full(layer.shape, 1 / dt), v_threshold=threshold)
+    tau, zeros = np.divide(dt, 1 - beta), np.zeros(layer.shape)
+    return nir.LIF(tau=tau, r=zeros + 1, v_leak=zeros, v_threshold=threshold)
 
 
 def _scaled(synapses: Layer, gain: NDArray[Any]) -> Layer:

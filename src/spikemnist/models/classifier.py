@@ -294,7 +294,7 @@ class Classifier(nn.Module):
         -------
         Limits
             They are not in use before you assign them to `limits`. Without a right answer the
-            margin is 1: sure is only what leaves no other class a probability.
+            margin is 1, the largest that a decision can have.
 
         Raises
         ------

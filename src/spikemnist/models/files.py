@@ -106,7 +106,7 @@ def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...],
         number = network.sizes["output"] // network.population
         if len(classes) not in (0, number):
             raise ValueError(f"classes must be {number} names or none; got {classes!r}")
-        return network, get_encoder(**encoder), tuple(classes), _limits(description)
+        return network, get_encoder(**encoder), tuple(classes), Limits(**description["limits"])
 
 
 def load_weights(source: str | os.PathLike[str], network: nn.Module) -> Limits:
@@ -114,7 +114,7 @@ def load_weights(source: str | os.PathLike[str], network: nn.Module) -> Limits:
     path = model_file(source)
     tensors, description = _tensor_files.read(path, FORMAT)
     with described(path, FORMAT):
-        limits = _limits(description)
+        limits = Limits(**description["limits"])
     try:
         check_tensors(tensors, network.state_dict())
     except ValueError as error:
@@ -134,11 +134,6 @@ def _check_kinds(tensors: dict[str, Tensor], floating: Collection[str]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() != (name in floating):
             raise ValueError(f"{name} is {tensor.dtype}, which no network has there")
-
-
-def _limits(description: Mapping[str, Any]) -> Limits:
-    """Return the limits in a description."""
-    return Limits(**description["limits"])
 
 
 def _surrogate(surrogate: Any) -> dict[str, Any]:

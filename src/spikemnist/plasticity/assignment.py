@@ -11,7 +11,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 
 from spikemnist._names import Voting
-from spikemnist._tensors import Array as Array
+from spikemnist._tensors import Array
 
 VOTINGS: tuple[str, ...] = get_args(Voting)
 """Names of the voting rules: see `class_scores`."""

@@ -94,7 +94,7 @@ def fit(
         Data that select the best epoch, or the share of ``train`` to hold out for this purpose. The
         network then ends with the weights of the epoch with the lowest validation loss, and the
         classifier with the limits of `Classifier.measure_limits`, for which the data are read once
-        more; an iterator cannot be. Never pass the test set.
+        more; an iterator can be read only once, and gives none. Never pass the test set.
     run : str or os.PathLike, default None
         Folder of the run, which must not hold one yet. It gets ``config.json``, the `Recipe` with a
         digest of the data; after each epoch ``metrics.csv`` and ``checkpoint.pt``, the

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikemnist.energy.costs import NANOJOULE
 from spikemnist.viz import _style
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from spikemnist.energy import Energy
 
-_NANOJOULE = 1000
 _MARGINS = (*np.linspace(0, 0.9, 10).tolist(), 0.95, 0.98, 0.99, 0.999)
 
 
@@ -57,7 +57,7 @@ def energy(measured: Energy, *, ax: Axes | None = None) -> Figure:
 
 
 def _draw_curves(ax: Axes, measured: Energy) -> None:
-    spent = measured.energy_per_step.numpy() / _NANOJOULE
+    spent = measured.energy_per_step.numpy() / NANOJOULE
     right = 100 * measured.accuracy_per_step.numpy()
     ax.margins(y=0.1)  # room for the numbers of the lowest points
     label = "all stop after the written number of timesteps"
@@ -70,7 +70,7 @@ def _draw_curves(ax: Axes, measured: Energy) -> None:
         )  # fmt: skip
     exits = [measured.early_exit(margin) for margin in _MARGINS]
     ax.plot(
-        [outcome.energy / _NANOJOULE for outcome in exits],
+        [outcome.energy / NANOJOULE for outcome in exits],
         [100 * outcome.accuracy for outcome in exits],
         color=_style.VERMILLION,
         marker=".",
@@ -83,7 +83,7 @@ def _draw_anns(ax: Axes, measured: Energy) -> None:
         (measured.ann_dense, "ANN, dense", "solid"),
         (measured.ann_skipping, "ANN, zeros skipped", "dashed"),
     ):
-        spends = estimate.total / _NANOJOULE
+        spends = estimate.total / NANOJOULE
         ax.axvline(spends, color=_style.GREY, linestyle=dashes, label=f"{name}: {spends:,.0f} nJ")
 
 
