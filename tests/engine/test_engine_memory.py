@@ -9,6 +9,7 @@ import copy
 import gc
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
+from spikemnist import engine
 from spikemnist.kernels import memory
 from spikemnist.models import LeakyMLP
 from tests.laws.agreement import assert_same_bits
@@ -144,10 +146,24 @@ def test_inference_allocates_nothing_for_a_backward_pass(
     assert ledger.out == 0
 
 
-def test_few_spikes_leave_no_membranes_for_the_backward_pass(ledger: Ledger) -> None:
+@pytest.mark.parametrize(
+    "fed",
+    [spikes(T, B, F, density=0.01, dtype=torch.uint8), torch.full((B, F), 0.3).expand(T, B, F)],
+    ids=["few spikes", "direct code"],
+)
+def test_no_membranes_are_kept_for_the_backward_pass(ledger: Ledger, fed: Tensor) -> None:
     """They are computed again, block by block."""
-    train(network(), spikes(T, B, F, density=0.01, dtype=torch.uint8))
+    train(network(), fed)
     assert 0 < ledger.largest < HIDDEN_BYTES
+
+
+def test_a_current_takes_the_place_of_membranes(ledger: Ledger) -> None:
+    """Autograd holds it anyway, as behind a convolution."""
+    layer = replace(stack((F, HIDDEN)).to(torch.float32).layers[0], weight=None, bias=None)
+    current = torch.rand(T, B, HIDDEN, requires_grad=True)
+    (output,) = engine.run([layer], current, record="spikes")
+    assert output.spikes is not None
+    assert HIDDEN_BYTES <= ledger.out < 1.5 * HIDDEN_BYTES  # the spikes, as numbers and as bits
 
 
 def tensor_sizes() -> list[int]:

@@ -123,10 +123,12 @@ class _Network(torch.autograd.Function):
                 numbers = signal.dense if params.dropout else spikes
                 saved = [numbers if signal.words is None or spikes.requires_grad else None]
             if learns:
-                saved += map(tensor_of, (signal.words, signal.mask, run.membrane))
+                saved += map(tensor_of, (signal.words, signal.mask, run.membrane, run.current))
                 # Autograd frees the saved tensors after the backward pass; the rest is small.
                 small = signal._replace(words=None, mask=None, dense=None)
-                runs.append(run._replace(signal=small, words=None, membrane=None, final=None))
+                runs.append(
+                    run._replace(signal=small, words=None, membrane=None, current=None, final=None)
+                )
             signal = packed_input(size, run.words, run.counts)
         if learns:
             ctx.set_materialize_grads(False)
@@ -146,13 +148,13 @@ class _Network(torch.autograd.Function):
         stack = list(zip(layers, ctx.runs, *by_layer, strict=True))
         for index in reversed(range(len(stack))):
             params, run, arrays, of_tensors, of_outputs = stack[index]
-            words, mask, membrane = map(array_of, arrays)
+            words, mask, membrane, current = map(array_of, arrays)
             signal = run.signal._replace(words=words, mask=mask)
             if index == 0 and words is None:
                 numbers = dense_input(spikes, params.beta.dtype)
                 signal = numbers._replace(scale=signal.scale)
             layer_needs = Needs._make([*of_tensors, index > 0 or needs_input])
-            run = run._replace(signal=signal, membrane=membrane)
+            run = run._replace(signal=signal, membrane=membrane, current=current)
             # The counts, the last of the outputs, have no gradient.
             result = gradients.backward(params, run, of_outputs[:-1], above, layer_needs)
             tensor_gradients[:0] = _tensor_gradients(result, params, layer_needs)

@@ -37,10 +37,10 @@ from spikemnist.engine.membranes import SUBTRACT, ZERO
 from spikemnist.engine.slopes import through_spikes
 from spikemnist.engine.weight_gradient import add_by_neuron, tabulate
 from spikemnist.kernels.blocks import (
-    add_part,
     add_part_of,
     aligned_rows,
     load_block,
+    load_part,
     put_part,
     put_part_of,
     store_block,
@@ -145,22 +145,23 @@ def run_backward(
     neurons: Neurons,
     stored: Array | None,
     drive: Events | None,
+    current: Array | None,
     incoming: Incoming,
     outgoing: Outgoing,
 ) -> None:
     """Differentiate one block for one slice of the batch in each unit of work.
 
     The membranes of the forward pass are ``stored`` ``[B, M, T, WIDTH]``, or computed again from
-    ``drive``; the other one is None. A kernel is compiled for each combination of arguments that
-    are None. Numba drops the code behind a condition only if it tests an argument of its own
-    function, and that is None: hence some of the functions below.
+    the spikes ``drive`` or the ``current``; the other two are None. A kernel is compiled for each
+    combination of arguments that are None. Numba drops the code behind a condition only if it tests
+    an argument of its own function, and that is None: hence some of the functions below.
 
     The slices are the same for any number of threads, and their sums are added in a fixed order.
     """
     if by_team(queue):
         return
     neurons, incoming, outgoing = borrowed((neurons, incoming, outgoing))
-    lent_stored, lent_drive = borrowed((stored, drive))
+    lent_stored, lent_drive, lent_current = borrowed((stored, drive, current))
     events, like, parts = outgoing.events, neurons.beta, len(outgoing.sums)
     steps, groups = len(events.places), len(events.groups) - 1
     membrane, words = aligned_rows(steps, like), np.empty(steps, np.uint64)
@@ -177,10 +178,11 @@ def run_backward(
         for g in range(part * groups // parts, (part + 1) * groups // parts):
             for b in range(g * events.group, min((g + 1) * events.group, events.batch)):
                 begin(neurons.initial, rows, b, m)
-                if drive is not None:
-                    scan(neurons.reset, lent_drive, None, weights, rows, b, m, membrane, words)
                 if stored is not None:
                     membrane = lent_stored[b, m]
+                else:
+                    given = rows, b, m, membrane, words
+                    scan(neurons.reset, lent_drive, lent_current, weights, *given)
                 # A group of several samples has no tables, hence two rows for each timestep.
                 own = delta[2 * (b % events.group) * steps :]
                 _adjoint(neurons.reset, incoming, outgoing, rows, membrane, own, b, m)
@@ -213,8 +215,7 @@ def _begin_block(
         clear(at(gradient, row))
     if weights is not None:
         for c in range(len(weights)):
-            clear(at(rows, ABOVE + c))
-            add_part(at(rows, ABOVE + c), weights[c], m)
+            load_part(at(rows, ABOVE + c), weights[c], m)
 
 
 @inlined
@@ -301,8 +302,7 @@ def _from_above(
         clear(at(rows, row))
     elif profile is None or t == len(profile) - 1:
         if weights is None:
-            clear(at(rows, row))
-            add_part(at(rows, row), adjoint[now, b], m)
+            load_part(at(rows, row), adjoint[now, b], m)
         if weights is not None and (now % TOGETHER == TOGETHER - 1 or now == len(adjoint) - 1):
             weigh_rows(rows, THROUGH, ABOVE, adjoint, now - now % TOGETHER, b)
     if profile is not None:

@@ -25,9 +25,9 @@ from spikemnist._tensors import Array
 from spikemnist.engine.bounds import NUMPY, check_convolution
 from spikemnist.engine.layer_run import scaled
 from spikemnist.kernels import memory, spike_lists
-from spikemnist.kernels.blocks import add_part, aligned_rows, blocks_of, put_part, weight_blocks
+from spikemnist.kernels.blocks import aligned_rows, blocks_of, load_part, put_part, weight_blocks
 from spikemnist.kernels.compiler import inlined, kernel, routine
-from spikemnist.kernels.registers import WIDTH, at, clear
+from spikemnist.kernels.registers import WIDTH, at
 from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 from spikemnist.kernels.vector import add_rows, scatter_row
 from spikemnist.ops.once import once
@@ -201,8 +201,7 @@ def run_convolution(
     for n in units_of(queue):
         for block in range(len(weights)):
             for pixel in range(rows * columns):
-                clear(at(image, pixel))
-                add_part(at(image, pixel), bias, block)
+                load_part(at(image, pixel), bias, block)
             _meet(events, n, geometry, image, weights[block], (rows, columns), True)
             for y in range(rows):
                 for x in range(columns):
@@ -232,8 +231,7 @@ def run_convolution_backward(
                 for y in range(rows):
                     for x in range(columns):
                         row = at(image, y * columns + x)
-                        clear(row)
-                        add_part(row, gradient[n, y, x], block)
+                        load_part(row, gradient[n, y, x], block)
                 _meet(events, n, geometry, image, weights_gradient, (rows, columns), False)
 
 

@@ -23,10 +23,10 @@ from spikemnist.engine.membranes import (
 )
 from spikemnist.kernels.bits import above, count_bits
 from spikemnist.kernels.blocks import (
-    add_part,
     add_part_of,
     aligned_rows,
     load_block,
+    load_part,
     put_part_of,
     weight_rows,
 )
@@ -171,8 +171,8 @@ def scan(
             run_on_events(reset, *arguments)
     if current is not None:
         for t in range(len(words)):
-            clear(inflow)
-            add_part(inflow, current[min(t, len(current) - 1), b], m)
+            if t < len(current):
+                load_part(inflow, current[t, b], m)
             now = at(membrane, t)
             step(reset, now, before, inflow, bias, beta, threshold)
             words[t] = above(now, threshold)

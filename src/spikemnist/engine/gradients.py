@@ -103,7 +103,7 @@ def backward(
     slices, _, blocks, _ = outgoing.sums.shape
     work = batch * steps * blocks * 20 + signal.total * blocks
     incoming = _incoming(layer, above, loss)
-    arguments = neurons, run.membrane, run.events, incoming, outgoing
+    arguments = neurons, run.membrane, run.events, run.current, incoming, outgoing
     parallel(run_backward, blocks * slices, *arguments, work=work)
     weight = _dense_weight(signal, outgoing) if dense else None
     if outgoing.weight is not None:

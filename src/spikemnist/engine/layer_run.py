@@ -28,13 +28,14 @@ class LayerRun(NamedTuple):
 
     ``signal`` is its input ``[T, B, F]``, and ``shape`` is T and B. ``words`` ``[B, T, M]`` are its
     packed spikes and ``counts`` ``[B]`` their numbers. For the backward pass, ``membrane``
-    ``[B, M, T, WIDTH]`` are its membranes in blocks, or ``events`` the input to compute them again.
-    ``final`` is ``[B, N]``, or None.
+    ``[B, M, T, WIDTH]`` are its membranes in blocks, or ``events`` or the ``current``
+    ``[T or 1, B, N]`` is the input to compute them again. ``final`` is ``[B, N]``, or None.
     """
 
     signal: Signal
     shape: tuple[int, int]
     events: Events | None
+    current: Array | None
     words: Array | None
     counts: Array
     membrane: Array | None
@@ -59,7 +60,7 @@ def forward(
     neurons, (events, current) = neurons_of(layer, signal), _input(signal, layer, steps)
     blocks, dtype = blocks_of(neurons.size), neurons.beta.dtype
     last = memory.empty((batch, neurons.size), dtype) if final else None
-    again = not record and signal.recomputes(steps)
+    again = not record and (current is not None or signal.recomputes(steps))
     kept = record or (keep and not again)
     # As long as possible, since each thread copies the weights of its block first, but short enough
     # that the threads end at the same time.
@@ -80,6 +81,7 @@ def forward(
         signal,
         shape,
         events if again else None,
+        current if again else None,
         _by_sample(trace.words),
         np.add.reduce(trace.counts),
         trace.membrane if kept else None,

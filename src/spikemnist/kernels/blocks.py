@@ -18,6 +18,7 @@ from torch.nn import functional
 from spikemnist._tensors import Array
 from spikemnist.kernels import memory
 from spikemnist.kernels.compiler import inlined, routine
+from spikemnist.kernels.elementwise import copy
 from spikemnist.kernels.registers import VECTOR_BYTES, WIDTH, at, clear
 from spikemnist.kernels.vector import transpose_block
 
@@ -95,28 +96,35 @@ def aligned_rows(rows: int, like: Array) -> Array:
 
 
 @routine
-def add_part(row: Array, values: Array, m: int) -> None:
-    """Add the values of block m, out of one value for each neuron of a layer, to a row."""
-    here = min(WIDTH, len(values) - m * WIDTH)
-    part = values[m * WIDTH : m * WIDTH + here]
-    for j in range(here):
-        row[j] += part[j]
+def load_part(row: Array, values: Array, m: int) -> None:
+    """Write the values of block m, out of one value for each neuron of a layer, to a row."""
+    part = values[m * WIDTH : (m + 1) * WIDTH]
+    if len(part) == WIDTH:
+        copy(row, part)
+    else:
+        clear(row)
+        for j in range(len(part)):
+            row[j] = part[j]
 
 
 @inlined
 def add_part_of(row: Array, values: Array, index: Any, m: int) -> None:
-    """Add a part of ``values[index]`` as `add_part` does, unless they are `memory.absent`."""
+    """Add those of the values of ``values[index]`` to a row, unless they are `memory.absent`."""
     if len(values) > 0:
-        add_part(row, values[index], m)
+        part = values[index][m * WIDTH : (m + 1) * WIDTH]
+        for j in range(len(part)):
+            row[j] += part[j]
 
 
 @routine
 def put_part(values: Array, m: int, row: Array) -> None:
     """Write a row to the values of block m, out of one value for each neuron of a layer."""
-    here = min(WIDTH, len(values) - m * WIDTH)
-    part = values[m * WIDTH : m * WIDTH + here]
-    for j in range(here):
-        part[j] = row[j]
+    part = values[m * WIDTH : (m + 1) * WIDTH]
+    if len(part) == WIDTH:
+        copy(part, row)
+    else:
+        for j in range(len(part)):
+            part[j] = row[j]
 
 
 @inlined
