@@ -142,6 +142,7 @@ def _subtracted_term(total: Any, delta: Any, before: Any, threshold: Any) -> Any
 @kernel
 def run_backward(
     queue: Array,
+    tile: int,
     neurons: Neurons,
     stored: Array | None,
     drive: Events | None,
@@ -149,7 +150,10 @@ def run_backward(
     incoming: Incoming,
     outgoing: Outgoing,
 ) -> None:
-    """Differentiate one block for one slice of the batch in each unit of work.
+    """Differentiate ``tile`` blocks for one slice of the batch in each unit of work.
+
+    Neighbouring blocks of a sample are adjacent in the current and the adjoints, so the processor
+    loads them in advance. A layer with input spikes takes one block: its weights fill the cache.
 
     The membranes of the forward pass are ``stored`` ``[B, M, T, WIDTH]``, or computed again from
     the spikes ``drive`` or the ``current``; the other two are None. A kernel is compiled for each
@@ -166,41 +170,49 @@ def run_backward(
     steps, groups = len(events.places), len(events.groups) - 1
     membrane, words = aligned_rows(steps, like), np.empty(steps, np.uint64)
     delta = aligned_rows(-(-events.group * steps // events.burst) << events.burst, like)
-    rows, gradient = _tables(incoming.weights, outgoing.weight, like)
+    tables, gradient = _tables(incoming.weights, outgoing.weight, tile, like)
     weights = membrane
     if drive is not None:
         weights = weight_rows(lent_drive.weights.shape[1], like)
     for unit in units_of(queue):
-        m, part = unit // parts, unit % parts
+        first, part = unit // parts * tile, unit % parts
+        last = min(first + tile, outgoing.sums.shape[2])
         if drive is not None:
-            load_block(weights, lent_drive.weights, m)
-        _begin_block(neurons, incoming.weights, rows, gradient, m)
+            load_block(weights, lent_drive.weights, first)
+        for m in range(first, last):
+            _begin_block(neurons, incoming.weights, tables[m - first], gradient, m)
         for g in range(part * groups // parts, (part + 1) * groups // parts):
             for b in range(g * events.group, min((g + 1) * events.group, events.batch)):
-                begin(neurons.initial, rows, b, m)
-                if stored is not None:
-                    membrane = lent_stored[b, m]
-                else:
-                    given = rows, b, m, membrane, words
-                    scan(neurons.reset, lent_drive, lent_current, weights, *given)
                 # A group of several samples has no tables, hence two rows for each timestep.
                 own = delta[2 * (b % events.group) * steps :]
-                _adjoint(neurons.reset, incoming, outgoing, rows, membrane, own, b, m)
-                put_part_of(outgoing.initial, b, m, at(rows, CARRIED))
-                _put_adjoint(outgoing.adjoint, events.places, rows, own, b, m)
+                for m in range(first, last):
+                    rows = tables[m - first]
+                    begin(neurons.initial, rows, b, m)
+                    if stored is not None:
+                        membrane = lent_stored[b, m]
+                    else:
+                        given = rows, b, m, membrane, words
+                        scan(neurons.reset, lent_drive, lent_current, weights, *given)
+                    _adjoint(neurons.reset, incoming, outgoing, rows, membrane, own, b, m)
+                    put_part_of(outgoing.initial, b, m, at(rows, CARRIED))
+                    _put_adjoint(outgoing.adjoint, events.places, rows, own, b, m)
             _add_weights(outgoing.weight, events, g, delta, gradient)
-        _end_block(outgoing.weight, outgoing.sums, rows, gradient, part, m)
+        for m in range(first, last):
+            _end_block(outgoing.weight, outgoing.sums, tables[m - first], gradient, part, m)
 
 
 @inlined
-def _tables(weights: Array | None, weight: Array | None, like: Array) -> tuple[Array, Array]:
-    """Return the rows of scratch, and memory for the gradient of a block of weights.
+def _tables(
+    weights: Array | None, weight: Array | None, tile: int, like: Array
+) -> tuple[Array, Array]:
+    """Return the rows of scratch of each block, and memory for the gradient of a block of weights.
 
     The gradient stays in the second-level cache until it is complete.
     """
-    above = 0 if weights is None else len(weights)
+    height = ABOVE if weights is None else ABOVE + len(weights)
     inputs = 0 if weight is None else weight.shape[2]
-    return aligned_rows(ABOVE + above, like), aligned_rows(inputs, like)
+    tables = aligned_rows(tile * height, like).reshape(tile, height, WIDTH)
+    return tables, aligned_rows(inputs, like)
 
 
 @inlined

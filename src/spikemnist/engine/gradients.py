@@ -41,6 +41,9 @@ NARROW = 64
 """Neurons of a layer up to which its adjoint is multiplied by its weights block by block, in the
 backward kernel of the layer below."""
 
+TILE = 16
+"""Largest number of blocks that are differentiated together in a layer without weights."""
+
 
 class Needs(NamedTuple):
     """Flags for the gradients that are needed: of a layer's tensors, and of its input."""
@@ -104,7 +107,10 @@ def backward(
     work = batch * steps * blocks * 20 + signal.total * blocks
     incoming = _incoming(layer, above, loss)
     arguments = neurons, run.membrane, run.events, run.current, incoming, outgoing
-    parallel(run_backward, blocks * slices, *arguments, work=work)
+    tile = 1
+    if layer.weight is None:  # several tiles for each thread, so that all end at the same time
+        tile = max(1, min(TILE, blocks // (4 * torch.get_num_threads())))
+    parallel(run_backward, -(-blocks // tile) * slices, tile, *arguments, work=work)
     weight = _dense_weight(signal, outgoing) if dense else None
     if outgoing.weight is not None:
         # One after the other: the order of a sum over an axis is torch's own matter.
