@@ -165,22 +165,19 @@ def run_backward(
     if by_team(queue):
         return
     neurons, incoming, outgoing = borrowed((neurons, incoming, outgoing))
-    lent_stored, lent_drive, lent_current = borrowed((stored, drive, current))
+    kept, spikes, inflow = borrowed((stored, drive, current))
     events, like, parts = outgoing.events, neurons.beta, len(outgoing.sums)
     steps, groups = len(events.places), len(events.groups) - 1
     membrane, words = aligned_rows(steps, like), np.empty(steps, np.uint64)
     delta = aligned_rows(-(-events.group * steps // events.burst) << events.burst, like)
     tables, gradient = _tables(incoming.weights, outgoing.weight, tile, like)
-    weights = membrane
-    if drive is not None:
-        weights = weight_rows(lent_drive.weights.shape[1], like)
+    weights = weight_rows(_features(drive), like)
     for unit in units_of(queue):
         first, part = unit // parts * tile, unit % parts
         last = min(first + tile, outgoing.sums.shape[2])
         if drive is not None:
-            load_block(weights, lent_drive.weights, first)
-        for m in range(first, last):
-            _begin_block(neurons, incoming.weights, tables[m - first], gradient, m)
+            load_block(weights, spikes.weights, first)
+        _begin_blocks(neurons, incoming.weights, tables, gradient, first, last)
         for g in range(part * groups // parts, (part + 1) * groups // parts):
             for b in range(g * events.group, min((g + 1) * events.group, events.batch)):
                 # A group of several samples has no tables, hence two rows for each timestep.
@@ -189,16 +186,12 @@ def run_backward(
                     rows = tables[m - first]
                     begin(neurons.initial, rows, b, m)
                     if stored is not None:
-                        membrane = lent_stored[b, m]
+                        membrane = kept[b, m]
                     else:
-                        given = rows, b, m, membrane, words
-                        scan(neurons.reset, lent_drive, lent_current, weights, *given)
+                        scan(neurons.reset, spikes, inflow, weights, rows, b, m, membrane, words)
                     _adjoint(neurons.reset, incoming, outgoing, rows, membrane, own, b, m)
-                    put_part_of(outgoing.initial, b, m, at(rows, CARRIED))
-                    _put_adjoint(outgoing.adjoint, events.places, rows, own, b, m)
             _add_weights(outgoing.weight, events, g, delta, gradient)
-        for m in range(first, last):
-            _end_block(outgoing.weight, outgoing.sums, tables[m - first], gradient, part, m)
+        _end_blocks(outgoing.weight, outgoing.sums, tables, gradient, part, first, last)
 
 
 @inlined
@@ -216,18 +209,25 @@ def _tables(
 
 
 @inlined
-def _begin_block(
-    neurons: Neurons, weights: Array | None, rows: Array, gradient: Array, m: int
+def _features(drive: Events | None) -> int:
+    return 0 if drive is None else drive.weights.shape[1]
+
+
+@inlined
+def _begin_blocks(
+    neurons: Neurons, weights: Array | None, tables: Array, gradient: Array, first: int, last: int
 ) -> None:
-    """Load the parameters of a block and its weights to the layer above; set its sums to zero."""
-    load_neurons(rows, neurons, m)
-    for row in range(SUMS, SUMS + 3):
-        clear(at(rows, row))
+    """Load the parameters of blocks and their weights to the layer above; set sums to zero."""
     for row in range(len(gradient)):
         clear(at(gradient, row))
-    if weights is not None:
-        for c in range(len(weights)):
-            load_part(at(rows, ABOVE + c), weights[c], m)
+    for m in range(first, last):
+        rows = tables[m - first]
+        load_neurons(rows, neurons, m)
+        for row in range(SUMS, SUMS + 3):
+            clear(at(rows, row))
+        if weights is not None:
+            for c in range(len(weights)):
+                load_part(at(rows, ABOVE + c), weights[c], m)
 
 
 @inlined
@@ -242,15 +242,22 @@ def _add_weights(
 
 
 @inlined
-def _end_block(
-    weight: Array | None, sums: Array, rows: Array, gradient: Array, part: int, m: int
+def _end_blocks(
+    weight: Array | None,
+    sums: Array,
+    tables: Array,
+    gradient: Array,
+    part: int,
+    first: int,
+    last: int,
 ) -> None:
-    """Write the sums of a block."""
+    """Write the sums of blocks."""
     if weight is not None:
-        store_block(weight[part], m, gradient)
-    for row in range(sums.shape[1]):
-        for j in range(WIDTH):
-            sums[part, row, m, j] = rows[SUMS + row, j]
+        store_block(weight[part], first, gradient)
+    for m in range(first, last):
+        for row in range(sums.shape[1]):
+            for j in range(WIDTH):
+                sums[part, row, m, j] = tables[m - first, SUMS + row, j]
 
 
 @inlined
@@ -266,7 +273,7 @@ def _adjoint(
 ) -> None:
     """Compute the adjoint of one sample and block, in the rows of ``delta`` at its places.
 
-    Row `START` holds the initial membrane; row `CARRIED` receives its gradient.
+    Row `START` holds the initial membrane; the gradients of this one and of the input are written.
     """
     beta, threshold, total = at(rows, BETA), at(rows, THRESHOLD), at(rows, SUMS)
     (kind, first, second), places = incoming.slope, outgoing.events.places
@@ -292,6 +299,8 @@ def _adjoint(
             )
         else:
             _step_back(now, total, carried, total, carried, through, beta)
+    put_part_of(outgoing.initial, b, m, carried)
+    _put_adjoint(outgoing.adjoint, places, rows, delta, b, m)
 
 
 @inlined
