@@ -31,6 +31,7 @@ from spikemnist.engine.forward import (
     Neurons,
     begin,
     load_neurons,
+    load_weights,
     scan,
 )
 from spikemnist.engine.membranes import SUBTRACT, ZERO
@@ -39,7 +40,6 @@ from spikemnist.engine.weight_gradient import add_by_neuron, tabulate
 from spikemnist.kernels.blocks import (
     add_part_of,
     aligned_rows,
-    load_block,
     load_part,
     put_part,
     put_part_of,
@@ -176,7 +176,7 @@ def run_backward(
         first, part = unit // parts * tile, unit % parts
         last = min(first + tile, outgoing.sums.shape[2])
         if drive is not None:
-            load_block(weights, spikes.weights, first)
+            load_weights(weights, spikes, first)
         _begin_blocks(neurons, incoming.weights, tables, gradient, first, last)
         for g in range(part * groups // parts, (part + 1) * groups // parts):
             for b in range(g * events.group, min((g + 1) * events.group, events.batch)):

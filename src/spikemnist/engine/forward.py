@@ -54,9 +54,13 @@ class Neurons(NamedTuple):
 
 
 class Events(NamedTuple):
-    """Input spikes, and the weights ``[N, F]`` that they add: see `spike_lists.ByTimestep`."""
+    """Input spikes, and the weights ``[N, F]`` that they add: see `spike_lists.ByTimestep`.
+
+    The spikes are also there as packed ``words`` ``[B, T, W]``.
+    """
 
     weights: Array
+    words: Array
     neurons: Array
     starts: Array
 
@@ -108,7 +112,7 @@ def run_forward(
         if m != block:
             load_neurons(rows, neurons, m)
             if events is not None:
-                load_block(weights, lent_events.weights, m)
+                load_weights(weights, lent_events, m)
             block = m
         for b in range(part * chunk, min((part + 1) * chunk, batch)):
             membrane = trace.membrane[b if len(trace.membrane) == batch else part, m]
@@ -119,6 +123,21 @@ def run_forward(
                 count += count_bits(words[t])
             trace.counts[m, b] = count
             put_part_of(trace.final, b, m, at(membrane, steps - 1))
+
+
+@routine
+def load_weights(weights: Array, events: Events, m: int) -> None:
+    """Copy the weights of block m; for a few samples, only those of the neurons that fired."""
+    batch, steps, width = events.words.shape
+    fired = np.zeros(width, np.uint64)
+    if batch * steps < events.weights.shape[1]:
+        for b in range(batch):
+            for t in range(steps):
+                for w in range(width):
+                    fired[w] |= events.words[b, t, w]
+    else:
+        fired[:] = ~np.uint64(0)
+    load_block(weights, events.weights, m, fired)
 
 
 @inlined

@@ -127,7 +127,7 @@ def _input(signal: Signal, layer: LayerParams, steps: int) -> tuple[Events | Non
     assert signal.words is not None
     assert signal.counts is not None
     events = spike_lists.by_timestep(signal.words, signal.counts)
-    return Events(weight.contiguous().numpy(), *events), None
+    return Events(weight.contiguous().numpy(), signal.words, *events), None
 
 
 def product(dense: Tensor, matrix: Tensor) -> Tensor:

@@ -52,13 +52,20 @@ def weight_rows(features: int, like: Array) -> Array:
 
 
 @routine
-def load_block(block: Array, weight: Array, m: int) -> None:
-    """Copy block m of a weight matrix ``[N, F]`` to ``[F, WIDTH]``, padded with zeros."""
-    here = weight[m * WIDTH : (m + 1) * WIDTH]
-    if len(here) < WIDTH:
-        for f in range(weight.shape[1]):
-            clear(at(block, f))
-    transpose(block, here)
+def load_block(block: Array, weight: Array, m: int, fired: Array) -> None:
+    """Copy block m of a weight matrix ``[N, F]`` to ``[F, WIDTH]``, padded with zeros.
+
+    The rows of input neurons without a bit in the words ``fired`` may be left as they are.
+    """
+    here, side = weight[m * WIDTH : (m + 1) * WIDTH], VECTOR_BYTES // weight.itemsize
+    for begin in range(0, weight.shape[1], side):
+        bits = fired[begin // WIDTH] >> np.uint64(begin % WIDTH)
+        if bits & np.uint64((1 << side) - 1) != 0:
+            end = min(begin + side, weight.shape[1])
+            if len(here) < WIDTH:
+                for f in range(begin, end):
+                    clear(at(block, f))
+            transpose(block, here, begin, end)
 
 
 def join_blocks(blocks: Array, neurons: int) -> Tensor:
@@ -72,18 +79,18 @@ def join_blocks(blocks: Array, neurons: int) -> Tensor:
 
 
 @routine
-def transpose(out: Array, source: Array) -> None:
-    """Write the transpose of ``source`` to ``out``, as far as both extend."""
+def transpose(out: Array, source: Array, begin: int, end: int) -> None:
+    """Write the columns ``begin`` to ``end`` of ``source`` to the rows of ``out``."""
     rows, columns = min(len(source), out.shape[1]), min(source.shape[1], len(out))
     side = VECTOR_BYTES // source.itemsize
     if rows < side or columns < side:
-        for row in range(rows):
-            for column in range(columns):
+        for column in range(begin, end):
+            for row in range(rows):
                 out[column, row] = source[row, column]
         return
     # The last squares end with the matrix and overlap others: some numbers are copied twice.
     for row in range(0, rows, side):
-        for column in range(0, columns, side):
+        for column in range(begin, end, side):
             transpose_block(out, source, min(row, rows - side), min(column, columns - side))
 
 
@@ -136,4 +143,4 @@ def put_part_of(values: Array, index: Any, m: int, row: Array) -> None:
 def store_block(weight: Array, m: int, gradient: Array) -> None:
     """Write the gradient of block m, ``[F, WIDTH]``, to its place in ``[N, F]``."""
     here = weight[m * WIDTH : (m + 1) * WIDTH]
-    transpose(here, gradient)
+    transpose(here, gradient, 0, len(here))

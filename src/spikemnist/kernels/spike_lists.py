@@ -144,23 +144,25 @@ def count(words: Array) -> Array:
 def by_timestep(words: Array, counts: Array) -> ByTimestep:
     """List the events of each sample in the order of their timesteps."""
     batch, steps, width = words.shape
-    starts, room = np.empty((batch, steps + 1), np.int64), counts + SPILL
-    ends = room.cumsum()
-    starts[:, 0] = ends - room
-    neurons = _empty_indices(int(ends[-1]) if batch else 0, width * WIDTH)
+    starts = np.empty((batch, steps + 1), np.int64)
+    neurons = _empty_indices(int(np.add.reduce(counts)) + batch * SPILL, width * WIDTH)
     work = 3 * (words.size + len(neurons)) // 2
-    parallel(_by_timestep, batch, words, neurons, starts, work=work)
+    parallel(_by_timestep, batch, words, counts, neurons, starts, work=work)
     return ByTimestep(neurons, starts)
 
 
 @kernel
-def _by_timestep(queue: Array, words: Array, neurons: Array, starts: Array) -> None:
+def _by_timestep(
+    queue: Array, words: Array, counts: Array, neurons: Array, starts: Array
+) -> None:
     if by_team(queue):
         return
-    words, neurons, starts = borrowed((words, neurons, starts))
-    active = np.empty(words.shape[2], np.int64)
+    words, counts, neurons, starts = borrowed((words, counts, neurons, starts))
+    active, begins = np.empty(words.shape[2], np.int64), np.zeros(len(counts), np.int64)
+    for b in range(1, len(counts)):
+        begins[b] = begins[b - 1] + counts[b - 1] + SPILL
     for b in units_of(queue):
-        position = starts[b, 0]
+        starts[b, 0] = position = begins[b]
         for t in range(words.shape[1]):
             number = 0
             for w in range(words.shape[2]):
