@@ -65,7 +65,7 @@ def test_repr_of_model_and_record() -> None:
     record = model(torch.zeros(4, 2, 20))
     assert "<tr><td>hidden 1</td><td>5</td><td>0.0</td></tr>" in record._repr_html_()
     assert repr(record).splitlines() == [
-        "Record of 2 samples and 4 timesteps, by the backend reference",
+        f"Record of 2 samples and 4 timesteps, by the backend {record.backend}",
         "  layer     neurons  spikes per sample",
         "  hidden 1        5                0.0",
         "  output          3                0.0",

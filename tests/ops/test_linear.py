@@ -97,26 +97,18 @@ KERNELS = (12, 1, 5, 5)
 
 
 @pytest.mark.parametrize(
-    ("steps", "batch", "weight", "constant", "runs"),
+    ("steps", "batch", "weight", "runs"),
     [
-        (8, 31, (128, 2), False, "reference"),
-        (8, 32, (128, 2), False, "event_driven"),
-        (11, 2, (1000, 2), False, "reference"),
-        (11, 3, (1000, 2), False, "event_driven"),
-        (12, 1, (1, 2), False, "event_driven"),
-        (8, 128, (1000, 2), True, "reference"),
-        (12, 128, (1000, 2), True, "event_driven"),
-        (2, 13, KERNELS, False, "reference"),
-        (2, 14, KERNELS, False, "event_driven"),
-        (27, 1, KERNELS, True, "reference"),
-        (28, 1, KERNELS, True, "event_driven"),
+        (1, 1, (1, 2), "event_driven"),
+        (3, 1, KERNELS, "reference"),
+        (1, 3, KERNELS, "reference"),
+        (2, 2, KERNELS, "event_driven"),
     ],
 )
-def test_auto_leaves_a_small_call_to_the_reference(
-    steps: int, batch: int, weight: tuple[int, ...], constant: bool, runs: str
+def test_auto_leaves_a_few_images_to_the_reference(
+    steps: int, batch: int, weight: tuple[int, ...], runs: str
 ) -> None:
-    sample = (2,) if len(weight) == 2 else (1, 28, 28)
-    spikes = torch.zeros(1 if constant else steps, batch, *sample).expand(steps, batch, *sample)
+    spikes = torch.zeros(steps, batch, *((2,) if len(weight) == 2 else (1, 28, 28)))
     assert ops.select_backend("auto", spikes, torch.zeros(weight)) == runs
 
 

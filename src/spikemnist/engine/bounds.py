@@ -70,6 +70,6 @@ def _check(name: str, tensor: Tensor | None, dtype: torch.dtype, *shapes: tuple[
         return
     if tensor.dtype != dtype:
         raise TypeError(f"{name} must have the dtype {dtype}; got {tensor.dtype}")
-    if tuple(tensor.shape) not in shapes:
+    if tensor.shape not in shapes:
         expected = " or ".join(map(str, shapes))
         raise ValueError(f"{name} must have the shape {expected}; got {tuple(tensor.shape)}")

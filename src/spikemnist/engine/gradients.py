@@ -23,7 +23,6 @@ from spikemnist.engine.layer_run import (
     LayerRun,
     array_of,
     array_or_absent,
-    neurons_of,
     product,
     scaled,
 )
@@ -99,7 +98,7 @@ def backward(
     signal, (steps, batch) = run.signal, run.shape
     if above is None and _is_separable(signal, layer, loss, needs):
         return _backward_separable(signal, layer, loss, needs)
-    neurons = neurons_of(layer, signal)
+    neurons = run.neurons
     sparse = needs.weight and signal.is_sparse(steps)
     dense = needs.weight and not sparse and layer.weight is not None
     outgoing = _outgoing(run, neurons, needs, sparse=sparse, dense=dense)
@@ -114,7 +113,7 @@ def backward(
     weight = _dense_weight(signal, outgoing) if dense else None
     if outgoing.weight is not None:
         # One after the other: the order of a sum over an axis is torch's own matter.
-        weight = functools.reduce(torch.add, torch.from_numpy(outgoing.weight))
+        weight = functools.reduce(torch.add, map(torch.from_numpy, outgoing.weight))
     if weight is not None and signal.scale != 1:
         weight *= signal.scale
     sums = np.add.reduce(outgoing.sums).reshape(-1, blocks * WIDTH)[:, : neurons.size]
@@ -134,8 +133,9 @@ def _outgoing(
     blocks = blocks_of(size)
     # With few blocks, the batch is cut into slices, so that every thread has work.
     slices = max(1, min(8 // blocks, batch))
-    events = spike_lists.no_patterns(batch, steps)
-    if sparse:
+    if not sparse:
+        events = spike_lists.no_patterns(batch, steps)
+    else:
         # Group samples only when the batch is not sliced: the boundaries of slices must be the same
         # with and without a weight gradient, and must not fall inside a group.
         assert signal.words is not None

@@ -26,14 +26,16 @@ from spikemnist.ops.layer import LayerParams
 class LayerRun(NamedTuple):
     """The forward pass of a layer, in the form that kernels take.
 
-    ``signal`` is its input ``[T, B, F]``, and ``shape`` is T and B. ``words`` ``[B, T, M]`` are its
-    packed spikes and ``counts`` ``[B]`` their numbers. For the backward pass, ``membrane``
-    ``[B, M, T, WIDTH]`` are its membranes in blocks, or ``events`` or the ``current``
-    ``[T or 1, B, N]`` is the input to compute them again. ``final`` is ``[B, N]``, or None.
+    ``signal`` is its input ``[T, B, F]``, ``shape`` is T and B, and ``neurons`` are its parameters.
+    ``words`` ``[B, T, M]`` are its packed spikes and ``counts`` ``[B]`` their numbers. For the
+    backward pass, ``membrane`` ``[B, M, T, WIDTH]`` are its membranes in blocks, or ``events`` or
+    the ``current`` ``[T or 1, B, N]`` is the input to compute them again. ``final`` is ``[B, N]``,
+    or None.
     """
 
     signal: Signal
     shape: tuple[int, int]
+    neurons: Neurons
     events: Events | None
     current: Array | None
     words: Array | None
@@ -80,6 +82,7 @@ def forward(
     return LayerRun(
         signal,
         shape,
+        neurons,
         events if again else None,
         current if again else None,
         _by_sample(trace.words),

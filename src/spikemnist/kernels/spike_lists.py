@@ -152,9 +152,7 @@ def by_timestep(words: Array, counts: Array) -> ByTimestep:
 
 
 @kernel
-def _by_timestep(
-    queue: Array, words: Array, counts: Array, neurons: Array, starts: Array
-) -> None:
+def _by_timestep(queue: Array, words: Array, counts: Array, neurons: Array, starts: Array) -> None:
     if by_team(queue):
         return
     words, counts, neurons, starts = borrowed((words, counts, neurons, starts))

@@ -26,7 +26,7 @@ Readout = Callable[[Tensor, Tensor], Tensor]
 def mean_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:
     r"""Return the mean membrane, :math:`\frac1T \sum_t U_t`."""
     # Not mean, which writes its gradient for each timestep; the gradient of a sum is a view.
-    return membrane.sum(0) / len(membrane)
+    return membrane.sum(0) / membrane.shape[0]
 
 
 def max_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:

@@ -229,6 +229,10 @@ class SpikingLayer:
 
     def shape_behind(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the neurons' shape in a dense layer; raise if the input does not fit."""
+        assert self._dense is not None
+        weight = self._dense[0].weight
+        if tuple(shape) == weight.shape[1:]:
+            return (weight.shape[0],)
         for path, module in self.modules:
             check_input(path, module, shape)
             if isinstance(module, nn.Flatten):

@@ -12,22 +12,13 @@ from torch import Tensor
 
 from spikemnist._names import Backend
 from spikemnist.kernels import compiler
-from spikemnist.ops.dynamics import is_constant
 
 BACKENDS: tuple[str, ...] = get_args(Backend)
 """Names of the backends."""
 
-FEW_STEPS = 12
-"""Timesteps below which the reference's loop over them can be faster than the engine."""
-
-FEW_UPDATES, FEW_CONSTANT = 1 << 15, 1 << 21
-"""Timesteps times samples times neurons of the first layer below which the reference is then
-faster: the loop costs less than a call of the engine, some hundred microseconds. The second number
-is for an input that is the same at every timestep: both then compute the same matrix product."""
-
-FEW_IN_IMAGES = 1 << 18
-"""The same bound for a network that begins with a convolution, for any number of timesteps and any
-input code: timesteps times samples times channels times pixels."""
+FEW_FRAMES = 4
+"""Timesteps times samples below which the reference is faster than the engine, in a network that
+begins with a convolution."""
 
 
 def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | None = None) -> str:
@@ -89,19 +80,13 @@ def _is_small(spikes: Tensor | None, weight: Tensor | None) -> bool:
     """Return whether a call of the engine costs more than the reference's loop over time."""
     if spikes is None or weight is None:
         return False
-    steps, batch = spikes.shape[:2]
-    updates = steps * batch * weight.shape[:1].numel()
-    if weight.dim() > 2:
-        # The output of a convolution has about as many pixels as its input.
-        return updates * spikes.shape[3:].numel() < FEW_IN_IMAGES
-    few = FEW_CONSTANT if is_constant(spikes) else FEW_UPDATES
-    return steps < FEW_STEPS and updates < few
+    return weight.dim() > 2 and spikes.shape[:2].numel() < FEW_FRAMES
 
 
 def _reason(backend: str, spikes: Tensor | None, weight: Tensor | None) -> str | None:
     """Return why a compiled backend cannot run with these spikes and weights, or None."""
-    traced = spikes is not None and type(spikes.detach()) is not torch.Tensor
-    if traced or torch.compiler.is_compiling():
+    plain = spikes is None or type(spikes) is Tensor or type(spikes.detach()) is Tensor
+    if not plain or torch.compiler.is_compiling():
         return "torch.compile and torch.export cannot trace its kernels"
     if weight is not None and (unfit := _unfit(backend, weight)):
         return unfit
