@@ -14,6 +14,7 @@ A checkout is slower where the lower quartile of the ratio is above 1.02.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -55,6 +56,9 @@ NETWORKS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
 }
 """Code, timesteps, batch and options of each network: the rows of the README, a batch of one image,
 dropout between dense layers, and the convolutions of snnTorch's tutorial 6."""
+
+STREAMED = {"batch 1, latency 784-1000-10": ("one timestep",)}
+"""The row with a third stage: the next timestep, from the state that the last one left."""
 
 STDP = ("stdp, 400 neurons", "stdp, 64 features")
 """The README's rows of learning without labels. Their training step is one of 64 images with
@@ -104,7 +108,7 @@ def compare(
         for _ in range(processes):
             both = [Process(*side) for side in zip((old, new), caches, strict=True)]
             for row in rows:
-                for stage in ("training step", "inference"):
+                for stage in ("training step", "inference", *STREAMED.get(row, ())):
                     calls = int(min(process.ask(row, stage, 0) for process in both))
                     for turn in range(pairs):
                         order = both if turn % 2 == 0 else both[::-1]
@@ -202,7 +206,17 @@ def _stages_of_network(
         with torch.inference_mode():
             model(encoder(images, generator=generator))
 
-    return {"training step": step, "inference": infer}
+    stages = {"training step": step, "inference": infer}
+    if batch == 1:
+        timesteps, state = itertools.cycle(encoder(images, generator=generator)), None
+
+        def advance() -> None:
+            nonlocal state
+            with torch.inference_mode():
+                state = model(next(timesteps)[None], state=state).state
+
+        stages["one timestep"] = advance
+    return stages
 
 
 def main() -> None:

@@ -87,6 +87,12 @@ def _rows_at(queue, table, out):
         clear(at(out, 1))
 
 
+@kernel
+def _load_block(queue, block, weight, m, fired):
+    for _ in units_of(queue):
+        blocks.load_block(block, weight, m, fired)
+
+
 def rows(count: int, seed: int, dtype: type, skip: int = 0) -> Array:
     """Draw rows of small whole numbers, whose sums are exact, ``skip`` numbers off a cache line."""
     drawn = np.random.default_rng(seed).integers(-8, 9, (count, WIDTH)).astype(dtype)
@@ -198,6 +204,21 @@ def test_weights_in_blocks(case: Case) -> None:
     assert torch.equal(laid_out, padded.view(-1, WIDTH, features).transpose(1, 2))
     strided = weight.T.contiguous().T
     assert np.array_equal(blocks.weight_blocks(strided), laid_out.numpy())
+
+
+@pytest.mark.parametrize("neurons", [5, 64, 100])
+@given(SEEDS, st.sets(st.integers(0, 133)))
+def test_loaded_weights_of_the_inputs_that_fired(neurons: int, seed: int, active: set[int]) -> None:
+    weight = np.random.default_rng(seed).random((neurons, 134), np.float32)
+    fired = np.zeros(192, np.bool_)
+    fired[list(active)] = True
+    words = np.packbits(fired, bitorder="little").view(np.uint64)
+    for m, expected in enumerate(blocks.weight_blocks(torch.from_numpy(weight))):
+        block = np.full((134, WIDTH), np.nan, np.float32)
+        parallel(_load_block, 1, block, weight, m, words)
+        assert np.array_equal(block[fired[:134]], expected[fired[:134]])
+        if not active:
+            assert np.isnan(block).all()
 
 
 @elementwise
