@@ -20,8 +20,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 # Python calls kernels, not their pieces, the functions that kernels call. Pieces need no wrapper
-# for Python, which takes time to compile. From Python, call a piece only by its `py_func`: without
-# a wrapper the process dies.
+# for Python, which takes time to compile. From Python, call a piece only by its `py_func`.
 PIECE: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True}
 
 
@@ -67,9 +66,7 @@ def is_available() -> bool:
 
 def inlined(function: Function) -> Function:
     """Compile a piece of a kernel inline, at each place that calls it."""
-    import numba
-
-    return numba.njit(**PIECE, forceinline=True)(function)  # type: ignore[no-any-return]
+    return _piece(function, forceinline=True)
 
 
 def routine(function: Function) -> Function:
@@ -77,9 +74,16 @@ def routine(function: Function) -> Function:
 
     The optimiser sees one function, however many places call it, so kernels compile faster.
     """
+    return _piece(function)
+
+
+def _piece(function: Function, **options: bool) -> Function:
     import numba
 
-    return numba.njit(**PIECE)(function)  # type: ignore[no-any-return]
+    from spikemnist.kernels.pipeline import PieceCompiler
+
+    compile_piece = numba.njit(**PIECE, **options, pipeline_class=PieceCompiler)
+    return compile_piece(function)  # type: ignore[no-any-return]
 
 
 def kernel(function: Callable[..., None]) -> Callable[..., None]:
@@ -94,11 +98,14 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     """
     import numba
 
+    from spikemnist.kernels.pipeline import KernelCompiler
+
+    options = {**OPTIONS, "pipeline_class": KernelCompiler}
     try:
-        dispatcher = numba.njit(**OPTIONS, cache=True)(function)
+        dispatcher = numba.njit(**options, cache=True)(function)
     except RuntimeError:  # Numba finds no folder
         warn("no folder can be written")
-        return numba.njit(**OPTIONS)(function)  # type: ignore[no-any-return]
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]
     if not numba.config.DISABLE_JIT:
         dispatcher._cache._cache_file = Files(dispatcher.stats.cache_path, function)
     return dispatcher  # type: ignore[no-any-return]

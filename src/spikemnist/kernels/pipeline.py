@@ -1,0 +1,54 @@
+"""How Numba compiles kernels and their pieces. Importing this module loads Numba.
+
+By itself, Numba optimises every piece and turns it into machine code, and does the same again in
+each kernel that contains it. And while thousands of small objects are created, Python's garbage
+collector reads all others several times.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+
+
+class KernelCompiler(Compiler):  # type: ignore[misc]
+    """Compile a kernel, and pieces on the way, without collecting garbage."""
+
+    def compile_extra(self, function: Callable[..., Any]) -> Any:
+        """Return the compiled function."""
+        if not gc.isenabled():
+            return super().compile_extra(function)
+        gc.disable()
+        try:
+            return super().compile_extra(function)
+        finally:
+            if not gc.get_freeze_count():
+                # Count the new objects as old ones: the next collection need not read them all.
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
+class PieceCompiler(Compiler):  # type: ignore[misc]
+    """Compile a piece to the LLVM code that kernels take, and no further."""
+
+    def __init__(self, typing: Any, target: Any, _: Any, *rest: Any) -> None:
+        super().__init__(typing, target, _Piece(target.codegen(), "piece"), *rest)
+        self.state.targetctx.get_executable = _stand_in
+
+
+class _Piece(JITCodeLibrary):  # type: ignore[misc]
+    def _optimize_final_module(self) -> None:
+        """Leave the code as it is: the kernel is optimised as a whole."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalized = True
+
+
+def _stand_in(library: Any, *_: Any) -> Callable[..., Any]:
+    """Return a function by which Numba knows a piece: another one for each, never to be called."""
+    return [library].index
