@@ -66,18 +66,14 @@ def is_available() -> bool:
 
 def inlined(function: Function) -> Function:
     """Compile a piece of a kernel inline, at each place that calls it."""
-    return _piece(function, forceinline=True)
+    return routine(function, forceinline=True)
 
 
-def routine(function: Function) -> Function:
+def routine(function: Function, **options: bool) -> Function:
     """Compile a piece of a kernel once, for calls per neuron block or sample.
 
     The optimiser sees one function, however many places call it, so kernels compile faster.
     """
-    return _piece(function)
-
-
-def _piece(function: Function, **options: bool) -> Function:
     import numba
 
     from spikemnist.kernels.pipeline import PieceCompiler

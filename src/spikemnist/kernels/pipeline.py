@@ -1,14 +1,13 @@
 """How Numba compiles kernels and their pieces. Importing this module loads Numba.
 
 By itself, Numba optimises every piece and turns it into machine code, and does the same again in
-each kernel that contains it. And while thousands of small objects are created, Python's garbage
+each kernel that contains it. And while it creates thousands of small objects, Python's garbage
 collector reads all others several times.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from typing import Any
 
 from numba.core.codegen import JITCodeLibrary
@@ -18,19 +17,18 @@ from numba.core.compiler import Compiler
 class KernelCompiler(Compiler):  # type: ignore[misc]
     """Compile a kernel, and pieces on the way, without collecting garbage."""
 
-    def compile_extra(self, function: Callable[..., Any]) -> Any:
+    def compile_extra(self, function: Any) -> Any:
         """Return the compiled function."""
-        if not gc.isenabled():
-            return super().compile_extra(function)
+        enabled = gc.isenabled()
         gc.disable()
         try:
             return super().compile_extra(function)
         finally:
-            if not gc.get_freeze_count():
+            if enabled:
                 # Count the new objects as old ones: the next collection need not read them all.
                 gc.freeze()
                 gc.unfreeze()
-            gc.enable()
+                gc.enable()
 
 
 class PieceCompiler(Compiler):  # type: ignore[misc]
@@ -38,7 +36,8 @@ class PieceCompiler(Compiler):  # type: ignore[misc]
 
     def __init__(self, typing: Any, target: Any, _: Any, *rest: Any) -> None:
         super().__init__(typing, target, _Piece(target.codegen(), "piece"), *rest)
-        self.state.targetctx.get_executable = _stand_in
+        # Numba knows a piece by what stands in for its machine code: another one for each.
+        self.state.targetctx.get_executable = lambda library, *_: [library].index
 
 
 class _Piece(JITCodeLibrary):  # type: ignore[misc]
@@ -47,8 +46,3 @@ class _Piece(JITCodeLibrary):  # type: ignore[misc]
 
     def _finalize_final_module(self) -> None:
         self._finalized = True
-
-
-def _stand_in(library: Any, *_: Any) -> Callable[..., Any]:
-    """Return a function by which Numba knows a piece: another one for each, never to be called."""
-    return [library].index
