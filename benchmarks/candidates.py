@@ -8,8 +8,9 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons of a l
 from __future__ import annotations
 
 import copy
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import snntorch
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 STAGES = ("encode", "forward", "inference", "forward+backward", "training step")
 """The timed stages. Encoding, inference and the training step start from pixels, the other two from
 spikes."""
+
+TIMESTEP = "one timestep"
+"""The next timestep of one image, from its spikes and the state that the last one left."""
+
+COMPILED = ", compiled"
+"""Ending of the name of a candidate whose scores `torch.compile` computes."""
 
 OURS = "spikemnist "
 """Prefix of the names of this package's candidates."""
@@ -86,6 +93,10 @@ class Candidate(ABC):
     def prepare_input(self, spikes: Tensor) -> Tensor:
         """Convert spikes ``[T, B, F]`` to the layout of the candidate's own encoder."""
         return spikes.float()
+
+    def stream(self, spikes: Tensor) -> Callable[[], object] | None:
+        """Return a function that runs the next timestep at each call, or None."""
+        return None
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Return the scores without a graph."""
@@ -156,6 +167,17 @@ class Ours(Candidate):
         scores: Tensor = self.model(self._workload.samples(spikes)).scores
         return scores
 
+    def stream(self, spikes: Tensor) -> Callable[[], object]:
+        """Return a call that runs the next timestep from the state of the last record."""
+        timesteps, state = itertools.cycle(self._workload.samples(spikes)), None
+
+        def advance() -> None:
+            nonlocal state
+            with torch.no_grad():
+                state = self.model(next(timesteps)[None], state=state).state
+
+        return advance
+
     def trace(self, spikes: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return all layers of ``record="all"``, if its output agrees with the timed run."""
         spikes = self._workload.samples(spikes)
@@ -199,7 +221,17 @@ class SnnTorchLoop(Candidate):
                 for fired, membranes in (zip(*steps, strict=True) for steps in by_layer)
             ]
 
-    def _steps(self, spikes: Tensor) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    def stream(self, spikes: Tensor) -> Callable[[], object]:
+        """Return a call that runs the next timestep of the loop."""
+        steps = self._steps(itertools.cycle(spikes))
+
+        def advance() -> None:
+            with torch.no_grad():
+                next(steps)
+
+        return advance
+
+    def _steps(self, spikes: Iterable[Tensor]) -> Iterator[list[tuple[Tensor, Tensor]]]:
         """Yield the spikes and membranes of each layer, step by step."""
         membranes = [torch.zeros(0) for _ in self._layers]
         for signal in spikes:
@@ -211,8 +243,8 @@ class SnnTorchLoop(Candidate):
 
 
 def our_backends() -> list[Backend]:
-    """Return the backends to measure: ``"auto"``, and the two that compute on the CPU."""
-    return ["auto", "reference", "event_driven"]
+    """Return the backends to measure: ``"auto"``, which is the engine, and the reference."""
+    return ["auto", "reference"]
 
 
 def plain_leaky() -> snntorch.Leaky:
@@ -236,22 +268,32 @@ def names() -> list[str]:
     return [*(OURS + backend for backend in our_backends()), SnnTorchLoop.name, *peers.installed()]
 
 
+def compiled_names() -> list[str]:
+    """Return the names of the candidates that `torch.compile` takes and makes faster."""
+    loops = (SnnTorchLoop.name, "snnTorch, hoisted")
+    return [name + COMPILED for name in loops if name in names()]
+
+
 def build(name: str, layers: Sequence[nn.Module], workload: Workload) -> Candidate:
     """Return a candidate with copies of the layers' weights.
 
     Parameters
     ----------
     name : str
-        One of `names`.
+        One of `names` or `compiled_names`.
     layers : sequence of torch.nn.Module
         Layers with the initial weights.
     workload : Workload
         Workload that defines the network and the encoder.
     """
+    if name.endswith(COMPILED):
+        candidate = build(name.removesuffix(COMPILED), layers, workload)
+        candidate.name, candidate.scores = name, torch.compile(candidate.scores)  # type: ignore[method-assign]
+        return candidate
     ours = {OURS + backend: backend for backend in our_backends()}
     if name in ours:
         return Ours(layers, ours[name], workload)
     if name == SnnTorchLoop.name:
         return SnnTorchLoop(layers, workload)
-    candidate: Candidate = peers.installed()[name](layers, workload)
-    return candidate
+    peer: Candidate = peers.installed()[name](layers, workload)
+    return peer

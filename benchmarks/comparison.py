@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import statistics
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.timing import LEAST_CALLS, time_in_turn
+import torch
+
+from benchmarks.candidates import TIMESTEP
+from benchmarks.timing import LEAST_CALLS, summarize, time_in_turn
 
 if TYPE_CHECKING:
     from benchmarks.candidates import Candidate
@@ -56,7 +62,8 @@ def compare(
         calls = {
             name: stage_jobs[stage] for name, stage_jobs in jobs.items() if stage in stage_jobs
         }
-        for name, timing in time_in_turn(calls, repeats=repeats, budget=budget).items():
+        found = time_in_turn(calls, repeats=repeats, budget=budget) if calls else {}
+        for name, timing in found.items():
             timed[name][stage] = timing
     return {
         candidate.name: {
@@ -69,10 +76,40 @@ def compare(
     }
 
 
+def in_processes(number: int, compare: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """Return the result of a comparison in several fresh processes, one after the other.
+
+    The layout of the memory differs from process to process, and with it the speed. A timing is the
+    median of those of the processes, which are listed as ``processes``.
+    """
+    spawn, threads = multiprocessing.get_context("spawn"), (torch.get_num_threads(),)
+    found = []
+    for _ in range(number):
+        with ProcessPoolExecutor(1, spawn, torch.set_num_threads, threads) as process:
+            found.append(process.submit(compare, *arguments).result())
+    joined: dict[str, Any] = found[0]
+    for name, result in joined.items():
+        for stage in result["stages"]:
+            result["stages"][stage] = _joined([one[name]["stages"][stage] for one in found])
+    return joined
+
+
+def _joined(timings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the timing of a stage in several processes."""
+    if len(timings) == 1:
+        return timings[0]
+    medians = [timing["median"] for timing in timings]
+    summary = summarize(medians, statistics.fmean(timing["share"] for timing in timings))
+    calls = sum(timing["calls"] for timing in timings)
+    return {**summary, "calls": calls, "processes": medians}
+
+
 def network_jobs(candidate: Candidate, batch: Batch) -> Jobs:
-    """Return the call to time for each of `STAGES`."""
+    """Return the call to time for each of `STAGES`, and for one timestep of one image."""
     spikes = candidate.prepare_input(batch.spikes)
+    stream = {TIMESTEP: candidate.stream(spikes)} if spikes.shape[1] == 1 else {}
     return {
+        **{stage: advance for stage, advance in stream.items() if advance is not None},
         "encode": lambda: candidate.encode(batch.pixels),
         "forward": lambda: candidate.forward(spikes),
         "inference": lambda: candidate.forward(candidate.encode(batch.pixels)),

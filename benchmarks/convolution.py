@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor, nn
 
 from benchmarks.candidates import OURS, SnnTorchLoop, names
+from benchmarks.comparison import in_processes
 from benchmarks.networks import compared
 from benchmarks.workload import BETA, Workload
 from spikemnist.models import LeakyConvNet, SpikingNetwork
@@ -57,5 +58,6 @@ def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
     """
     taking_part = (SnnTorchLoop.name, "SpikingJelly")
     wanted = [name for name in names() if name.startswith(OURS) or name in taking_part]
-    found = compared(Convolution(**asdict(workload)), plan, wanted)
+    convolution = Convolution(**asdict(workload))
+    found = in_processes(plan.processes, compared, convolution, plan, wanted)
     return {**asdict(workload), "layers": LAYERS, "candidates": found}

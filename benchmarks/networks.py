@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.candidates import STAGES, SnnTorchLoop, build, names
-from benchmarks.comparison import compare, network_jobs
+from benchmarks.candidates import STAGES, TIMESTEP, SnnTorchLoop, build, compiled_names, names
+from benchmarks.comparison import compare, in_processes, network_jobs
 from benchmarks.oracle import check_all
 from benchmarks.workload import Batch, Work, Workload, trained_weights
 
@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
     """Check the candidates, then time each stage of the candidates that passed.
 
+    At the base point of the plan, and with one image, snnTorch's loops run under `torch.compile`,
+    too.
+
     Returns
     -------
     dict
         Plain values: the workload, its amount of work, and the result of `compare`.
     """
-    found = compared(workload, plan, names())
+    like_base = replace(plan.base, code=workload.code, batch=workload.batch)
+    compiles = plan.compiled and workload == like_base and workload.batch in (1, plan.base.batch)
+    wanted = [*names(), *(compiled_names() if compiles else ())]
+    found = in_processes(plan.processes, compared, workload, plan, wanted)
     work = asdict(count_work(workload, workload.load()))
     return {**asdict(workload), "work": work, "candidates": found}
 
@@ -40,7 +46,7 @@ def compared(workload: Workload, plan: Plan, wanted: Sequence[str]) -> dict[str,
         candidates,
         checks,
         lambda candidate: network_jobs(candidate, batch),
-        STAGES,
+        (*STAGES, TIMESTEP),
         repeats=plan.repeats,
         budget=plan.budget,
     )

@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks import stdp
-from benchmarks.candidates import OURS, STAGES
+from benchmarks.candidates import COMPILED, OURS, STAGES
 from benchmarks.growth import sweeps, workload_of
 from benchmarks.peers import PEERS
 from benchmarks.plan import AXES
@@ -190,7 +190,7 @@ def look(name: str) -> tuple[str, str]:
         return OURS_COLOURS[0], "o"
     if name.startswith(OURS):
         return OURS_COLOURS[1], "<" if name.endswith("reference") else ">"
-    index = OTHERS.index(name)
+    index = OTHERS.index(name.removesuffix(COMPILED))
     return COLOURS[index], MARKERS[index]
 
 

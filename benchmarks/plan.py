@@ -28,8 +28,14 @@ class Plan:
         Numbers of neurons, pixel rates in Hz, and number of timed blocks of 64 images for STDP.
     commands, seeds
         Commands whose accuracy is measured, and the seeds of each.
+    processes
+        Number of processes in which each network is timed.
+    compiled
+        Whether snnTorch's loops run under `torch.compile`, too, at the base point and with one
+        image.
     repeats, budget
-        Number of timed calls, and seconds after which no more calls start: see `time_in_turn`.
+        Number of timed calls in a process, and seconds after which no more calls start: see
+        `time_in_turn`.
     """
 
     base: Workload = Workload()  # noqa: RUF009 - it is frozen
@@ -59,8 +65,10 @@ class Plan:
         "spikemnist stdp --data mnist --features 64",
     )
     seeds: tuple[int, ...] = (0, 1, 2)
-    repeats: int = 30
-    budget: float = 8.0
+    processes: int = 5
+    compiled: bool = True
+    repeats: int = 9
+    budget: float = 1.6
 
     def workloads(self) -> list[Workload]:
         """Return each workload once, grouped by code."""
@@ -89,6 +97,8 @@ QUICK = Plan(
     stdp_blocks=1,
     commands=("spikemnist train --epochs 1",),
     seeds=(0,),
+    processes=1,
+    compiled=False,
     repeats=6,
     budget=0.2,
 )

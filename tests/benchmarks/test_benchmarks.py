@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import checkouts, commands, gpu, report, timing
+from benchmarks import checkouts, commands, comparison, gpu, report, timing
 from benchmarks.peers.dynamics import Dynamics
 from benchmarks.peers.explicit_loop import ExplicitLoop
 from benchmarks.readme import PUBLISHED
@@ -31,6 +32,27 @@ def test_no_ratio_of_a_wrong_candidate_or_a_busy_machine() -> None:
     assert rows[0].endswith("| unsteady | unsteady |")
     assert "unsteady" not in rows[1]  # inference
     assert "- SpikingJelly, rate, 784-1000-10, T=25, batch 128: a spike differs." in page
+
+
+def timed_here() -> dict[str, Any]:
+    """Return a comparison whose time is the number of the process."""
+    return {"snnTorch": {"stages": {"forward": timing.summarize(3 * [os.getpid()])}}}
+
+
+@pytest.mark.slow
+def test_timing_in_several_processes() -> None:
+    found = comparison.in_processes(3, timed_here)["snnTorch"]["stages"]["forward"]
+    assert os.getpid() not in found["processes"]
+    assert len(set(found["processes"])) == 3
+    assert (found["median"], found["calls"]) == (sorted(found["processes"])[1], 9)
+
+
+def test_range_of_the_ratios_of_processes() -> None:
+    def result(*medians: float) -> dict[str, Any]:
+        return {"stages": {"one timestep": {**timing.summarize(medians), "processes": medians}}}
+
+    found = {"spikemnist auto": result(1.0, 1.0, 1.2), "snnTorch": result(10.0, 11.0, 12.0)}
+    assert report.with_range(found, "snnTorch", "one timestep") == "11.0 (10.0 to 11.0)"
 
 
 @pytest.mark.slow
