@@ -32,7 +32,7 @@ def _run(queue: Any, numbers: Any) -> None:
 
 
 class Collections(event.Listener):  # type: ignore[misc]
-    """The garbage collections before and after each function is compiled."""
+    """The garbage collections before and after each pass of the compiler."""
 
     def __init__(self) -> None:
         self.counts = list[int]()
@@ -53,13 +53,13 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("enabled", [True, False])
 def test_no_garbage_is_collected_meanwhile(kernel: Any, enabled: bool) -> None:
     seen, before = Collections(), gc.isenabled()
-    event.register("numba:compile", seen)
+    event.register("numba:run_pass", seen)
     (gc.enable if enabled else gc.disable)()
     try:
         kernel(np.zeros(1, np.int64), np.ones(3))
         assert gc.isenabled() == enabled
     finally:
-        event.unregister("numba:compile", seen)
+        event.unregister("numba:run_pass", seen)
         (gc.enable if before else gc.disable)()
     assert len({*seen.counts}) == 1
 

@@ -25,9 +25,6 @@ class KernelCompiler(Compiler):  # type: ignore[misc]
             return super().compile_extra(function)
         finally:
             if enabled:
-                # Count the new objects as old ones: the next collection need not read them all.
-                gc.freeze()
-                gc.unfreeze()
                 gc.enable()
 
 
