@@ -12,13 +12,15 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numba import from_dtype, njit
+from numba.core.registry import cpu_target
 
 from spikemnist import ops
 from spikemnist.engine.slopes import FORMULAS, slope_of, through_spikes
-from spikemnist.kernels import bits, blocks, vector
+from spikemnist.kernels import bits, blocks, registers, vector
 from spikemnist.kernels.compiler import kernel
 from spikemnist.kernels.elementwise import elementwise, exp, where
-from spikemnist.kernels.registers import WIDTH, at, clear, vector_bytes
+from spikemnist.kernels.registers import WIDTH, Rows, at, clear, vector_bytes
 from spikemnist.kernels.scheduler import parallel, units_of
 from tests.pairs import Case, named, pairs
 from tests.strategies import SEEDS
@@ -131,6 +133,40 @@ def test_sums_of_rows(
     expected[different[start:stop]] += row
     parallel(_scatter_row, 1, table, row, different, start, stop)
     assert np.array_equal(table, expected)
+
+
+def _all_sums(sums, table, indices):
+    """Write a sum of each number of rows, and then add them to it once more."""
+    for stop in range(len(sums)):
+        vector.sum_rows(at(sums, stop), table, indices, 0, stop, len(table) - 1)
+        vector.add_rows(at(sums, stop), table, indices, 0, stop)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "register", "strips"),
+    [
+        (np.float32, 16, 2),
+        (np.float32, 32, 1),
+        (np.float64, 16, 4),
+        (np.float64, 32, 2),
+    ],
+)
+def test_sums_by_strips(
+    dtype: type, register: int, strips: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor with small registers adds a row in parts, and gets the same bits."""
+    random = np.random.default_rng(0)
+    table, indices = random.normal(size=(10, WIDTH)).astype(dtype), random.permutation(12) % 9
+    table[9] = 0
+    whole, parts = np.zeros((2, 10, WIDTH), dtype)
+    monkeypatch.setattr(registers, "VECTOR_BYTES", 64)
+    njit(_all_sums)(whole, table, indices)
+    monkeypatch.setattr(registers, "VECTOR_BYTES", register)
+    rows = Rows(cpu_target.target_context, None, from_dtype(np.dtype(dtype)))
+    assert [strip.vector.count for strip in rows.strips()] == [WIDTH // strips] * strips
+    njit(_all_sums)(parts, table, indices)
+    assert np.array_equal(parts, whole)
+    np.testing.assert_allclose(whole[9], 2 * table[indices[:9]].sum(0), rtol=1e-4)
 
 
 @given(SEEDS, st.sampled_from(FLOATS), st.integers(0, 9), st.integers(1, 10), st.data())

@@ -35,21 +35,29 @@ _TRIPLE, _, _FEATURES = cpu_target.target_context.codegen().magic_tuple()
 VECTOR_BYTES = vector_bytes(_TRIPLE, _FEATURES)
 """Bytes of a vector register of the processor that kernels are compiled for."""
 
+STRIP = 8
+"""Registers of a strip, the part of a row that is summed at once. With the rows that are added to
+it, it takes three times as many; NEON has 32."""
+
 INDEX: Any = cgutils.intp_t
 
 BYTE: Any = ir.IntType(8)
 
 
 class Rows:
-    """LLVM code for rows of arrays, or for their first ``width`` numbers.
+    """LLVM code for rows of arrays, or for ``width`` of their numbers, from number ``first`` on.
 
     A row is one vector, which LLVM divides among the registers of the processor.
     """
 
-    def __init__(self, context: Any, builder: Any, dtype: Any, width: int = WIDTH) -> None:
+    def __init__(
+        self, context: Any, builder: Any, dtype: Any, width: int = WIDTH, first: int = 0
+    ) -> None:
         self.context: Any = context
         self.builder: Any = builder
+        self.dtype: Any = dtype
         self.size: int = dtype.bitwidth // 8
+        self.offset: Any = ir.Constant(INDEX, first * self.size)
         self.vector: Any = ir.VectorType(context.get_value_type(dtype), width)
 
     def address(self, kind: Any, value: Any) -> Any:
@@ -67,13 +75,21 @@ class Rows:
 
     def load(self, row: Any) -> Any:
         """Return the row at an address."""
-        place = self.builder.bitcast(row, self.vector.as_pointer())
-        return self.builder.load(place, align=self.size, typ=self.vector)
+        return self.builder.load(self._place(row), align=self.size, typ=self.vector)
 
     def store(self, value: Any, row: Any) -> None:
         """Write a row."""
-        place = self.builder.bitcast(row, self.vector.as_pointer())
-        self.builder.store(value, place, align=self.size)
+        self.builder.store(value, self._place(row), align=self.size)
+
+    def _place(self, row: Any) -> Any:
+        place = self.builder.gep(row, [self.offset], inbounds=True, source_etype=BYTE)
+        return self.builder.bitcast(place, self.vector.as_pointer())
+
+    def strips(self) -> list[Rows]:
+        """Return the code for each strip of a row, of at most `STRIP` registers."""
+        width = min(self.vector.count, STRIP * VECTOR_BYTES // self.size)
+        places = range(0, self.vector.count, width)
+        return [Rows(self.context, self.builder, self.dtype, width, first) for first in places]
 
     def zeros(self) -> Any:
         """Return a row of zeros."""

@@ -7,7 +7,7 @@ AVX-512, AVX2 or NEON, depending on the processor. A *row* is explained in `regi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -103,7 +103,20 @@ def sum_of_rows(rows: Rows, base: Any, indices: Any, begin: Any, end: Any, zero:
         index = builder.select(builder.icmp_signed("<", position, end), index, zero)
         return rows.of_table(base, index)
 
-    return rows.loop(begin, end, UNROLL, rows.zeros(), partial(_sum, rows, row))
+    strips = rows.strips()
+    sums = [
+        part.loop(begin, end, UNROLL, part.zeros(), partial(_sum, part, row)) for part in strips
+    ]
+    return _joined(builder, sums)
+
+
+def _joined(builder: Any, vectors: Sequence[Any]) -> Any:
+    """Join 1, 2, 4 or more vectors to one."""
+    while len(vectors) > 1:
+        order = lanes(range(2 * vectors[0].type.count))
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [builder.shuffle_vector(*pair, order) for pair in pairs]
+    return vectors[0]
 
 
 def _take_indices(first: Any, second: Any, indices: Any, *numbers: Any) -> Any:
@@ -129,13 +142,16 @@ def _add_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
         index = builder.add(_index(builder, indices, position), shift)
         return rows.of_table(base, index)
 
+    def add(strip: Rows, position: Any, total: Any) -> Any:
+        return builder.fadd(total, strip.load(row(position)))
+
     bulk = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
     middle = builder.add(begin, bulk)
-    total = rows.loop(begin, middle, UNROLL, rows.load(target), partial(_sum, rows, row))
-    total = rows.loop(
-        middle, end, 1, total, lambda at, total: builder.fadd(total, rows.load(row(at)))
-    )
-    rows.store(total, target)
+    for strip in rows.strips():
+        total = strip.load(target)
+        total = strip.loop(begin, middle, UNROLL, total, partial(_sum, strip, row))
+        total = strip.loop(middle, end, 1, total, partial(add, strip))
+        strip.store(total, target)
 
 
 @lowered(scatter_row, _take_indices)
