@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from spikemnist.kernels import openmp
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's libraries")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's list of libraries")
 
 
 def maps_of(libraries: list[str]) -> str:
@@ -53,7 +55,31 @@ def test_no_team_without_the_interface(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_a_runtime_that_came_with_torch(folder: Path) -> None:
     """It is in either folder, depending on the processor."""
     own = str(folder / "libgomp-947d5fa1.so.1.0.0")
-    assert openmp._library(maps_of([own, "/opt/libomp.so"])) == own
+    assert openmp._runtime({own, "/opt/libomp.so"}) == own
+
+
+@linux
+@pytest.mark.parametrize("lacking", [None, "_dyld_image_count", "_dyld_get_image_name"])
+def test_the_list_of_macos(
+    lacking: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a stand-in for the loader of macOS, in which an image vanishes while it is read."""
+    runtimes = [str(path) for folder in openmp.OWN for path in folder.glob("libgomp*")]
+    if not runtimes:
+        pytest.skip("this torch has no OpenMP runtime of its own")
+    expected, library = openmp.team_addresses.__wrapped__(), ctypes.CDLL(runtimes[0])
+    images = [b"/opt/M\xfcller.dylib", None, runtimes[0].encode(), b"/opt/sklearn/libomp.dylib"]
+    loader = SimpleNamespace(
+        _dyld_image_count=lambda: len(images), _dyld_get_image_name=lambda index: images[index]
+    )
+    if lacking:
+        delattr(loader, lacking)
+    monkeypatch.setattr(openmp, "MAPS", tmp_path / "missing")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(ctypes, "CDLL", {None: loader, runtimes[0]: library}.__getitem__)
+    actual = openmp.team_addresses.__wrapped__()
+    assert actual == (openmp.NO_TEAM if lacking else expected)
+    assert expected != openmp.NO_TEAM
 
 
 @linux

@@ -1,10 +1,10 @@
 """Use torch's threads for kernels as well.
 
 If torch runs its operators on an OpenMP runtime, its threads keep spinning for some milliseconds
-after each operator, and would compete with other threads for the same cores. On Linux, kernels ask
-the same runtime for the same team of threads; no library is loaded. GNU's, LLVM's and Intel's
-runtimes have the interface for that. Otherwise, and in a forked process, which does not inherit the
-team, `scheduler` has its own threads.
+after each operator, and would compete with other threads for the same cores. On Linux and macOS,
+kernels ask the same runtime for the same team of threads; no library is loaded. GNU's, LLVM's and
+Intel's runtimes have the interface for that. Otherwise, and in a forked process, which does not
+inherit the team, `scheduler` has its own threads.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -41,21 +42,30 @@ def team_addresses() -> tuple[int, int]:
     one as well. If none came with torch, only one runtime may be loaded.
     """
     try:
-        # A path is any bytes, not always UTF-8.
-        maps = MAPS.read_text(encoding="utf-8", errors="surrogateescape")
-        runtime = _library(maps)
+        runtime = _runtime(_loaded())
         return NO_TEAM if runtime is None else _addresses(ctypes.CDLL(runtime))
-    # No list, as outside Linux; a library that is gone by now; or one without the interface.
+    # No list, as on Windows; a library that is gone by now; or one without the interface.
     except (OSError, UnicodeError, AttributeError):
         return NO_TEAM
 
 
-def _library(maps: str) -> str | None:
+def _loaded() -> set[str]:
+    """Return the paths of the libraries that this process has loaded."""
+    if sys.platform == "darwin":  # the loader has the list
+        process = ctypes.CDLL(None)
+        name, count = process._dyld_get_image_name, process._dyld_image_count()
+        name.restype = ctypes.c_char_p
+        return {os.fsdecode(name(image) or b"") for image in range(count)}
+    # A path is any bytes, not always UTF-8.
+    maps = MAPS.read_text(encoding="utf-8", errors="surrogateescape")
+    return {line.split(maxsplit=5)[-1] for line in maps.splitlines()}
+
+
+def _runtime(libraries: set[str]) -> str | None:
     """Return the path of the runtime that torch uses, if there is no doubt."""
-    paths = {line.split(maxsplit=5)[-1] for line in maps.splitlines()}
     names = ("libgomp", "libomp", "libiomp")
-    candidates = {path for path in paths if Path(path).name.startswith(names)}
-    runtimes = {path for path in candidates if Path(path).parent in OWN} or candidates
+    candidates = {path for path in libraries if Path(path).name.startswith(names)}
+    runtimes = {path for path in candidates if Path(path).resolve().parent in OWN} or candidates
     return runtimes.pop() if len(runtimes) == 1 else None
 
 
