@@ -67,6 +67,13 @@ def test_noise_has_the_spread_it_should_and_stays_in_range(dtype: torch.dtype) -
     assert float(strong.max()) == most
 
 
+def test_noise_has_the_same_bits_on_every_processor() -> None:
+    noisy = add_noise(torch.full((2, 2), 0.5), 0.1, generator())
+    upper = [0.5330918431282043, 0.6845998764038086]
+    lower = [0.6418963074684143, 0.5418351888656616]
+    assert torch.equal(noisy, torch.tensor([upper, lower]))
+
+
 def test_spikes_are_dropped_one_by_one() -> None:
     spikes = torch.ones(8, 100, 784, dtype=torch.uint8)
     rest = drop(spikes, 0.25, generator())

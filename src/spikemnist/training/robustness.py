@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from spikemnist._progress import progress_bar
 from spikemnist._tables import Table, Tabular
 from spikemnist.data.augmentation import affine_grid, sample, uniform
 from spikemnist.data.feed import Data
+from spikemnist.kernels.splitmix import draw_seed
 from spikemnist.models import Classifier
 from spikemnist.models.classifier import check_classifier
 from spikemnist.training.evaluation import evaluate
@@ -108,7 +110,8 @@ def measure_robustness(
     device : str or torch.device, default "auto"
         Device to compute on: see `select_device`. The classifier stays there.
     seed : int, default 0
-        Seed for the disturbances, and for encoders that draw random numbers.
+        Seed for the disturbances, and for encoders that draw random numbers. The noise of a seed is
+        the same on every processor.
     progress : bool, default True
         Whether to show a bar after two seconds, if standard error is a terminal.
 
@@ -182,7 +185,9 @@ class _Disturbance:
 def add_noise(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """Add Gaussian noise to images, and clip them to their range."""
     most = 255 if images.dtype == torch.uint8 else 1
-    noise = torch.randn(images.shape, generator=generator, device=generator.device)
+    # Torch's normal numbers, and NumPy's in single precision, have other bits on other processors.
+    drawn = np.random.default_rng(draw_seed(generator)).standard_normal(images.shape)
+    noise = torch.from_numpy(drawn).float()
     noisy = (images + noise * (level * most)).clamp_(0, most)
     return (noisy.round_() if most == 255 else noisy).to(images.dtype)
 
