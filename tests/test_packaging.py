@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import spikemnist
@@ -120,6 +121,29 @@ def test_range_of_tested_versions() -> None:
         assert f"{pinned}.".startswith(f"{floor}."), name
         package = {"torch": "pytorch", "matplotlib": "matplotlib-base"}.get(name, name)
         assert f"{package}{ranges[name]}" in conda.replace(" ", ""), name
+
+
+@pytest.mark.parametrize(
+    ("system", "processor", "python", "has_wheel"),
+    [
+        ("linux", "x86_64", "3.10", True),
+        ("linux", "aarch64", "3.14", True),
+        ("darwin", "arm64", "3.12", True),
+        ("win32", "AMD64", "3.12", True),
+        ("linux", "x86_64", "3.15", False),
+        ("linux", "armv7l", "3.12", False),
+        ("linux", "riscv64", "3.12", False),
+        ("darwin", "x86_64", "3.12", False),
+        ("win32", "ARM64", "3.12", False),
+    ],
+)
+def test_machines_with_numba(system: str, processor: str, python: str, has_wheel: bool) -> None:
+    """Where there is no wheel, pip would build a compiler from its source, and fail."""
+    (text,) = re.findall(r'^  "(numba[^"]+)"', read("pyproject.toml"), re.MULTILINE)
+    marker = Requirement(text).marker
+    machine = {"sys_platform": system, "platform_machine": processor, "python_version": python}
+    assert marker is not None
+    assert marker.evaluate(machine) == has_wheel
 
 
 def test_pins_of_the_course() -> None:
