@@ -73,6 +73,21 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path, error, old):
     assert not old or file.read_bytes() == old
 
 
+def test_a_temporary_file_that_stays(tmp_path, monkeypatch):
+    """The reason of the failure is told, not that of the removal."""
+
+    def held(self, missing_ok=False):
+        raise PermissionError(errno.EACCES, "held by another program", str(self))
+
+    def fail(path):
+        path.write_bytes(NEW)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "unlink", held)
+    with pytest.raises(OSError, match="No space left on device"):
+        write_atomically(tmp_path / "file", fail)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows replaces no file that others replace")
 def test_writers_at_the_same_time(tmp_path):
     """A reader sees one whole content, and the last one stays."""

@@ -57,7 +57,8 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         # A failed write names no file, and the name of the temporary file would not help.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone, or held by another program: the reason counts
+            temporary.unlink()
     return path
 
 
