@@ -85,10 +85,10 @@ def _index(builder: Any, indices: Any, position: Any) -> Any:
     return builder.zext(index, INDEX) if index.type.width < INDEX.width else index
 
 
-def _sum(rows: Rows, row: Callable[[Any], Any], position: Any, total: Any) -> Any:
-    """Add the `UNROLL` rows from a position on, first in pairs, to a row."""
+def _sum(rows: Rows, row: Callable[[Any], Any], count: int, position: Any, total: Any) -> Any:
+    """Add ``count`` rows, a power of two, from a position on, first in pairs, to a row."""
     builder = rows.builder
-    terms = [rows.load(row(builder.add(position, ir.Constant(INDEX, i)))) for i in range(UNROLL)]
+    terms = [rows.load(row(builder.add(position, ir.Constant(INDEX, i)))) for i in range(count)]
     while len(terms) > 1:
         terms = [builder.fadd(*pair) for pair in zip(terms[::2], terms[1::2], strict=True)]
     return builder.fadd(total, terms[0])
@@ -103,10 +103,10 @@ def sum_of_rows(rows: Rows, base: Any, indices: Any, begin: Any, end: Any, zero:
         index = builder.select(builder.icmp_signed("<", position, end), index, zero)
         return rows.of_table(base, index)
 
-    strips = rows.strips()
-    sums = [
-        part.loop(begin, end, UNROLL, part.zeros(), partial(_sum, part, row)) for part in strips
-    ]
+    sums = []
+    for strip in rows.strips():
+        add = partial(_sum, strip, row, UNROLL)
+        sums.append(strip.loop(begin, end, UNROLL, strip.zeros(), add))
     return _joined(builder, sums)
 
 
@@ -142,15 +142,12 @@ def _add_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
         index = builder.add(_index(builder, indices, position), shift)
         return rows.of_table(base, index)
 
-    def add(strip: Rows, position: Any, total: Any) -> Any:
-        return builder.fadd(total, strip.load(row(position)))
-
     bulk = builder.and_(builder.sub(end, begin), ir.Constant(INDEX, -UNROLL))
     middle = builder.add(begin, bulk)
     for strip in rows.strips():
         total = strip.load(target)
-        total = strip.loop(begin, middle, UNROLL, total, partial(_sum, strip, row))
-        total = strip.loop(middle, end, 1, total, partial(add, strip))
+        for first, last, count in (begin, middle, UNROLL), (middle, end, 1):
+            total = strip.loop(first, last, count, total, partial(_sum, strip, row, count))
         strip.store(total, target)
 
 
