@@ -115,7 +115,8 @@ def test_later_steps_take_large_buffers_from_the_pool(ledger: Ledger, density: f
         train(model, item)
     assert ledger.fresh
     ledger.fresh.clear()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    cpu = [ProfilerActivity.CPU]
+    with profile(activities=cpu, profile_memory=True, acc_events=True) as profiler:
         for item in (*fed, *fed):
             train(model, item)
     assert ledger.fresh == []
