@@ -206,7 +206,7 @@ def _stages_of_network(
         with torch.inference_mode():
             model(encoder(images, generator=generator))
 
-    stages = {"training step": step, "inference": infer}
+    stages: dict[str, Callable[[], object]] = {"training step": step, "inference": infer}
     if batch == 1:
         timesteps, state = itertools.cycle(encoder(images, generator=generator)), None
 
