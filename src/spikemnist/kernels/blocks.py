@@ -18,7 +18,6 @@ from torch.nn import functional
 from spikemnist._tensors import Array
 from spikemnist.kernels import memory
 from spikemnist.kernels.compiler import inlined, routine
-from spikemnist.kernels.elementwise import copy
 from spikemnist.kernels.registers import VECTOR_BYTES, WIDTH, at, clear
 from spikemnist.kernels.vector import transpose_block
 
@@ -106,12 +105,9 @@ def aligned_rows(rows: int, like: Array) -> Array:
 def load_part(row: Array, values: Array, m: int) -> None:
     """Write the values of block m, out of one value for each neuron of a layer, to a row."""
     part = values[m * WIDTH : (m + 1) * WIDTH]
-    if len(part) == WIDTH:
-        copy(row, part)
-    else:
-        clear(row)
-        for j in range(len(part)):
-            row[j] = part[j]
+    clear(row)
+    for j in range(len(part)):
+        row[j] = part[j]
 
 
 @inlined

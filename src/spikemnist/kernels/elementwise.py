@@ -167,12 +167,6 @@ def choose(builder: Any, which: Any, pieces: Sequence[Callable[[], list[Any]]]) 
 
 
 @elementwise
-def copy(row: Any) -> Any:
-    """Return a row."""
-    return row
-
-
-@elementwise
 def add(left: Any, right: Any) -> Any:
     """Return the sum of two rows."""
     return left + right
