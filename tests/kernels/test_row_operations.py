@@ -244,6 +244,7 @@ def test_weights_in_blocks(case: Case) -> None:
 
 @pytest.mark.parametrize("neurons", [5, 64, 100])
 @given(SEEDS, st.sets(st.integers(0, 133)))
+@example(0, set())
 def test_loaded_weights_of_the_inputs_that_fired(neurons: int, seed: int, active: set[int]) -> None:
     weight = np.random.default_rng(seed).random((neurons, 134), np.float32)
     fired = np.zeros(192, np.bool_)

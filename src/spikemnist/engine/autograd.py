@@ -125,10 +125,7 @@ class _Network(torch.autograd.Function):
             if learns:
                 saved += map(tensor_of, (signal.words, signal.mask, run.membrane, run.current))
                 # Autograd frees the saved tensors after the backward pass; the rest is small.
-                small = signal._replace(words=None, mask=None, dense=None)
-                runs.append(
-                    run._replace(signal=small, words=None, membrane=None, current=None, final=None)
-                )
+                runs.append(run.without_arrays())
             signal = packed_input(size, run.words, run.counts)
         if learns:
             ctx.set_materialize_grads(False)

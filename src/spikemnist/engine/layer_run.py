@@ -43,6 +43,11 @@ class LayerRun(NamedTuple):
     membrane: Array | None
     final: Array | None
 
+    def without_arrays(self) -> LayerRun:
+        """Return the run without the arrays that autograd saves, or that the user has."""
+        small = self.signal._replace(words=None, mask=None, dense=None)
+        return self._replace(signal=small, words=None, membrane=None, current=None, final=None)
+
 
 def forward(
     signal: Signal,
