@@ -1,6 +1,6 @@
 """What the compiler spends on each kernel of a command, from an empty cache.
 
-    python -m benchmarks.compilation train --epochs 1
+    python -m benchmarks.compilation                    # of train --epochs 1
     python -m benchmarks.compilation train --epochs 1 --model conv
     python -m benchmarks.compilation stdp
 
@@ -114,4 +114,4 @@ def main(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1:] or ["train", "--epochs", "1"])
