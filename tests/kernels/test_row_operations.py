@@ -48,12 +48,6 @@ def _scatter_row(queue, table, row, indices, start, stop):
 
 
 @kernel
-def _weigh_rows(queue, table, out, first, weights, t, b):
-    for _ in units_of(queue):
-        vector.weigh_rows(table, out, first, weights, t, b)
-
-
-@kernel
 def _compare(queue, words, row, bound, value):
     for _ in units_of(queue):
         words[0] = bits.above(row, bound)
@@ -167,19 +161,6 @@ def test_sums_by_strips(
     njit(_all_sums)(parts, table, indices)
     assert np.array_equal(parts, whole)
     np.testing.assert_allclose(whole[9], 2 * table[indices[:9]].sum(0), rtol=1e-4)
-
-
-@given(SEEDS, st.sampled_from(FLOATS), st.integers(0, 9), st.integers(1, 10), st.data())
-def test_weighed_rows(seed: int, dtype: type, count: int, steps: int, data: st.DataObject) -> None:
-    together = vector.TOGETHER
-    table, weights = rows(9 + together, seed, dtype), rows(3 * steps, seed + 1, dtype)
-    factors = weights[:, :count].copy().reshape(steps, 3, count)
-    t, b = data.draw(st.integers(0, steps - 1)), data.draw(st.integers(0, 2))
-    out, first = data.draw(st.sampled_from([(0, together), (9, 0)]))
-    terms = table[first : first + count].copy()
-    parallel(_weigh_rows, 1, table, out, first, factors, t, b)
-    for i in range(together):
-        assert np.array_equal(table[out + i], factors[min(t + i, steps - 1), b] @ terms)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])

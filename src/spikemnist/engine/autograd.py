@@ -172,7 +172,6 @@ def _tensor_gradients(result: Gradients, params: LayerParams, needs: Needs) -> l
 
 
 def _input_gradient(above: FromAbove) -> Tensor:
-    gradient = above.adjoint if above.weight is None else above.adjoint @ above.weight
     if above.profile is None:
-        return gradient
-    return torch.from_numpy(above.profile)[:, None, None] * gradient
+        return above.adjoint
+    return torch.from_numpy(above.profile)[:, None, None] * above.adjoint

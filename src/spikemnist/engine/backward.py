@@ -10,8 +10,7 @@ of neurons at a time. While its ``[T, WIDTH]`` numbers are in the first-level ca
 to the weight gradient of the block: see `weight_gradient`. The batch is cut into *slices* if there
 are few blocks; for *groups* of samples and *bursts* of timesteps see `spike_lists.ByNeuron`.
 
-Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` blocks,
-``C`` neurons of the layer above.
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features, ``M`` blocks.
 """
 
 from __future__ import annotations
@@ -40,7 +39,6 @@ from spikemnist.engine.weight_gradient import add_by_neuron, tabulate
 from spikemnist.kernels.blocks import (
     add_part_of,
     aligned_rows,
-    load_part,
     put_part,
     put_part_of,
     store_block,
@@ -51,29 +49,25 @@ from spikemnist.kernels.elementwise import add, elementwise, where
 from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, units_of
 from spikemnist.kernels.spike_lists import ByNeuron
-from spikemnist.kernels.vector import TOGETHER, weigh_rows
 
-CARRIED, SUMS, THROUGH, ABOVE = ROWS, ROWS + 1, ROWS + 4, ROWS + 4 + TOGETHER
+CARRIED, THROUGH, SUMS, HEIGHT = ROWS, ROWS + 1, ROWS + 2, ROWS + 5
 """Rows of scratch behind those of the forward pass: the gradient that a timestep hands to the
-previous one; the gradients of bias, beta and threshold; those of the spikes of the timesteps
-computed `TOGETHER`; and a block of the weights of the layer above."""
+previous one, that of the spikes of a timestep, and those of bias, beta and threshold."""
 
 
 class Incoming(NamedTuple):
     """Gradients that a layer receives, `memory.absent` where there is none.
 
-    The gradient of its spikes from the layer above is ``adjoint`` ``[T, B, N]``; or its product
-    with the ``weights`` ``[C, N]`` of that layer, if this is narrow and the adjoint ``[T, B, C]``.
-    A separable adjoint has one timestep, to be multiplied by the ``profile`` ``[T]``: see
-    `separable`. Dropout kept the spikes of the bits ``mask`` ``[B, T, M]``, and multiplied them by
-    ``scale``. A loss gives gradients of ``spikes`` and ``membrane`` ``[T, B, N]``, and of the
-    ``final`` membranes ``[B, N]``. The surrogate derivative ``slope`` is a code and two parameters:
-    see `spikemnist.engine.slopes`.
+    The gradient of its spikes from the layer above is ``adjoint`` ``[T, B, N]``. A separable one
+    has one timestep, to be multiplied by the ``profile`` ``[T]``: see `separable`. Dropout kept the
+    spikes of the bits ``mask`` ``[B, T, M]``, and multiplied them by ``scale``. A loss gives
+    gradients of ``spikes`` and ``membrane`` ``[T, B, N]``, and of the ``final`` membranes
+    ``[B, N]``. The surrogate derivative ``slope`` is a code and two parameters: see
+    `spikemnist.engine.slopes`.
     """
 
     adjoint: Array
-    weights: Array | None
-    profile: Array | None
+    profile: Array
     mask: Array
     scale: Any
     spikes: Array
@@ -170,14 +164,16 @@ def run_backward(
     steps, groups = len(events.places), len(events.groups) - 1
     membrane, words = aligned_rows(steps, like), np.empty(steps, np.uint64)
     delta = aligned_rows(-(-events.group * steps // events.burst) << events.burst, like)
-    tables, gradient = _tables(incoming.weights, outgoing.weight, tile, like)
+    tables = aligned_rows(tile * HEIGHT, like).reshape(tile, HEIGHT, WIDTH)
+    # The gradient of a block of weights stays in the second-level cache until it is complete.
+    gradient = aligned_rows(_inputs(outgoing.weight), like)
     weights = weight_rows(_features(drive), like)
     for unit in units_of(queue):
         first, part = unit // parts * tile, unit % parts
         last = min(first + tile, outgoing.sums.shape[2])
         if drive is not None:
             load_weights(weights, spikes, first)
-        _begin_blocks(neurons, incoming.weights, tables, gradient, first, last)
+        _begin_blocks(neurons, tables, gradient, first, last)
         for g in range(part * groups // parts, (part + 1) * groups // parts):
             for b in range(g * events.group, min((g + 1) * events.group, events.batch)):
                 # A group of several samples has no tables, hence two rows for each timestep.
@@ -195,17 +191,8 @@ def run_backward(
 
 
 @inlined
-def _tables(
-    weights: Array | None, weight: Array | None, tile: int, like: Array
-) -> tuple[Array, Array]:
-    """Return the rows of scratch of each block, and memory for the gradient of a block of weights.
-
-    The gradient stays in the second-level cache until it is complete.
-    """
-    height = ABOVE if weights is None else ABOVE + len(weights)
-    inputs = 0 if weight is None else weight.shape[2]
-    tables = aligned_rows(tile * height, like).reshape(tile, height, WIDTH)
-    return tables, aligned_rows(inputs, like)
+def _inputs(weight: Array | None) -> int:
+    return 0 if weight is None else weight.shape[2]
 
 
 @inlined
@@ -214,10 +201,8 @@ def _features(drive: Events | None) -> int:
 
 
 @inlined
-def _begin_blocks(
-    neurons: Neurons, weights: Array | None, tables: Array, gradient: Array, first: int, last: int
-) -> None:
-    """Load the parameters of blocks and their weights to the layer above; set sums to zero."""
+def _begin_blocks(neurons: Neurons, tables: Array, gradient: Array, first: int, last: int) -> None:
+    """Load the parameters of blocks; set their sums to zero."""
     for row in range(len(gradient)):
         clear(at(gradient, row))
     for m in range(first, last):
@@ -225,9 +210,6 @@ def _begin_blocks(
         load_neurons(rows, neurons, m)
         for row in range(SUMS, SUMS + 3):
             clear(at(rows, row))
-        if weights is not None:
-            for c in range(len(weights)):
-                load_part(at(rows, ABOVE + c), weights[c], m)
 
 
 @inlined
@@ -277,13 +259,16 @@ def _adjoint(
     """
     beta, threshold, total = at(rows, BETA), at(rows, THRESHOLD), at(rows, SUMS)
     (kind, first, second), places = incoming.slope, outgoing.events.places
-    adjoint, weights, profile = incoming.adjoint, incoming.weights, incoming.profile
-    carried = at(rows, CARRIED)
+    adjoint, profile = incoming.adjoint, incoming.profile
+    carried, through = at(rows, CARRIED), at(rows, THROUGH)
     clear(carried)
     add_part_of(carried, incoming.final, b, m)
     for t in range(len(membrane) - 1, -1, -1):
         before = at(membrane, t - 1) if t > 0 else at(rows, START)
-        through = at(rows, _from_above(adjoint, weights, profile, rows, t, b, m))
+        clear(through)
+        add_part_of(through, adjoint, (min(t, len(adjoint) - 1), b), m)
+        if len(profile) > 0:
+            _times(through, through, profile[t])
         if len(incoming.mask) > 0:
             _keep(incoming.mask[b, t, m], incoming.scale, through)
         add_part_of(through, incoming.spikes, (t, b), m)
@@ -301,37 +286,6 @@ def _adjoint(
             _step_back(now, total, carried, total, carried, through, beta)
     put_part_of(outgoing.initial, b, m, carried)
     _put_adjoint(outgoing.adjoint, places, rows, delta, b, m)
-
-
-@inlined
-def _from_above(
-    adjoint: Array,
-    weights: Array | None,
-    profile: Array | None,
-    rows: Array,
-    t: int,
-    b: int,
-    m: int,
-) -> int:
-    """Write the gradient from the layer above to a row; return its number.
-
-    The products of `TOGETHER` timesteps are computed at the last one of them, that of a separable
-    adjoint at the last of all.
-    """
-    row, now = THROUGH, t if profile is None else 0
-    if len(adjoint) == 0:
-        clear(at(rows, row))
-    elif profile is None or t == len(profile) - 1:
-        if weights is None:
-            load_part(at(rows, row), adjoint[now, b], m)
-        if weights is not None and (now % TOGETHER == TOGETHER - 1 or now == len(adjoint) - 1):
-            weigh_rows(rows, THROUGH, ABOVE, adjoint, now - now % TOGETHER, b)
-    if profile is not None:
-        _times(at(rows, THROUGH + 1), at(rows, THROUGH), profile[t])
-        row += 1
-    elif weights is not None:
-        row += t % TOGETHER
-    return row
 
 
 @inlined

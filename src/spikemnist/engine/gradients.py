@@ -1,7 +1,6 @@
 """Choose and call the backward kernels of one layer of leaky neurons.
 
-Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features of its input,
-``C`` neurons of the layer above.
+Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``F`` features of its input.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from spikemnist.engine.bounds import NUMPY
 from spikemnist.engine.forward import Neurons
 from spikemnist.engine.layer_run import (
     LayerRun,
-    array_of,
     array_or_absent,
     product,
     scaled,
@@ -35,10 +33,6 @@ from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
 from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.layer import LayerParams
-
-NARROW = 64
-"""Neurons of a layer up to which its adjoint is multiplied by its weights block by block, in the
-backward kernel of the layer below."""
 
 TILE = 16
 """Largest number of blocks that are differentiated together in a layer without weights."""
@@ -58,14 +52,12 @@ class Needs(NamedTuple):
 class FromAbove(NamedTuple):
     """Gradient that a layer receives from the layer above.
 
-    It is the product of the ``adjoint`` ``[T, B, C]`` of the layer above and its ``weight``
-    ``[C, N]``; or ``adjoint`` is the product, ``[T, B, N]``, and ``weight`` is None. With a
-    ``profile`` ``[T]``, the adjoint has one timestep, to be multiplied by the profile. Dropout has
-    removed the spikes that are not in ``mask``, and multiplied the others by ``scale``.
+    It is ``adjoint`` ``[T, B, N]``. With a ``profile`` ``[T]``, the adjoint has one timestep, to be
+    multiplied by the profile. Dropout has removed the spikes that are not in ``mask``, and
+    multiplied the others by ``scale``.
     """
 
     adjoint: Tensor
-    weight: Tensor | None
     profile: Array | None
     mask: Array | None
     scale: float
@@ -119,8 +111,7 @@ def backward(
     sums = np.add.reduce(outgoing.sums).reshape(-1, blocks * WIDTH)[:, : neurons.size]
     below = None
     if needs.input:
-        adjoint = torch.from_numpy(outgoing.adjoint)
-        below = FromAbove(adjoint, layer.weight, None, signal.mask, signal.scale)
+        below = _to_below(outgoing.adjoint, layer, None, signal)
     return Gradients(weight, torch.from_numpy(sums), torch.from_numpy(outgoing.initial), below)
 
 
@@ -187,9 +178,18 @@ def _backward_separable(
     sums = torch.from_numpy(separable.sum_over_time(adjoint)[np.newaxis])
     below = None
     if needs.input:
-        amplitude = torch.from_numpy(adjoint.amplitude[np.newaxis])
-        below = FromAbove(amplitude, layer.weight, adjoint.profile, signal.mask, signal.scale)
+        below = _to_below(adjoint.amplitude[np.newaxis], layer, adjoint.profile, signal)
     return Gradients(weight, sums, None, below)
+
+
+def _to_below(
+    adjoint: Array, layer: LayerParams, profile: Array | None, signal: Signal
+) -> FromAbove:
+    """Return the gradient for the layer below: the adjoint through the weights of the layer."""
+    gradient = torch.from_numpy(adjoint)
+    if layer.weight is not None:
+        gradient = product(gradient, layer.weight)
+    return FromAbove(gradient, profile, signal.mask, signal.scale)
 
 
 def _incoming(
@@ -199,17 +199,14 @@ def _incoming(
 ) -> Incoming:
     """Return the gradients that a layer receives, as the kernel takes them."""
     number, (kind, first, second) = NUMPY[layer.beta.dtype], slope_of(layer.spike_grad)
-    adjoint, weight, profile, mask, scale = above or (None, None, None, None, 1)
-    if adjoint is not None and weight is not None and len(weight) > NARROW:
-        adjoint, weight = product(adjoint, weight), None
+    adjoint, profile, mask, scale = above or (None, None, None, 1)
     spikes, membrane, final = (
         array_or_absent(None if part is None else part.to(layer.beta.dtype), axes, number)
         for part, axes in zip(loss, (3, 3, 2), strict=True)
     )
     return Incoming(
         array_or_absent(adjoint, 3, number),
-        array_of(weight),
-        profile,
+        memory.absent(1, number) if profile is None else profile,
         memory.absent(3, np.uint64) if mask is None else mask,
         number(scale),
         spikes,

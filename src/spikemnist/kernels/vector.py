@@ -1,8 +1,8 @@
 """Operations on rows that keep them in vector registers, which Numba's own loops do not.
 
-Each function here but `weigh_rows` is written in plain NumPy, which runs if compilation is switched
-off (``NUMBA_DISABLE_JIT=1``). Compiled kernels use the LLVM code for it instead, which becomes
-AVX-512, AVX2 or NEON, depending on the processor. A *row* is explained in `registers`.
+Each function here is written in plain NumPy, which runs if compilation is switched off
+(``NUMBA_DISABLE_JIT=1``). Compiled kernels use the LLVM code for it instead, which becomes AVX-512,
+AVX2 or NEON, depending on the processor. A *row* is explained in `registers`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,11 @@ from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
 from spikemnist._tensors import Array
-from spikemnist.kernels.compiler import inlined
 from spikemnist.kernels.intrinsics import lowered, numbers_of
-from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, WIDTH, Rows, at, clear, lanes
+from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, Rows, lanes
 
 UNROLL = 4
 """Rows that are summed before the sum goes to the accumulator: shorter chains of additions."""
-
-TOGETHER = 4
-"""Timesteps that `weigh_rows` computes at once: a row is loaded once for all of them, and the
-processor works on one sum while another waits for its last product."""
 
 
 def sum_rows(out: Array, table: Array, indices: Array, start: int, stop: int, zero: int) -> None:
@@ -51,23 +46,6 @@ def scatter_row(
 ) -> None:
     """Add a row to the rows ``table[indices[start:stop] + shift]``, which must be distinct."""
     table[indices[start:stop].astype(np.int64) + shift] += row
-
-
-@inlined
-def weigh_rows(rows: Array, out: int, table: int, weights: Array, t: int, b: int) -> None:
-    """Set `TOGETHER` rows from ``out`` on to sums of those from ``table`` on.
-
-    The factor of row k for row i is ``weights[t + i, b, k]``. Past the last timestep, its factors
-    are repeated.
-    """
-    for i in range(TOGETHER):
-        clear(at(rows, out + i))
-    for k in range(weights.shape[2]):
-        terms = at(rows, table + k)
-        for i in range(TOGETHER):
-            row, factor = at(rows, out + i), weights[min(t + i, len(weights) - 1), b, k]
-            for j in range(WIDTH):
-                row[j] += terms[j] * factor
 
 
 def transpose_block(out: Array, source: Array, row: int, column: int) -> None:
