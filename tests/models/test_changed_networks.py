@@ -89,6 +89,18 @@ def more_weight(network: SpikingNetwork) -> None:
     set_weights(network, nn.Linear, new)
 
 
+def other_tensors(network: SpikingNetwork) -> None:
+    state = {name: 2 * value.detach() for name, value in network.named_parameters()}
+    network.load_state_dict(state, strict=False, assign=True)
+
+
+def moved_tensors(network: SpikingNetwork) -> None:
+    """Memory of its own for each parameter, as a move to another device and back gives it."""
+    for parameter in network.double().parameters():
+        parameter.data *= 2
+    network.float()
+
+
 def own_forward(network: SpikingNetwork) -> None:
     last: Any = network.layers[-1].linear
     last.forward = lambda signal: nn.functional.linear(signal, last.weight, last.bias) + 1
@@ -102,6 +114,8 @@ def set_dropout(network: SpikingNetwork, probability: float) -> None:
 
 EFFECTIVE: dict[str, Callable[[SpikingNetwork], Any]] = {
     "weights": more_weight,
+    "load_state_dict(assign=True)": other_tensors,
+    "to": moved_tensors,
     "hook": lambda network: network.layers[-1].linear.register_forward_hook(
         lambda module, inputs, output: output + 1
     ),
