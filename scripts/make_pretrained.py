@@ -266,8 +266,7 @@ were trained with one thread: the sums of torch's convolutions depend on the num
 FOOT = """## Under disturbances
 
 Accuracy on the 10,000 test images of MNIST, disturbed as
-{func}`~spikemnist.training.measure_robustness` says; level 0 is undisturbed. The noise was drawn by
-PyTorch, as it no longer is, since its numbers depend on the processor.
+{func}`~spikemnist.training.measure_robustness` says; level 0 is undisturbed.
 
 ```{image} pretrained-robustness.png
 :alt: Accuracy of the pretrained networks against noise, shift, rotation and dropped spikes
