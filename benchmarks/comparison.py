@@ -87,11 +87,17 @@ def in_processes(number: int, compare: Callable[..., Any], *arguments: Any) -> d
     for _ in range(number):
         with ProcessPoolExecutor(1, spawn, torch.set_num_threads, threads) as process:
             found.append(process.submit(compare, *arguments).result())
-    joined: dict[str, Any] = found[0]
-    for name, result in joined.items():
-        for stage in result["stages"]:
-            result["stages"][stage] = _joined([one[name]["stages"][stage] for one in found])
-    return joined
+    return {name: _of_processes([one[name] for one in found]) for name in found[0]}
+
+
+def _of_processes(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the result of a candidate in several processes, that of a failed check if any."""
+    for result in results:
+        if not result["stages"]:
+            return result
+    names = results[0]["stages"]
+    stages = {name: _joined([result["stages"][name] for result in results]) for name in names}
+    return {**results[0], "stages": stages}
 
 
 def _joined(timings: Sequence[dict[str, Any]]) -> dict[str, Any]:

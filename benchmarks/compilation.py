@@ -93,7 +93,10 @@ def lines(compiled: Sequence[Compiled]) -> str:
     """Return a table of kernels, those that took longest first."""
     ordered = sorted(compiled, key=lambda one: -sum(one.seconds.values()))
     total = [sum(one.seconds[name] for one in compiled) for name in COLUMNS]
-    rows = [*(one.cells() for one in ordered), ["all", *(f"{x:.2f}" for x in (*total, sum(total)))]]
+    rows = [
+        *(one.cells() for one in ordered),
+        ["all", *(f"{x:.2f}" for x in (*total, sum(total))), ""],
+    ]
     return table(["kernel", *COLUMNS, "seconds", "instructions"], rows)
 
 

@@ -43,7 +43,7 @@ class Evaluation(Tabular):
     samples : int
         Number of samples.
     backend : str
-        Name of the backend that ran the first batch; a last one of few samples may take another.
+        Name of the backend that ran the first batch; a last one of few frames may take another.
     seconds : float
         Wall-clock time, encoding included.
     votes : dict of str to float, default {}

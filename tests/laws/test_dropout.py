@@ -254,7 +254,6 @@ FED: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("place", EVERYWHERE)
 @pytest.mark.parametrize("fed", FED)
 def test_the_engine_draws_the_masks_of_the_reference(place: Network, fed: str) -> None:
-    """So do batches of any size, of which ``"auto"`` leaves the small ones to the reference."""
     network, spikes = lively(place()).double(), FED[fed](images(5))
     states = []
 

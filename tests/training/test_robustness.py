@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -67,11 +69,17 @@ def test_noise_has_the_spread_it_should_and_stays_in_range(dtype: torch.dtype) -
     assert float(strong.max()) == most
 
 
-def test_noise_has_the_same_bits_on_every_processor() -> None:
+def test_noise_of_a_seed() -> None:
     noisy = add_noise(torch.full((2, 2), 0.5), 0.1, generator())
     upper = [0.5330918431282043, 0.6845998764038086]
     lower = [0.6418963074684143, 0.5418351888656616]
     assert torch.equal(noisy, torch.tensor([upper, lower]))
+
+
+@pytest.mark.parametrize("disturb", [add_noise, drop])
+def test_numbers_go_to_the_device_of_the_images(disturb: Any) -> None:
+    images = torch.zeros(2, 5, 5, device="meta")
+    assert disturb(images, 0.5, generator()).device == images.device
 
 
 def test_spikes_are_dropped_one_by_one() -> None:

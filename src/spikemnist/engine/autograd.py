@@ -124,7 +124,7 @@ class _Network(torch.autograd.Function):
                 saved = [numbers if signal.words is None or spikes.requires_grad else None]
             if learns:
                 saved += map(tensor_of, (signal.words, signal.mask, run.membrane, run.current))
-                # Autograd frees the saved tensors after the backward pass; the rest is small.
+                # Autograd frees the saved tensors after the backward pass.
                 runs.append(run.without_arrays())
             signal = packed_input(size, run.words, run.counts)
         if learns:

@@ -15,12 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikemnist._tensors import Array
-from spikemnist.engine.membranes import (
-    FEW,
-    run_on_events,
-    run_on_events_of_few,
-    step,
-)
+from spikemnist.engine.membranes import FEW, run_on_events, run_on_events_of_few, step
 from spikemnist.kernels.bits import above, count_bits
 from spikemnist.kernels.blocks import (
     add_part_of,

@@ -18,12 +18,7 @@ from spikemnist.engine import separable
 from spikemnist.engine.backward import Incoming, Outgoing, run_backward
 from spikemnist.engine.bounds import NUMPY
 from spikemnist.engine.forward import Neurons
-from spikemnist.engine.layer_run import (
-    LayerRun,
-    array_or_absent,
-    product,
-    scaled,
-)
+from spikemnist.engine.layer_run import LayerRun, array_or_absent, product, scaled
 from spikemnist.engine.membranes import RESETS, ZERO
 from spikemnist.engine.signal import Signal
 from spikemnist.engine.slopes import slope_of
@@ -109,9 +104,7 @@ def backward(
     if weight is not None and signal.scale != 1:
         weight *= signal.scale
     sums = np.add.reduce(outgoing.sums).reshape(-1, blocks * WIDTH)[:, : neurons.size]
-    below = None
-    if needs.input:
-        below = _to_below(outgoing.adjoint, layer, None, signal)
+    below = _to_below(outgoing.adjoint, layer, None, signal) if needs.input else None
     return Gradients(weight, torch.from_numpy(sums), torch.from_numpy(outgoing.initial), below)
 
 

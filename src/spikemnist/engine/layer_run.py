@@ -44,7 +44,7 @@ class LayerRun(NamedTuple):
     final: Array | None
 
     def without_arrays(self) -> LayerRun:
-        """Return the run without the arrays that autograd saves, or that the user has."""
+        """Return the run without what autograd saves or the user has; the events stay."""
         small = self.signal._replace(words=None, mask=None, dense=None)
         return self._replace(signal=small, words=None, membrane=None, current=None, final=None)
 

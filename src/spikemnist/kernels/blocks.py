@@ -122,9 +122,8 @@ def add_part_of(row: Array, values: Array, index: Any, m: int) -> None:
 @routine
 def put_part(values: Array, m: int, row: Array) -> None:
     """Write a row to the values of block m, out of one value for each neuron of a layer."""
-    here = min(WIDTH, len(values) - m * WIDTH)
-    part = values[m * WIDTH : m * WIDTH + here]
-    for j in range(here):
+    part = values[m * WIDTH : (m + 1) * WIDTH]
+    for j in range(len(part)):
         part[j] = row[j]
 
 

@@ -33,7 +33,7 @@ class PieceCompiler(Compiler):  # type: ignore[misc]
 
     def __init__(self, typing: Any, target: Any, _: Any, *rest: Any) -> None:
         super().__init__(typing, target, _Piece(target.codegen(), "piece"), *rest)
-        # Numba knows a piece by what stands in for its machine code: another one for each.
+        # Numba tells pieces apart by their entry points. A new bound method stands in for each.
         self.state.targetctx.get_executable = lambda library, *_: [library].index
 
 

@@ -17,8 +17,8 @@ BACKENDS: tuple[str, ...] = get_args(Backend)
 """Names of the backends."""
 
 FEW_FRAMES = 4
-"""Timesteps times samples below which the reference is faster than the engine, in a network that
-begins with a convolution."""
+"""Timesteps times samples below which inference by the reference is faster than by the engine, in a
+network that begins with a convolution."""
 
 
 def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | None = None) -> str:

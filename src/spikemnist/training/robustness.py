@@ -187,7 +187,7 @@ def add_noise(images: Tensor, level: float, generator: torch.Generator) -> Tenso
     most = 255 if images.dtype == torch.uint8 else 1
     # Torch's normal numbers, and NumPy's in single precision, have other bits on other processors.
     drawn = np.random.default_rng(draw_seed(generator)).standard_normal(images.shape)
-    noise = torch.from_numpy(drawn).float()
+    noise = torch.from_numpy(drawn).float().to(images.device)
     noisy = (images + noise * (level * most)).clamp_(0, most)
     return (noisy.round_() if most == 255 else noisy).to(images.dtype)
 
@@ -216,7 +216,7 @@ def _move(images: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
 def drop(spikes: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """Drop each spike with probability ``level``."""
     mask = torch.rand(spikes.shape, generator=generator, device=generator.device) >= level
-    return spikes * mask
+    return spikes * mask.to(spikes.device)
 
 
 OF_IMAGES: dict[str, Change] = {"noise": add_noise, "shift": shift, "rotation": rotate}
