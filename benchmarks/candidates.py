@@ -29,6 +29,10 @@ STAGES = ("encode", "forward", "inference", "forward+backward", "training step")
 """The timed stages. Encoding, inference and the training step start from pixels, the other two from
 spikes."""
 
+STEP = "training step"
+WHOLE = (STEP, "inference")
+"""The stages that users wait for, timed at all sizes."""
+
 TIMESTEP = "one timestep"
 """The next timestep of one image, from its spikes and the state that the last one left."""
 

@@ -43,7 +43,7 @@ def sweeps(networks: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> li
     Returns
     -------
     list of dict
-        Sweeps with at least two points that were measured on a quiet machine.
+        Sweeps with at least three points that were measured on a quiet machine.
     """
     measured = {workload_of(network): network["candidates"] for network in networks}
     codes = dict.fromkeys(workload.code for workload in measured)
@@ -62,7 +62,7 @@ def sweeps(networks: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> li
             for size, timing in sorted(timings.items())
             if not no_ratio(timing)
         }
-        if len(points) > 1:
+        if len(points) > 2:
             sizes, seconds = list(points), list(points.values())
             found.append(
                 {

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.candidates import STAGES, TIMESTEP, SnnTorchLoop, build, compiled_names, names
+from benchmarks.candidates import (
+    STAGES,
+    TIMESTEP,
+    WHOLE,
+    SnnTorchLoop,
+    build,
+    compiled_names,
+    names,
+)
 from benchmarks.comparison import compare, in_processes, network_jobs
 from benchmarks.oracle import check_all
 from benchmarks.workload import Batch, Work, Workload, trained_weights
@@ -20,23 +28,26 @@ if TYPE_CHECKING:
 def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
     """Check the candidates, then time each stage of the candidates that passed.
 
-    At the base point of the plan, and with one image, snnTorch's loops run under `torch.compile`,
-    too.
+    At the base point of the plan, all stages are timed. There, and with one image, snnTorch's loops
+    run under `torch.compile`, too: in a single process, since that takes minutes.
 
     Returns
     -------
     dict
         Plain values: the workload, its amount of work, and the result of `compare`.
     """
-    like_base = replace(plan.base, code=workload.code, batch=workload.batch)
-    compiles = plan.compiled and workload == like_base and workload.batch in (1, plan.base.batch)
-    wanted = [*names(), *(compiled_names() if compiles else ())]
-    found = in_processes(plan.processes, compared, workload, plan, wanted)
+    base = replace(plan.base, code=workload.code)
+    stages = STAGES if workload == base else WHOLE
+    found = in_processes(plan.processes, compared, workload, plan, names(), stages)
+    if plan.compiled and workload in (base, replace(base, batch=1)):
+        found |= in_processes(1, compared, workload, plan, compiled_names(), stages)
     work = asdict(count_work(workload, workload.load()))
     return {**asdict(workload), "work": work, "candidates": found}
 
 
-def compared(workload: Workload, plan: Plan, wanted: Sequence[str]) -> dict[str, Any]:
+def compared(
+    workload: Workload, plan: Plan, wanted: Sequence[str], stages: Sequence[str] = STAGES
+) -> dict[str, Any]:
     """Return the result of `compare` for the candidates of these names."""
     layers, batch = trained_weights(workload), workload.load()
     candidates = [build(name, layers, workload) for name in wanted]
@@ -46,7 +57,7 @@ def compared(workload: Workload, plan: Plan, wanted: Sequence[str]) -> dict[str,
         candidates,
         checks,
         lambda candidate: network_jobs(candidate, batch),
-        (*STAGES, TIMESTEP),
+        (*stages, TIMESTEP),
         repeats=plan.repeats,
         budget=plan.budget,
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import accuracies
-from benchmarks.report import STEP, kinds, span, table
+from benchmarks.candidates import STEP
+from benchmarks.report import kinds, span, table
 
 ROOT = Path(__file__).resolve().parents[1]
 README, PUBLISHED = ROOT / "README.md", ROOT / "docs" / "benchmarks"

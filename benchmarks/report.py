@@ -8,14 +8,13 @@ from pathlib import PurePath
 from typing import Any
 
 from benchmarks import stdp, timing
-from benchmarks.candidates import OURS, STAGES, TIMESTEP, SnnTorchLoop
+from benchmarks.candidates import COMPILED, OURS, STAGES, STEP, TIMESTEP, WHOLE, SnnTorchLoop
 from benchmarks.comparison import no_ratio
 from benchmarks.growth import workload_of
 
 Results = dict[str, Any]
 
 AUTO = f"{OURS}auto"
-STEP, INFERENCE = "training step", "inference"
 NOTHING, UNSTEADY = "–", "unsteady"
 
 PICTURES = {
@@ -115,12 +114,12 @@ def ranges(results: Results) -> Iterator[str]:
     """Yield the lowest and the highest ratio to the fastest peer over the rows of each kind."""
     rows = []
     for kind, groups in kinds(results).items():
-        cells = [span(groups, stage) for stage in (STEP, INFERENCE)]
+        cells = [span(groups, stage) for stage in WHOLE]
         if groups:
             rows.append([kind, str(len(groups)), *cells])
     if rows:
         yield "Times as fast as the fastest peer, the lowest and the highest of all rows below:"
-        yield table(["networks", "rows", STEP, INFERENCE], rows)
+        yield table(["networks", "rows", *WHOLE], rows)
 
 
 def kinds(results: Results) -> dict[str, list[Results]]:
@@ -131,9 +130,16 @@ def kinds(results: Results) -> dict[str, list[Results]]:
         f"dense, {code} code": [network for network in dense if network["code"] == code]
         for code in codes
     }
-    one = [network for network in dense if network["batch"] == 1]
+    parts = {
+        "of these, one image": [network for network in dense if network["batch"] == 1],
+        "of these, also against `torch.compile`": [
+            network
+            for network in dense
+            if any(name.endswith(COMPILED) for name in network["candidates"])
+        ],
+    }
     convolutions = {"convolutions": results["convolution"]}
-    return {"all": compared(results), **by_code, "of these, one image": one, **convolutions}
+    return {"all": compared(results), **by_code, **parts, **convolutions}
 
 
 def span(groups: Sequence[Results], stage: str) -> str:
@@ -174,7 +180,7 @@ def networks(measured: Sequence[Results]) -> Iterator[str]:
         "and the highest ratio of the processes. One timestep of one image begins with the state "
         "that the last one left."
     )
-    for stage in (STEP, INFERENCE, TIMESTEP):
+    for stage in (*WHOLE, TIMESTEP):
         header = ["network", "backend", stage, "fastest peer", "ratio", "ratio to snnTorch's loop"]
         rows = [
             against_the_fastest(network, stage)
@@ -198,12 +204,13 @@ def throughputs(measured: Sequence[Results]) -> Iterator[str]:
 
 
 def every_stage(measured: Sequence[Results]) -> Iterator[str]:
-    """Yield the section with all stages of all candidates."""
+    """Yield the section with the stages of all candidates, where all were timed."""
     yield "## Every stage"
     yield "Milliseconds: median and, in brackets, quartiles."
     for network in measured:
-        yield f"### {workload_of(network)}"
-        yield stages(network["candidates"], STAGES)
+        if timing_of(network["candidates"], AUTO, STAGES[0]):
+            yield f"### {workload_of(network)}"
+            yield stages(network["candidates"], STAGES)
 
 
 def against_the_fastest(network: Results, stage: str) -> list[str]:
@@ -223,7 +230,7 @@ def with_range(candidates: Results, name: str, stage: str) -> str:
     """Return the `ratio` to a candidate, with the lowest and the highest of the processes."""
     found = ratio(candidates, name, stage)
     ours, theirs = (timing_of(candidates, who, stage) or {} for who in (AUTO, name))
-    pairs = zip(theirs.get("processes", ()), ours.get("processes", ()), strict=True)
+    pairs = zip(theirs.get("processes", ()), ours.get("processes", ()), strict=False)
     each = [f"{their / our:.1f}" for their, our in pairs]
     if not each or found in (NOTHING, UNSTEADY):
         return found
@@ -270,7 +277,7 @@ def convolution(measured: Sequence[Results]) -> Iterator[str]:
         yield stages(candidates, STAGES)
         ratios = [
             f"{stage} {ratio(candidates, peer, stage)} ({peer})"
-            for stage in (STEP, INFERENCE)
+            for stage in WHOLE
             if (peer := fastest_peer(candidates, stage))
         ]
         if ratios:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-LEAST_CALLS = 6
+LEAST_CALLS = 3
 """Smallest number of timed calls for a timing."""
 IN_A_ROW = 3
 """Timed calls in a turn, after one untimed call."""
@@ -88,17 +88,17 @@ def time_in_turn(
 
     The load is measured after each round. A round disturbed by other programs is repeated if there
     is time; at most as many rounds are repeated as were wanted. Timings are from the undisturbed
-    rounds if these hold six calls, else from all.
+    rounds if there is one, else from all.
 
     Parameters
     ----------
     jobs : mapping of str to callable
         Functions without arguments, by name.
     repeats : int, default 30
-        Timed calls of each function, at least 6; rounded up to a multiple of three.
+        Timed calls of each function, at least 3; rounded up to a multiple of three.
     budget : float, default inf
-        Seconds for all functions together, after which no further round begins. Six calls of each
-        are timed in any case.
+        Seconds for all functions together, after which no further round begins. Three calls of
+        each are timed in any case.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def time_in_turn(
     Raises
     ------
     ValueError
-        For fewer than 6 repeats, too few for meaningful quartiles.
+        For fewer than 3 repeats, too few for quartiles.
 
     Examples
     --------
