@@ -39,6 +39,7 @@ from spikemnist.engine.weight_gradient import add_by_neuron, tabulate
 from spikemnist.kernels.blocks import (
     add_part_of,
     aligned_rows,
+    load_part,
     put_part,
     put_part_of,
     store_block,
@@ -50,9 +51,10 @@ from spikemnist.kernels.registers import WIDTH, at, clear
 from spikemnist.kernels.scheduler import borrowed, by_team, units_of
 from spikemnist.kernels.spike_lists import ByNeuron
 
-CARRIED, THROUGH, SUMS, HEIGHT = ROWS, ROWS + 1, ROWS + 2, ROWS + 5
+CARRIED, SEPARABLE, THROUGH, SUMS, HEIGHT = ROWS, ROWS + 1, ROWS + 2, ROWS + 3, ROWS + 6
 """Rows of scratch behind those of the forward pass: the gradient that a timestep hands to the
-previous one, that of the spikes of a timestep, and those of bias, beta and threshold."""
+previous one; a separable adjoint from above, without its profile; the gradient of the spikes of a
+timestep; and those of bias, beta and threshold."""
 
 
 class Incoming(NamedTuple):
@@ -263,12 +265,15 @@ def _adjoint(
     carried, through = at(rows, CARRIED), at(rows, THROUGH)
     clear(carried)
     add_part_of(carried, incoming.final, b, m)
+    if len(profile) > 0:
+        load_part(at(rows, SEPARABLE), adjoint[0, b], m)
     for t in range(len(membrane) - 1, -1, -1):
         before = at(membrane, t - 1) if t > 0 else at(rows, START)
-        clear(through)
-        add_part_of(through, adjoint, (min(t, len(adjoint) - 1), b), m)
         if len(profile) > 0:
-            _times(through, through, profile[t])
+            _times(through, at(rows, SEPARABLE), profile[t])
+        else:
+            clear(through)
+            add_part_of(through, adjoint, (t, b), m)
         if len(incoming.mask) > 0:
             _keep(incoming.mask[b, t, m], incoming.scale, through)
         add_part_of(through, incoming.spikes, (t, b), m)
