@@ -1,6 +1,6 @@
 """Run the benchmarks, and write the results as JSON, Markdown and pictures.
 
-    python -m benchmarks --quick --out /tmp/quick       # a minute, to see that everything runs
+    python -m benchmarks --quick --out /tmp/quick       # minutes, to see that everything runs
     python -m benchmarks --out docs/benchmarks          # the results of the docs
 
 Run them on an otherwise idle machine. Every installed library takes part:

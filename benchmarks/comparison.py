@@ -87,10 +87,10 @@ def in_processes(number: int, compare: Callable[..., Any], *arguments: Any) -> d
     for _ in range(number):
         with ProcessPoolExecutor(1, spawn, torch.set_num_threads, threads) as process:
             found.append(process.submit(compare, *arguments).result())
-    return {name: _of_processes([one[name] for one in found]) for name in found[0]}
+    return {name: of_processes([one[name] for one in found]) for name in found[0]}
 
 
-def _of_processes(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def of_processes(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the result of a candidate in several processes, that of a failed check if any."""
     for result in results:
         if not result["stages"]:

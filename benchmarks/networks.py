@@ -29,7 +29,7 @@ def measure(workload: Workload, plan: Plan) -> dict[str, Any]:
     """Check the candidates, then time each stage of the candidates that passed.
 
     At the base point of the plan, all stages are timed. There, and with one image, snnTorch's loops
-    run under `torch.compile`, too: in a single process, since that takes minutes.
+    run under `torch.compile`, too: in a single process, since compiling takes longest.
 
     Returns
     -------

@@ -102,4 +102,4 @@ QUICK = Plan(
     repeats=6,
     budget=0.2,
 )
-"""A plan that runs everything in about a minute; its speeds mean nothing."""
+"""A plan that runs everything in some minutes; its speeds mean nothing."""

@@ -47,6 +47,11 @@ def test_timing_in_several_processes() -> None:
     assert (found["median"], found["calls"]) == (sorted(found["processes"])[1], 9)
 
 
+def test_failed_check_in_one_process() -> None:
+    failed = {"stages": {}, "check": {"why": "a spike differs"}}
+    assert comparison.of_processes([timed_here()["snnTorch"], failed]) == failed
+
+
 def test_range_of_the_ratios_of_processes() -> None:
     def result(*medians: float) -> dict[str, Any]:
         return {"stages": {"one timestep": {**timing.summarize(medians), "processes": medians}}}
