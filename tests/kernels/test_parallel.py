@@ -127,6 +127,15 @@ def test_reference_counts_of_borrowed_arrays() -> None:
         time.sleep(0.01)
 
 
+def test_reference_count_of_a_queue() -> None:
+    queue, visits = work_queues(1, 100)[0], np.zeros(100, np.int64)
+    before = sys.getrefcount(queue)
+    for _ in range(20):
+        _visit(queue, visits, 1)
+    assert (visits == 1).all()
+    assert sys.getrefcount(queue) == before
+
+
 @pytest.mark.usefixtures("pool")
 @pytest.mark.parametrize(
     ("count", "units", "beyond", "used"),

@@ -144,6 +144,12 @@ def _full_queues(workers: int, units: int, fork: int, number: int) -> Array:
 @inlined
 def units_of(queue: Array) -> Iterator[Any]:
     """Take units from a work queue until none is left, and yield their numbers."""
+    # Numba never releases the arrays that a generator was called with.
+    return _units_of(borrowed(queue))
+
+
+@inlined
+def _units_of(queue: Array) -> Iterator[Any]:
     unit = next_unit(queue)
     while unit < queue[2]:
         yield unit
