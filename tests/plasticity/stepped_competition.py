@@ -42,10 +42,14 @@ class Stepped:
     def __init__(self, parameters: STDPClassifier, weights: np.ndarray, theta: np.ndarray) -> None:
         self.p = parameters
         self.weights, self.theta = weights.astype(np.float64), theta.astype(np.float64)
-        self.closest, self.attempts = math.inf, 0
+        self.closest, self.attempts, self.adaptation = math.inf, 0, 1.0
 
-    def learn(self, image: Tensor, seed: int, number: int) -> np.ndarray:
-        """Learn from an image ``[F]``, whose random numbers are those of a number; ``[N]``."""
+    def learn(self, image: Tensor, seed: int, number: int, adaptation: float = 1.0) -> np.ndarray:
+        """Learn from an image ``[F]``, whose random numbers are those of a number; ``[N]``.
+
+        Thresholds change by a share of their step and of their decay.
+        """
+        self.adaptation = adaptation
         return self._show(image, seed, number, learning=True)
 
     def respond(self, image: Tensor, seed: int) -> np.ndarray:
@@ -124,11 +128,13 @@ class Stepped:
         changed = self.weights[n] + p.learning_rate * (trace - p.target_trace) * room
         self.weights[n] = changed.clip(0, p.max_weight)
         # One presentation at a time says nothing of how many there will be.
-        self.theta[n] += 0.05 * len(self.weights) / 400 if p.theta_plus is None else p.theta_plus
+        step = 0.05 * len(self.weights) / 400 if p.theta_plus is None else p.theta_plus
+        self.theta[n] += self.adaptation * step
 
     def _after(self, counts: np.ndarray) -> None:
         """Scale the weights of neurons that fired to their total, and let thresholds fall."""
         for n in np.flatnonzero(counts):
             if self.weights[n].sum() > 0:
                 self.weights[n] *= self.p.total_weight / self.weights[n].sum()
-        self.theta *= math.exp(-(self.p.duration + self.p.rest) / self.p.tau_theta)
+        presentation = self.p.duration + self.p.rest
+        self.theta *= math.exp(-self.adaptation * presentation / self.p.tau_theta)

@@ -95,6 +95,7 @@ def expect_equal(layer: CompetitiveLayer, stepped: Stepped) -> None:
         }
     ),
     st.integers(0, 2),
+    st.sampled_from([0.0, 0.3, 1.0]),
 )
 @settings(max_examples=20)
 def test_the_layer_equals_its_stepped_equations(
@@ -105,6 +106,7 @@ def test_the_layer_equals_its_stepped_equations(
     dtype: torch.dtype,
     options: dict[str, Any],
     blank: int,
+    adaptation: float,
 ) -> None:
     options["max_weight"] = max(options["max_weight"] / features, 12.0)
     parameters = small(features, n_neurons=size, duration=duration, **options)
@@ -113,11 +115,11 @@ def test_the_layer_equals_its_stepped_equations(
     images[blank] = 0
     for i, image in enumerate(images):
         stepped.closest = math.inf
-        expected = stepped.learn(image, seed, 10 + i)
+        expected = stepped.learn(image, seed, 10 + i, adaptation)
         if stepped.closest < TOO_CLOSE:
             assume(i > 0)  # what was before has been compared
             return
-        results = layer.learn(image[None], seed, 10 + i)
+        results = layer.learn(image[None], seed, 10 + i, adaptation)
         assert results.tolist() == [expected.tolist()]
         expect_equal(layer, stepped)
     for image in images:
@@ -146,7 +148,8 @@ def test_weights_and_theta_are_copies() -> None:
 
 
 def test_an_image_is_presented_until_it_causes_enough_spikes() -> None:
-    layer, stepped = begin(small(16, min_spikes=6, max_rate=50.0, rate_step=50.0), 16)
+    rates = {"min_spikes": 6, "max_rate": 50.0, "rate_step": 50.0}
+    layer, stepped = begin(small(16, theta_plus=0.5, random_state=0, **rates), 16)
     images = images_of(5, 6, 16)
     images[3] = 0
     counts, attempts = layer.learn(images, 5, 5), []

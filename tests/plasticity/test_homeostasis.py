@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist import STDPClassifier
-from spikemnist.plasticity.homeostasis import step_sizes, warn_of_idle
+from spikemnist.plasticity.homeostasis import adaptation, step_sizes, warn_of_idle
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, small
 
 
@@ -25,12 +25,20 @@ def test_steps_for_neurons_that_share_the_spikes(neurons: int, images: int) -> N
     shortage = 20_000 / min(max(images, 1_000), 20_000)
     theta_plus, learning_rate = steps(neurons, images)
     assert theta_plus == pytest.approx(0.05 * neurons / 400 * shortage, rel=1e-12)
-    assert learning_rate == pytest.approx(0.005 * shortage, rel=1e-12)
+    assert learning_rate == pytest.approx(0.005 * max(20, neurons**0.5) / 20 * shortage, rel=1e-12)
 
 
 def test_own_steps_are_used() -> None:
     own = {"theta_plus": 0.3, "learning_rate": 0.04}
     assert step_sizes(STDPClassifier(**own).get_params(), 9) == own
+
+
+@given(st.integers(1, 1000))
+def test_steps_become_shorter_and_keep_their_mean(blocks: int) -> None:
+    steps = [adaptation((block + 0.5) / blocks) for block in range(blocks)]
+    assert np.mean(steps) == pytest.approx(1, abs=0.25 / blocks**2 + 1e-12)
+    assert (np.diff([adaptation(0), *steps, adaptation(1)]) < 0).all()
+    assert adaptation(1) == 0
 
 
 @pytest.mark.filterwarnings("ignore:.*neuron")

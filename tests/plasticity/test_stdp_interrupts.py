@@ -69,13 +69,16 @@ def test_ctrl_c_while_neurons_are_assigned(
 
 
 def test_a_fit_that_fails_leaves_its_last_whole_pass(
-    fitted: STDPClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "stdp.safetensors"
+    after(BLOCKS, monkeypatch, press)
+    whole = small(passes=2).fit(IMAGES, LABELS, progress=False)
+    monkeypatch.undo()
     after(BLOCKS + 3, monkeypatch, fail)
     with pytest.raises(OSError, match="the disk is full"):
         small(passes=2).fit(IMAGES, LABELS, progress=False, checkpoint=file)
     left = STDPClassifier.load(file)
-    assert left.n_images_seen_ == 400
-    assert np.array_equal(left.weights_, fitted.weights_)
+    assert left.n_images_seen_ == whole.n_images_seen_ == 400
+    assert np.array_equal(left.weights_, whole.weights_)
     assert left.predict(TEST_IMAGES).shape == (200,)

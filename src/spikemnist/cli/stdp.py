@@ -49,7 +49,7 @@ def add_options(add: Options) -> None:
     )
     add("--features", text, kind=count, value="N")
     add("--passes", "passes over the training images", 1, kind=count, value="N")
-    text = "rise of a threshold with each spike, in mV"
+    text = "mean rise of a threshold with each spike, in mV"
     absent = "by the numbers of neurons and images"
     add("--theta-plus", text, kind=number(0, 1000), value="MV", absent=absent)
     text = (

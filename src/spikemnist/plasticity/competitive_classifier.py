@@ -44,7 +44,7 @@ from spikemnist.plasticity.estimator import (
     check_parameters,
     encode_labels,
 )
-from spikemnist.plasticity.homeostasis import LONG, step_sizes, warn_of_idle
+from spikemnist.plasticity.homeostasis import LONG, adaptation, step_sizes, warn_of_idle
 
 RESPONDING = 256
 """Images presented at a time for their responses; the threads share them."""
@@ -100,12 +100,14 @@ class STDPClassifier(Estimator):
             \theta_+ = 0.05\,\mathrm{mV} \cdot \frac{N}{400} \cdot \frac{20000}{B}
 
         with ``B`` limited to 1,000 to 20,000. `partial_fit` uses 20,000, since it does not know how
-        many images will follow.
+        many images will follow. It is the mean step of `fit`, whose steps become shorter: after a
+        share s of all images they are :math:`3 (1 - s)^2 \theta_+`.
     tau_theta : float, default 1e7
-        Time constant with which thresholds decay, in ms.
+        Time constant with which thresholds decay, in ms; in `fit`, like the steps, the mean: the
+        decay becomes slower.
     learning_rate : float, default None
-        :math:`\eta`. None derives it from the number of images, with ``B`` as above:
-        :math:`\eta = 0.005 \cdot 20000 / B`.
+        :math:`\eta`. None derives it from the numbers of neurons and images, with ``B`` as above:
+        :math:`\eta = 0.005\,\sqrt{\max(1, N / 400)} \cdot 20000 / B`.
     target_trace, weight_dependence : float, default 0.3 and 1.0
         :math:`x_{tar}` and :math:`\mu`.
     tau_trace : float, default 20.0
@@ -124,7 +126,7 @@ class STDPClassifier(Estimator):
     n_features_in_
         Number of pixels ``F``.
     theta_plus_, learning_rate_
-        Values used in training.
+        Mean step of a threshold, and learning rate, as used in training.
     interrupted_
         Whether Ctrl-C ended `fit`.
 
@@ -139,7 +141,8 @@ class STDPClassifier(Estimator):
     - ``inhibition`` is 50 instead of 17. ``learning_rate``, ``target_trace`` and
       ``weight_dependence``, for which the paper gives no values, are the best on 10,000 held-out
       training images.
-    - ``theta_plus`` depends on the number of neurons and, like ``learning_rate``, of images.
+    - ``theta_plus`` and ``learning_rate`` depend on the numbers of neurons and images. In `fit`
+      thresholds change less and less, so that in the end each fits the weights of its neuron.
     - ``voting="proportional"``: a spike counts for all classes that its neuron responds to. The
       paper's rule is ``"assigned"``.
 
@@ -314,7 +317,7 @@ class STDPClassifier(Estimator):
 
     @property
     def theta_plus_(self) -> float:
-        """Step of the threshold at a spike, as used in training, in mV."""
+        """Mean step of the threshold at a spike, as used in training, in mV."""
         return float(self._fitted()._layer.parameters["theta_plus"])
 
     @property
@@ -398,9 +401,9 @@ class STDPClassifier(Estimator):
         self._progress = Progress(Responses(len(classes), self.n_neurons), self.voting)
         self.n_features_in_ = self._layer.features
 
-    def _learn(self, images: Tensor, labels: Array) -> None:
+    def _learn(self, images: Tensor, labels: Array, factor: float = 1.0) -> None:
         """Learn from a block of images ``[B, F]`` with class indices ``[B]``."""
-        counts = self._layer.learn(images, self._seeds[0], self._progress.seen)
+        counts = self._layer.learn(images, self._seeds[0], self._progress.seen, factor)
         self._progress.add(counts, labels)
 
     def _passes(self, pixels: Tensor, targets: Array, *, show_bar: bool) -> Iterator[None]:
@@ -413,7 +416,8 @@ class STDPClassifier(Estimator):
                 for block in torch.split(order, BLOCK):
                     if interrupted() and progress.seen:  # at least one block assigns the neurons
                         return
-                    self._learn(pixels[block], targets[block.numpy()])
+                    factor = adaptation(progress.seen / total)
+                    self._learn(pixels[block], targets[block.numpy()], factor)
                     bar.set_postfix_str(f"accuracy {progress.accuracy:.1%}", refresh=False)
                     bar.update(len(block))
                 yield

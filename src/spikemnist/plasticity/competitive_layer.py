@@ -59,7 +59,7 @@ class CompetitiveLayer:
             constants, least, laid_out, offsets, constants.threshold + offsets
         )
 
-    def learn(self, images: Tensor, seed: int, first: int) -> Array:
+    def learn(self, images: Tensor, seed: int, first: int, adaptation: float = 1.0) -> Array:
         """Learn from images ``[B, F]`` in order.
 
         Parameters
@@ -68,6 +68,8 @@ class CompetitiveLayer:
             Images, uint8, or floating in [0, 1].
         seed, first : int
             Seed, and number of the first image: image i uses the random numbers of ``first + i``.
+        adaptation : float, default 1.0
+            Factor by which thresholds change: of ``theta_plus``, and of their rate of decay.
 
         Returns
         -------
@@ -76,15 +78,15 @@ class CompetitiveLayer:
         """
         numbers = torch.arange(first, first + len(images))
         counts, done = self._counts(len(images)), np.zeros(1, np.int64)
-        events = self._events(images, seed, numbers, 0)
+        neurons, events = self._adapting(adaptation), self._events(images, seed, numbers, 0)
         while done[0] < len(images):
-            self._learn(events, counts, done)
+            _learn(neurons, events, counts, done)
             last = slice(int(done[0]) - 1, int(done[0]))
             for attempt in range(1, self.attempts):
                 if counts[last].sum() >= self.parameters["min_spikes"] or not images[last].any():
                     break  # enough spikes, or a blank image, which no rate helps
                 alone = self._events(images[last], seed, numbers[last], attempt)
-                self._learn(alone, counts[last], np.zeros(1, np.int64))
+                _learn(neurons, alone, counts[last], np.zeros(1, np.int64))
         return counts[:, : self.size]
 
     def respond(self, images: Tensor, seed: int) -> Array:
@@ -107,9 +109,13 @@ class CompetitiveLayer:
                 break
         return counts[:, : self.size]
 
-    def _learn(self, events: ByTimestep, counts: Array, done: Array) -> None:
-        # Each image needs the weights learned from the image before: one unit of work.
-        parallel(competitive_kernels.learn, 1, self.neurons, events, counts, done)
+    def _adapting(self, factor: float) -> CompetitiveNeurons:
+        """Return the neurons, with thresholds that change by this factor."""
+        constants = self.neurons.constants
+        theta_plus = np.float32(constants.theta_plus * factor)
+        decay_theta = np.float32(float(constants.decay_theta) ** factor)
+        constants = constants._replace(theta_plus=theta_plus, decay_theta=decay_theta)
+        return self.neurons._replace(constants=constants)
 
     def _events(self, images: Tensor, seed: int, numbers: Tensor, attempt: int) -> ByTimestep:
         """Return the Poisson spikes of images at an attempt, counted from 0."""
@@ -142,6 +148,11 @@ def new_layer(parameters: Mapping[str, Any], features: int) -> CompetitiveLayer:
     scale = parameters["total_weight"] / weights.sum(1, keepdims=True, dtype=np.float64)
     theta = np.zeros(len(weights), np.float32)
     return CompetitiveLayer(parameters, (weights * scale).astype(np.float32), theta)
+
+
+def _learn(neurons: CompetitiveNeurons, events: ByTimestep, counts: Array, done: Array) -> None:
+    # Each image needs the weights learned from the image before: one unit of work.
+    parallel(competitive_kernels.learn, 1, neurons, events, counts, done)
 
 
 def _constants(parameters: Mapping[str, Any]) -> Constants:
