@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from benchmarks.plan import Plan
 
 ACCURACY = re.compile(r"accuracy\s+([\d.]+) ?%")
-IMAGES = re.compile(r" of ([\d,]+) (?:images|samples)")
 STAT = Path("/proc/stat")
 """File in which Linux counts processor time."""
 VOTINGS = ("assigned", "proportional")
@@ -33,7 +32,11 @@ VOTES = re.compile(rf"({'|'.join(VOTINGS)}) ([\d.]+)%")
 
 def items(plan: Plan) -> list[tuple[str, int]]:
     """Return each command with each seed."""
-    return [(command, seed) for command in plan.commands for seed in plan.seeds]
+    return [
+        (command, seed)
+        for command in plan.commands
+        for seed in plan.seeds or ((0, 1, 2, 3, 4) if " stdp " in command else (0, 1, 2))
+    ]
 
 
 def measure(item: tuple[str, int]) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def lines(results: dict[str, Any]) -> Iterator[str]:
     where = {"{cores} cores ({processor}, {vector})".format_map(one) for one in machines}
     seeds = {str(len(here)) for here in rows.values()}
     yield paragraph(
-        f"Accuracy on the 10,000 test images: the mean of {' or '.join(sorted(seeds))} seeds ± the "
-        "standard error of the test images, the lowest and the highest seed, and the time on "
+        f"Accuracy on the 10,000 test images: the mean of {' or '.join(sorted(seeds))} seeds ± "
+        "their standard deviation, the lowest and the highest seed, and the time on "
         f"{' or '.join(sorted(where))}, PyTorch {versions['torch']} and snnTorch "
         f"{versions['snntorch']}."
     )
