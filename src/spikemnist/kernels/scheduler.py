@@ -190,8 +190,8 @@ def by_team(queue: Array) -> Any:
     return False
 
 
-def borrowed(arguments: tuple[Any, ...]) -> Any:
-    """Return the arguments of a kernel as arrays without reference counts.
+def borrowed(arguments: Any) -> Any:
+    """Return an array, or a tuple of arguments of a kernel, without reference counts.
 
     The caller of the kernel keeps them alive. In compiled code each view of an array, and each
     access to a tuple of arrays, would otherwise count with an atomic addition, and threads that
