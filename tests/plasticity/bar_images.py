@@ -36,8 +36,7 @@ def small(**options: Any) -> STDPClassifier:
         "min_spikes": 1,
         "total_weight": 15.0,
         "learning_rate": 0.05,
-        "theta_plus": 0.7,
-        "random_state": 1,
+        "theta_plus": 0.5,
     }
     return STDPClassifier(**{**defaults, **options})
 

@@ -148,8 +148,7 @@ def test_weights_and_theta_are_copies() -> None:
 
 
 def test_an_image_is_presented_until_it_causes_enough_spikes() -> None:
-    rates = {"min_spikes": 6, "max_rate": 50.0, "rate_step": 50.0}
-    layer, stepped = begin(small(16, theta_plus=0.5, random_state=0, **rates), 16)
+    layer, stepped = begin(small(16, min_spikes=6, max_rate=50.0, rate_step=50.0), 16)
     images = images_of(5, 6, 16)
     images[3] = 0
     counts, attempts = layer.learn(images, 5, 5), []

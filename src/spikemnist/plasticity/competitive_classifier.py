@@ -101,7 +101,7 @@ class STDPClassifier(Estimator):
 
         with ``B`` limited to 1,000 to 20,000. `partial_fit` uses 20,000, since it does not know how
         many images will follow. It is the mean step of `fit`, whose steps become shorter: after a
-        share s of all images they are :math:`3 (1 - s)^2 \theta_+`.
+        share s of all images they are :math:`2 (1 - s)\, \theta_+`.
     tau_theta : float, default 1e7
         Time constant with which thresholds decay, in ms; in `fit`, like the steps, the mean: the
         decay becomes slower.
