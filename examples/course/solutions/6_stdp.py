@@ -234,7 +234,7 @@ figure
 # ## Open task
 #
 # What does the accuracy depend on more, the number of neurons or the number of images? Choose five
-# settings of `n_neurons` (10 to 200) and images (200 to 2,000) before you run any, and write down
+# settings of `n_neurons` (20 to 200) and images (200 to 2,000) before you run any, and write down
 # what you expect.
 #
 # Report: a table of neurons, images and accuracy; how many neurons never fire; receptive fields of
@@ -242,13 +242,13 @@ figure
 
 # %%
 # BEGIN SOLUTION
-for neurons, images in ((10, 500), (10, 2000), (50, 500), (50, 2000)):
+for neurons, images in ((20, 500), (20, 2000), (50, 500), (50, 2000)):
     part = train[:images]
     other = STDPClassifier(n_neurons=neurons).fit(part.images, part.labels, progress=False)
     accuracy = other.score(test.images, test.labels)
     error = math.sqrt(accuracy * (1 - accuracy) / len(test))
     print(f"{neurons:3d} neurons, {images:4d} images: accuracy {accuracy:.1%} ± {error:.1%}")
-print("Ten neurons stand for ten ways of writing, and more images do not change that.")
+print("Twenty neurons stand for twenty ways of writing, and more images do not change that.")
 # END SOLUTION
 
 # %%
