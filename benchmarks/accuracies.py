@@ -111,16 +111,15 @@ def introduction(others: Sequence[dict[str, Any]]) -> Iterator[str]:
         "Accuracy on the 10,000 test images, after training on the 60,000 training images. Our "
         "rows have the number of [a command](#our-commands) that computes them again, with "
         "`--seed` 0, 1, 2 and so on. The other rows are other projects' and link to their "
-        "sources. "
-        "[The page of the data](../../docs/data.md) says how many labels are wrong."
+        "sources. [The page of the data](../../docs/data.md) says how many labels are wrong."
     )
     yield (
         "- **Last** epoch: for ours the mean of the seeds ± their standard deviation, and in "
         "brackets the lowest and the highest seed. Which images are tested adds a standard error "
-        "√(p(1-p)/n), for the 10,000 images 0.3 points at 90 % and 0.1 at 99 %. So may another "
-        "processor, which rounds otherwise: with seed 0, `spikemnist train --data "
-        "fashion_mnist --recipe accurate` ended at 90.99 % on one by AMD. Settings were chosen on "
-        "training images that were held back.\n"
+        "√(p(1-p)/n), for the 10,000 images 0.3 points at 90 % and 0.1 at 99 %. Another processor "
+        "rounds otherwise, and training may end elsewhere: with seed 0, `spikemnist train --data "
+        "fashion_mnist --recipe accurate` ended at 90.99 % on one by AMD with AVX-512. Settings "
+        "were chosen on training images that were held back.\n"
         "- **Last tenth**: the mean of the last tenth of the epochs, computed here from the log to "
         "which the row links, as the last epoch is.\n"
         "- **Best** epoch on the test images, or one that the source does not name. "
@@ -344,7 +343,11 @@ def votes(
             time = summary(line, here)[1]
             rows.append((neurons, passes, paper.get(neurons, NOTHING), *cells, time))
     if rows:
-        yield "Neurons that vote, in percent: the mean, in brackets the lowest and highest seed."
+        yield (
+            "Neurons that vote, in percent: the mean, in brackets the lowest and highest seed. "
+            "They were measured when all steps of a threshold were equally long; in `fit` they "
+            "become shorter now."
+        )
         yield table(("Neurons", "Passes", PAPER, *VOTINGS, "Time"), rows)
 
 

@@ -47,7 +47,7 @@ class Stepped:
     def learn(self, image: Tensor, seed: int, number: int, adaptation: float = 1.0) -> np.ndarray:
         """Learn from an image ``[F]``, whose random numbers are those of a number; ``[N]``.
 
-        Thresholds change by a share of their step and of their decay.
+        ``adaptation`` is a factor of the step and of the rate of decay of thresholds.
         """
         self.adaptation = adaptation
         return self._show(image, seed, number, learning=True)

@@ -95,7 +95,7 @@ def expect_equal(layer: CompetitiveLayer, stepped: Stepped) -> None:
         }
     ),
     st.integers(0, 2),
-    st.sampled_from([0.0, 0.3, 1.0]),
+    st.sampled_from([0.0, 0.3, 1.0, 2.0]),
 )
 @settings(max_examples=20)
 def test_the_layer_equals_its_stepped_equations(

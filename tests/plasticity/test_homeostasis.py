@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist import STDPClassifier
+from spikemnist.plasticity.competitive_layer import CompetitiveLayer
 from spikemnist.plasticity.homeostasis import adaptation, step_sizes, warn_of_idle
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, small
 
@@ -39,6 +41,21 @@ def test_steps_become_shorter_and_keep_their_mean(blocks: int) -> None:
     assert np.mean(steps) == pytest.approx(1)
     assert (np.diff([adaptation(0), *steps, adaptation(1)]) < 0).all()
     assert adaptation(1) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*neuron")
+def test_only_a_fit_shortens_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    learn, factors = CompetitiveLayer.learn, []
+
+    def recorded(layer: CompetitiveLayer, *arguments: Any) -> np.ndarray:
+        factors.append(arguments[3])
+        return learn(layer, *arguments)
+
+    monkeypatch.setattr(CompetitiveLayer, "learn", recorded)
+    classifier = small(passes=2).fit(IMAGES[:96], LABELS[:96], progress=False)
+    assert factors == [2 * (1 - seen / 192) for seen in (0, 64, 96, 160)]
+    classifier.partial_fit(IMAGES[:64], LABELS[:64])
+    assert factors[4:] == [1.0]
 
 
 @pytest.mark.filterwarnings("ignore:.*neuron")

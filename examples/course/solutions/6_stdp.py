@@ -248,7 +248,7 @@ for neurons, images in ((20, 500), (20, 2000), (50, 500), (50, 2000)):
     accuracy = other.score(test.images, test.labels)
     error = math.sqrt(accuracy * (1 - accuracy) / len(test))
     print(f"{neurons:3d} neurons, {images:4d} images: accuracy {accuracy:.1%} ± {error:.1%}")
-print("Twenty neurons stand for twenty ways of writing, and more images do not change that.")
+print("Thirty more neurons gain more than 1,500 more images: each stands for a way of writing.")
 # END SOLUTION
 
 # %%
