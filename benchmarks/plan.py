@@ -60,9 +60,9 @@ class Plan:
         "spikemnist train --data fashion_mnist --recipe accurate",
         "spikemnist train --data fashion_mnist --recipe accurate --model conv",
         "spikemnist stdp --data mnist --neurons 100",
-        "spikemnist stdp --data mnist --neurons 400",
-        "spikemnist stdp --data mnist --neurons 1600",
-        "spikemnist stdp --data mnist --neurons 6400 --passes 5",
+        "spikemnist stdp --data mnist --neurons 400 --passes 3",
+        "spikemnist stdp --data mnist --neurons 1600 --passes 3",
+        "spikemnist stdp --data mnist --neurons 6400 --passes 3",
         "spikemnist stdp --data mnist --features 64",
     )
     seeds: tuple[int, ...] = ()

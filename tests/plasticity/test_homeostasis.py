@@ -27,7 +27,8 @@ def test_steps_for_neurons_that_share_the_spikes(neurons: int, images: int) -> N
     shortage = 20_000 / min(max(images, 1_000), 20_000)
     theta_plus, learning_rate = steps(neurons, images)
     assert theta_plus == pytest.approx(0.05 * neurons / 400 * shortage, rel=1e-12)
-    assert learning_rate == pytest.approx(0.005 * max(20, neurons**0.5) / 20 * shortage, rel=1e-12)
+    few = min(max(neurons, 400), 1600)
+    assert learning_rate == pytest.approx(0.005 * (few / 400) ** 0.5 * shortage, rel=1e-12)
 
 
 def test_own_steps_are_used() -> None:
