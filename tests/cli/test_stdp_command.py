@@ -135,6 +135,6 @@ def test_features_through_all_commands(tmp_path: Path) -> None:
     classifier = ConvSTDPClassifier.load(tmp_path / "run" / "model.safetensors")
     assert (classifier.n_features, classifier.random_state) == (8, 1)
     _, test = load_digits()
-    counts = classifier.count_features(test.images)  # of each feature in each cell of an image
+    counts = classifier.transform(test.images)  # of each feature in each cell of an image
     spikes = result["test"]["spikes_per_sample"]
     assert spikes == {"features": pytest.approx((counts > 0).sum() / len(counts))}

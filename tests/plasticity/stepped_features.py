@@ -59,17 +59,20 @@ class SteppedFeatures:
                 break
 
     def see(self, spikes: np.ndarray) -> np.ndarray:
-        """Return how early each feature appears in each cell, ``[Q, N]``."""
+        """Return how often and how early each feature appears in each cell, ``[Q, N]``."""
         cell, steps, potentials, earliness = self.parameters.pool_size, len(spikes), 0.0, None
+        fired: set[tuple[int, int]] = set()
         for t, now in enumerate(spikes.astype(bool)):
             potentials = potentials + self._potentials(now)
             rows, columns, features = potentials.shape
             self._note(potentials)
             if earliness is None:
                 earliness = np.zeros((-(-rows // cell), -(-columns // cell), features), int)
-            for y, x, n in zip(*np.nonzero(potentials > self.parameters.threshold), strict=True):
-                place = earliness[y // cell, x // cell]
-                place[n] = max(place[n], steps - t)
+            above = (potentials > self.parameters.threshold).any(2)
+            for y, x in set(zip(*np.nonzero(above), strict=True)) - fired:
+                self._note(potentials[y, x])
+                earliness[y // cell, x // cell, potentials[y, x].argmax()] += steps - t
+                fired.add((y, x))
         assert earliness is not None
         return earliness.reshape(-1, earliness.shape[2])
 

@@ -20,7 +20,14 @@ from spikemnist.data import ImageDataset
 from spikemnist.plasticity import ConvSTDPClassifier
 from spikemnist.plasticity.conv_classifier import contrast
 from spikemnist.plasticity.conv_kernels import ConvFeatures
-from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, small_features
+from tests.plasticity.bar_images import (
+    IMAGES,
+    LABELS,
+    TEST_IMAGES,
+    TEST_LABELS,
+    small,
+    small_features,
+)
 from tests.plasticity.stepped_features import SteppedFeatures
 from tests.strategies import SEEDS
 
@@ -84,17 +91,26 @@ def test_evaluate(features: ConvSTDPClassifier) -> None:
     assert repr(replace(evaluate(features, data), seconds=0.0)) == repr(
         replace(evaluation, seconds=0.0)
     )
-    seen = features.count_features(TEST_IMAGES)
+    seen = features.transform(TEST_IMAGES)
     assert evaluation.accuracy == features.score(TEST_IMAGES, TEST_LABELS)
     assert evaluation.confusion.sum(1).tolist() == np.bincount(TEST_LABELS).tolist()
     assert evaluation.confusion.trace() == round(evaluation.accuracy * len(TEST_LABELS))
     assert evaluation.classes == tuple(map(str, features.classes_))
     assert evaluation.spikes_per_sample == {"features": (seen > 0).sum() / len(seen)}
-    assert evaluation.silent == (seen.reshape(len(seen), -1) == 0).all(1).mean()
+    assert evaluation.silent == (seen == 0).all(1).mean()
     with pytest.raises(ValueError, match="one label for each"):
         features.evaluate((TEST_IMAGES, TEST_LABELS[:-1]))
     with pytest.raises(TypeError, match="data must be an ImageDataset or a pair"):
         features.evaluate([(TEST_IMAGES, TEST_LABELS)])
+
+
+def test_neurons_that_see_features(features: ConvSTDPClassifier) -> None:
+    seen = small_features(epochs=1).fit_transform(IMAGES, LABELS)
+    assert np.array_equal(seen, features.transform(IMAGES))
+    assert (seen.dtype, seen.min()) == (np.float32, 0)
+    assert 0.5 < seen.max() <= 1
+    neurons = small(theta_plus=1.0).fit(seen, LABELS)
+    assert neurons.score(features.transform(TEST_IMAGES), TEST_LABELS) > 0.9
 
 
 def test_seed_of_features_with_any_number_of_threads(
@@ -104,9 +120,7 @@ def test_seed_of_features_with_any_number_of_threads(
         torch.set_num_threads(count)
         again = small_features(epochs=1).fit(IMAGES, LABELS)
         assert np.array_equal(again.weights_, features.weights_)
-        assert np.array_equal(
-            again.count_features(TEST_IMAGES), features.count_features(TEST_IMAGES)
-        )
+        assert np.array_equal(again.transform(TEST_IMAGES), features.transform(TEST_IMAGES))
     other = small_features(epochs=1, random_state=1).fit(IMAGES, LABELS)
     assert not np.array_equal(other.weights_, features.weights_)
 
@@ -138,7 +152,7 @@ def test_contrast() -> None:
     assert torch.allclose(contrast(image * 0.3), contrast(image), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["predict", "count_features", "decision_function", "save"])
+@pytest.mark.parametrize("name", ["predict", "transform", "decision_function", "save"])
 def test_use_before_a_fit(name: str) -> None:
     with pytest.raises(ValueError, match="this ConvSTDPClassifier is not fitted yet"):
         getattr(small_features(), name)(TEST_IMAGES)
@@ -149,7 +163,7 @@ def test_use_before_a_fit(name: str) -> None:
     [
         ({"inhibition_radius": -1}, "inhibition_radius must be a whole number, at least 0"),
         ({"min_contrast": 1.0}, "min_contrast must lie between 0 and 1"),
-        ({"num_steps": 256}, "num_steps must be at most 255"),
+        ({"num_steps": 8192}, r"num_steps \* pool_size\*\*2 must be at most 32767; got 8192 and 2"),
         ({"max_learning_rate": 0.001}, "max_learning_rate must lie between learning_rate and 1"),
         ({"kernel_size": 7}, r"images of 6 x 6 pixels are smaller than kernel_size 7"),
     ],

@@ -45,6 +45,9 @@ CHANNELS = 2
 BLOCK = 256
 """Number of images encoded at a time."""
 
+LARGEST = np.iinfo(np.int16).max
+"""Largest sum of how early a feature appears in a cell."""
+
 
 def contrast(images: Tensor) -> Tensor:
     r"""Return how much brighter, and how much darker, each pixel is than its surroundings.
@@ -86,9 +89,15 @@ class ConvSTDPClassifier(Estimator):
         \end{cases}
 
     A winner silences its own feature everywhere and every feature near it, so that the features
-    become different. After learning, an image is described by how early each feature appears in
-    each pooling cell of ``pool_size`` places a side. A linear readout, trained by logistic
-    regression, predicts the class.
+    become different. After learning, only the first feature at a place fires, and in a timestep
+    the strongest. An image is described by how often and how early each feature appears in each
+    pooling cell: with T timesteps and cells of P x P places, a feature that fires at the timesteps
+    t of a cell, counted from 0, has
+
+    .. math:: x = \sqrt{\frac{1}{T P^2} \sum_t (T - t)}
+
+    A linear readout, trained by logistic regression, predicts the class from these. `transform`
+    returns them, for a readout of your own.
 
     Parameters
     ----------
@@ -110,7 +119,7 @@ class ConvSTDPClassifier(Estimator):
         :math:`\eta`, which doubles every ``doubling`` images up to ``max_learning_rate``.
     depression : float, default 0.75
         Factor d of the depression.
-    epochs, batch_size, lr : int, int and float, default 10, 100 and 0.002
+    epochs, batch_size, lr : int, int and float, default 10, 100 and 0.01
         Passes of the readout over the images, images per step, and peak of Adam's learning rate,
         which rises and falls along one cycle.
     random_state : int, default 0
@@ -162,7 +171,7 @@ class ConvSTDPClassifier(Estimator):
     depression: Positive = 0.75
     epochs: Count = 10
     batch_size: Count = 100
-    lr: Positive = 2e-3
+    lr: Positive = 1e-2
     random_state: Whole = 0
 
     file_format: ClassVar[Format] = Format(
@@ -199,13 +208,13 @@ class ConvSTDPClassifier(Estimator):
         with interruptible():
             self._learn_features(pictures)
             earliness = np.concatenate(list(between(self._see(pictures))))
-            self._learn_readout(torch.from_numpy(earliness), torch.from_numpy(targets))
+            self._learn_readout(earliness, torch.from_numpy(targets))
             check_interrupt()
         self.n_features_in_: int = math.prod(self._shape)
         return self
 
-    def count_features(self, X: ArrayLike) -> Array:
-        """Return how early each feature appears in each pooling cell.
+    def transform(self, X: ArrayLike) -> Array:
+        """Return how often and how early each feature appears in each pooling cell.
 
         Parameters
         ----------
@@ -215,11 +224,15 @@ class ConvSTDPClassifier(Estimator):
         Returns
         -------
         numpy.ndarray
-            uint8 ``[B, Q, N]``: ``num_steps`` for the first timestep, 1 for the last one, and 0
-            where the feature does not appear.
+            float32 ``[B, Q * N]`` in [0, 1], 0 where a feature does not appear.
         """
         flat = self._fitted_pixels(X)
-        return np.concatenate(list(self._see(flat.reshape(len(flat), *self._shape))))
+        blocks = self._see(flat.reshape(len(flat), *self._shape))
+        return np.concatenate([self._scale(block) for block in blocks])
+
+    def fit_transform(self, X: ArrayLike, y: ArrayLike) -> Array:
+        """Return the same as ``fit(X, y).transform(X)``, for a pipeline of scikit-learn."""
+        return self.fit(X, y).transform(X)
 
     def _pixels(self, shape: Sequence[int]) -> tuple[int, int]:
         """Return height and width of images; raise if the kernel does not fit."""
@@ -232,10 +245,9 @@ class ConvSTDPClassifier(Estimator):
         return height, width
 
     def votes(self, X: ArrayLike) -> Votes:  # noqa: D102 - inherited
-        earliness = self.count_features(X)
-        inputs = torch.from_numpy(earliness).flatten(1).float() / self.num_steps
-        scores = functional.linear(inputs, *self._readout).numpy()
-        appearances = np.count_nonzero(earliness, axis=(1, 2))
+        inputs = self.transform(X)
+        scores = functional.linear(torch.from_numpy(inputs), *self._readout).numpy()
+        appearances = np.count_nonzero(inputs, axis=1)
         return Votes({"readout": scores}, "readout", {"features": appearances})
 
     def _contents(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -281,25 +293,29 @@ class ConvSTDPClassifier(Estimator):
         self.weights_, self.wins_ = features.weights, features.wins
 
     def _see(self, pictures: Tensor) -> Iterator[Array]:
-        """Yield how early features appear, uint8 ``[B, Q, N]``, one block of images at a time."""
+        """Yield how early features appear, int16 ``[B, Q * N]``, one block of images at a time."""
         features = self._features(self.weights_)
         for part in torch.split(pictures, BLOCK):
-            yield features.see(self._encode(part))
+            yield features.see(self._encode(part)).reshape(len(part), -1)
+
+    def _scale(self, earliness: Array) -> Array:
+        """Return the square roots of shares of the largest sum, float32."""
+        scaled: Array = np.sqrt(earliness / np.float32(self.num_steps * self.pool_size**2))
+        return scaled
 
     def _encode(self, pictures: Tensor) -> Tensor:
         """Return spikes, uint8 ``[T, B, 2 * H * W]``."""
         encoder = LatencyEncoder(num_steps=self.num_steps, threshold=self.min_contrast)
         return encoder(contrast(pictures).flatten(1), dtype=torch.uint8)
 
-    def _learn_readout(self, earliness: Tensor, labels: Tensor) -> None:
-        features = earliness.flatten(1)
-        weight = torch.zeros((len(self.classes_), features.shape[1]), requires_grad=True)
+    def _learn_readout(self, earliness: Array, labels: Tensor) -> None:
+        weight = torch.zeros((len(self.classes_), earliness.shape[1]), requires_grad=True)
         bias = torch.zeros(len(self.classes_), requires_grad=True)
         optimizer = torch.optim.Adam([weight, bias], self.lr, fused=True)
-        steps = self.epochs * -(-len(features) // self.batch_size)
+        steps = self.epochs * -(-len(labels) // self.batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
-        for batch in between(self._batches(len(features))):
-            inputs = features[batch].float() / self.num_steps
+        for batch in between(self._batches(len(labels))):
+            inputs = torch.from_numpy(self._scale(earliness[batch.numpy()]))
             loss = functional.cross_entropy(functional.linear(inputs, weight, bias), labels[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -317,8 +333,11 @@ class ConvSTDPClassifier(Estimator):
     def _check_combinations(self) -> None:
         if self.min_contrast >= 1:
             raise ValueError(f"min_contrast must lie between 0 and 1; got {self.min_contrast}")
-        if self.num_steps > 255:
-            raise ValueError(f"num_steps must be at most 255; got {self.num_steps}")
+        if self.num_steps * self.pool_size**2 > LARGEST:
+            raise ValueError(
+                f"num_steps * pool_size**2 must be at most {LARGEST}; got {self.num_steps} and "
+                f"{self.pool_size}"
+            )
         if not self.learning_rate <= self.max_learning_rate <= 1:
             raise ValueError(
                 "max_learning_rate must lie between learning_rate and 1; "

@@ -3,7 +3,7 @@
 Each integrate-and-fire neuron, without leak, sees a square of the input with the weights of its
 feature. During learning, the first neurons to exceed the threshold win; within a timestep the
 strongest neuron comes first. A winner silences its feature everywhere and every feature near it,
-and its weights learn.
+and its weights learn. Afterwards the first neuron at a place silences the others at this place.
 
 Shapes: ``T`` timesteps, ``B`` images, ``N`` features, ``C`` channels, ``K`` side of a kernel, ``P``
 positions of a kernel, ``Q`` pooling cells, ``M`` blocks of features.
@@ -122,10 +122,10 @@ class ConvFeatures:
         parallel(learn_features, 1, self._features, _by_timestep(spikes), seen)
 
     def see(self, spikes: Tensor) -> Array:
-        """Return how early each feature appears in each cell, uint8 ``[B, Q, N]``."""
+        """Return how early each feature appears in each cell, int16 ``[B, Q, N]``."""
         grid, padded = self._features.grid, self._features.wins.size
         cells = -(-grid.rows // grid.cell) * -(-grid.columns // grid.cell)
-        earliness = np.empty((spikes.shape[1], cells, padded), np.uint8)
+        earliness = np.empty((spikes.shape[1], cells, padded), np.int16)
         arguments = (self._features, _by_timestep(spikes), earliness)
         parallel(see_features, len(earliness), *arguments, work=earliness.size * len(spikes))
         seen: Array = earliness[:, :, : self.size]
@@ -176,35 +176,33 @@ def learn_features(queue: Array, features: Features, events: ByTimestep, seen: i
 def see_features(queue: Array, features: Features, events: ByTimestep, earliness: Array) -> None:
     """Find how early each feature appears in each pooling cell, one image in each unit of work.
 
-    Fills ``earliness`` ``[B, Q, M * WIDTH]``: T for the first timestep, 1 for the last one, 0 where
-    the feature does not appear.
+    At a place only one feature fires: the first, and within a timestep the strongest. Fills
+    ``earliness`` ``[B, Q, M * WIDTH]``: the sum over the places of a cell at which the feature
+    fires, each T for the first timestep and 1 for the last one.
     """
     if by_team(queue):
         return
     features, events, earliness = borrowed((features, events, earliness))
     grid, potentials = features.grid, _potentials(features)
-    blocks, positions = len(features.weights), grid.rows * grid.columns
-    across = -(-grid.columns // grid.cell)
+    positions, across = grid.rows * grid.columns, -(-grid.columns // grid.cell)
     steps = events.starts.shape[1] - 1
-    appeared = np.empty((earliness.shape[1], blocks), np.uint64)
+    fired = np.empty(positions, np.bool_)
+    silenced = np.zeros(len(features.weights), np.uint64)  # no feature, so far
     b = next_unit(queue)
     while b < queue[2]:  # in a generator, the potentials would cost 15 % more time
-        potentials[:], appeared[:] = 0, 0
-        earliness[b] = 0
+        potentials[:], fired[:], earliness[b] = 0, False, 0
         for t in range(steps):
             begin, end = events.starts[b, t], events.starts[b, t + 1]
             _integrate(features, events.neurons, begin, end, potentials)
             for position in range(positions if begin < end else 0):
-                y, x = position // grid.columns, position % grid.columns
-                cell = y // grid.cell * across + x // grid.cell
-                for m in range(blocks):
-                    row = at(potentials, m * positions + position)
-                    passed = above(row, at(features.threshold, m))
-                    new = passed & ~appeared[cell, m]
-                    appeared[cell, m] |= new
-                    while new != 0:
-                        earliness[b, cell, m * WIDTH + lowest_bit(new)] = steps - t
-                        new = drop_lowest_bit(new)
+                if fired[position]:
+                    continue
+                _, feature = _strongest_at(position, potentials, features.threshold, silenced)
+                if feature >= 0:
+                    fired[position] = True
+                    y, x = position // grid.columns, position % grid.columns
+                    cell = y // grid.cell * across + x // grid.cell
+                    earliness[b, cell, feature] += steps - t
         b = next_unit(queue)
 
 
@@ -239,15 +237,26 @@ def _strongest(potentials: Array, threshold: Array, near: Array, silenced: Array
     best, position, feature = ZERO, -1, -1
     for p in range(len(near)):
         if not near[p]:
-            for m in range(len(threshold)):
-                row = m * len(near) + p
-                word = above(at(potentials, row), at(threshold, m)) & ~silenced[m]
-                while word != 0:
-                    j = lowest_bit(word)
-                    word = drop_lowest_bit(word)
-                    if potentials[row, j] > best:
-                        best, position, feature = potentials[row, j], p, m * WIDTH + j
+            potential, strongest = _strongest_at(p, potentials, threshold, silenced)
+            if potential > best:
+                best, position, feature = potential, p, strongest
     return position, feature
+
+
+@inlined
+def _strongest_at(position: int, potentials: Array, threshold: Array, silenced: Array) -> Any:
+    """Return potential and feature of the strongest neuron of a place, or 0 and -1."""
+    positions = len(potentials) // len(threshold)
+    best, feature = ZERO, -1
+    for m in range(len(threshold)):
+        row = m * positions + position
+        word = above(at(potentials, row), at(threshold, m)) & ~silenced[m]
+        while word != 0:
+            j = lowest_bit(word)
+            word = drop_lowest_bit(word)
+            if potentials[row, j] > best:
+                best, feature = potentials[row, j], m * WIDTH + j
+    return best, feature
 
 
 @inlined

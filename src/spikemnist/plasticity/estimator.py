@@ -350,12 +350,14 @@ class Estimator:
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags of an image classifier."""
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, TransformerTags
 
+        transforms = hasattr(self, "transform")
         return Tags(
             estimator_type="classifier",
             target_tags=TargetTags(required=True),
             classifier_tags=ClassifierTags(),
+            transformer_tags=TransformerTags(preserves_dtype=[]) if transforms else None,
             input_tags=InputTags(three_d_array=True, positive_only=True),
         )
 
