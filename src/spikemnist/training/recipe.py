@@ -213,6 +213,14 @@ _EVENTS = Recipe(
 )
 _FASHION = TrainConfig(epochs=40, batch_size=128, lr=3e-3, label_smoothing=0.1, augment=("flip",))
 
+_ACCURATE_CONV = Recipe(
+    network={"name": "conv", "layers": "32C5-P2-64C3-64C3-P2-128C3-10", "batch_norm": True},
+    encoder=_code("direct", 2),
+    config=TrainConfig(
+        epochs=40, batch_size=128, lr=3e-3, label_smoothing=0.1, augment=("affine",)
+    ),
+)
+
 # Chosen on 10,000 held-out training images of MNIST; "fashion" on those of Fashion-MNIST.
 recipes: dict[tuple[str, str], Recipe] = {
     ("default", "mlp"): Recipe(network={"name": "mlp", "hidden": (512,)}),
@@ -230,17 +238,7 @@ recipes: dict[tuple[str, str], Recipe] = {
         network={"name": "mlp", "hidden": (800, 800)},
         config=TrainConfig(epochs=60, batch_size=128, lr=3e-3, augment=("affine", "elastic")),
     ),
-    ("accurate", "conv"): Recipe(
-        network={
-            "name": "conv",
-            "layers": "32C5-P2-64C3-64C3-P2-128C3-10",
-            "batch_norm": True,
-        },
-        encoder=_code("direct", 2),
-        config=TrainConfig(
-            epochs=40, batch_size=128, lr=3e-3, label_smoothing=0.1, augment=("affine",)
-        ),
-    ),
+    ("accurate", "conv"): _ACCURATE_CONV,
     ("fashion", "mlp"): Recipe(
         network={"name": "mlp", "hidden": (1024, 1024), "batch_norm": True, "dropout": 0.4},
         encoder=_code("direct", 4),
@@ -262,6 +260,11 @@ recipes: dict[tuple[str, str], Recipe] = {
         network={"name": "mlp", "hidden": (200,), "readout": "first_spike"},
         encoder=_code("latency", 16),
         config=TrainConfig(epochs=45, batch_size=128, spike_penalty=1.5e-4, augment=("affine",)),
+    ),
+    ("sparse", "conv"): replace(
+        _ACCURATE_CONV,
+        encoder=_code("direct", 1),  # in one timestep no neuron fires twice
+        config=replace(_ACCURATE_CONV.config, epochs=30, spike_penalty=2e-5),
     ),
 }
 """The recipes by name and kind of network: ``"default"`` for images, ``"events"`` for N-MNIST,
