@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import readouts
 from benchmarks.commands import VOTES, VOTINGS, accuracy
 from benchmarks.report import NOTHING, machine, scaled, table
 
@@ -26,6 +27,7 @@ BY_BACKPROPAGATION = (
     "MLP, few spikes; ours with augmented images",
     "Convolutions, images as they are",
     "Convolutions, augmented images",
+    "Convolutions, one spike a neuron at most; ours with augmented images",
 )
 WITHOUT = (
     "Neurons that vote, by STDP",
@@ -244,6 +246,8 @@ class Setup(NamedTuple):
 def described(line: str) -> Setup:
     """Return what a command of this package trains."""
     program, *words = shlex.split(line)
+    if words[:2] == ["-m", readouts.__name__]:
+        return _readout(words[2])
     if program != "spikemnist":
         return Setup()
     from spikemnist.cli import parser
@@ -254,10 +258,10 @@ def described(line: str) -> Setup:
     if name == "stdp":
         return _stdp(command)
     recipe = module.recipe_of(command)
-    plain, augmented, few, *convolutions = BY_BACKPROPAGATION
+    plain, augmented, few, *convolutions, once = BY_BACKPROPAGATION
     task = (plain, augmented)[bool(command.augment)]
     if command.model == "conv":
-        task = convolutions[bool(command.augment)]
+        task = once if command.num_steps == 1 else convolutions[bool(command.augment)]
     elif command.spike_penalty:
         task = few
     network = recipe.classifier().network
@@ -284,6 +288,15 @@ def _stdp(command: Any) -> Setup:
     weights = (2 * 5 * 5 + 10 * 6 * 6) * count + 10
     network = f"one layer of {count} features, linear readout"
     return Setup(command.data, features, network, "1", weights)
+
+
+def _readout(name: str) -> Setup:
+    voting, features, _ = WITHOUT
+    kernels = 2 * 5 * 5 * 64
+    if name == "votes":  # the neurons see 4 x 4 cells
+        weights = kernels + 4 * 4 * 64 * 1600
+        return Setup("mnist", voting, "64 features by STDP, then 1600 neurons", "3", weights)
+    return Setup("mnist", features, "one layer of 64 features, PCA, RBF-SVM", "1")
 
 
 def spikes(here: Sequence[dict[str, Any]], *, current: bool = False) -> str:

@@ -28,7 +28,7 @@ class Plan:
         Numbers of neurons, pixel rates in Hz, and number of timed blocks of 64 images for STDP.
     commands, seeds
         Commands whose accuracy is measured, and the seeds of each; without seeds there are five
-        for STDP, whose seeds differ more, and three for others.
+        for STDP, whose seeds differ more, and three for training by gradient.
     processes
         Number of processes in which each network is timed.
     compiled
@@ -51,6 +51,7 @@ class Plan:
     commands: tuple[str, ...] = (
         "spikemnist train --recipe fast --data mnist",
         "spikemnist train --recipe sparse --data mnist",
+        "spikemnist train --recipe sparse --data mnist --model conv",
         "spikemnist train --recipe accurate --data mnist",
         "spikemnist train --recipe accurate --data mnist --augment none --batch-norm "
         "--encoder direct --num-steps 2 --hidden 1024 1024 1024 --epochs 40 --dropout 0.5 "
@@ -64,6 +65,9 @@ class Plan:
         "spikemnist stdp --data mnist --neurons 1600 --passes 3",
         "spikemnist stdp --data mnist --neurons 6400 --passes 3",
         "spikemnist stdp --data mnist --features 64",
+        "spikemnist stdp --data mnist --features 128",
+        "python -m benchmarks.readouts votes",
+        "python -m benchmarks.readouts svm",
     )
     seeds: tuple[int, ...] = ()
     processes: int = 5
