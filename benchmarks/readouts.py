@@ -26,7 +26,7 @@ def pipeline(readout: str, seed: int) -> Any:
     features = ConvSTDPClassifier(pool_size=6, random_state=seed)
     if readout == "svm":
         return make_pipeline(features, PCA(150, random_state=seed), SVC(C=5.0))
-    neurons = STDPClassifier(1600, passes=3, max_rate=700.0, random_state=seed)
+    neurons = STDPClassifier(1600, passes=3, max_rate=400.0, random_state=seed)
     return make_pipeline(features, neurons)
 
 
