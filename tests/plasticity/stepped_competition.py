@@ -42,14 +42,14 @@ class Stepped:
     def __init__(self, parameters: STDPClassifier, weights: np.ndarray, theta: np.ndarray) -> None:
         self.p = parameters
         self.weights, self.theta = weights.astype(np.float64), theta.astype(np.float64)
-        self.closest, self.attempts, self.adaptation = math.inf, 0, 1.0
+        self.closest, self.attempts, self.factor = math.inf, 0, 1.0
 
-    def learn(self, image: Tensor, seed: int, number: int, adaptation: float = 1.0) -> np.ndarray:
+    def learn(self, image: Tensor, seed: int, number: int, factor: float = 1.0) -> np.ndarray:
         """Learn from an image ``[F]``, whose random numbers are those of a number; ``[N]``.
 
-        ``adaptation`` is a factor of the step and of the rate of decay of thresholds.
+        ``factor`` is that of the learning rate, and of the step and rate of decay of thresholds.
         """
-        self.adaptation = adaptation
+        self.factor = factor
         return self._show(image, seed, number, learning=True)
 
     def respond(self, image: Tensor, seed: int) -> np.ndarray:
@@ -125,11 +125,11 @@ class Stepped:
         """Change the weights of a neuron that fired, and raise its threshold."""
         p = self.p
         room = (p.max_weight - self.weights[n]) ** p.weight_dependence
-        changed = self.weights[n] + p.learning_rate * (trace - p.target_trace) * room
+        changed = self.weights[n] + self.factor * p.learning_rate * (trace - p.target_trace) * room
         self.weights[n] = changed.clip(0, p.max_weight)
         # One presentation at a time says nothing of how many there will be.
         step = 0.05 * len(self.weights) / 400 if p.theta_plus is None else p.theta_plus
-        self.theta[n] += self.adaptation * step
+        self.theta[n] += self.factor * step
 
     def _after(self, counts: np.ndarray) -> None:
         """Scale the weights of neurons that fired to their total, and let thresholds fall."""
@@ -137,4 +137,4 @@ class Stepped:
             if self.weights[n].sum() > 0:
                 self.weights[n] *= self.p.total_weight / self.weights[n].sum()
         presentation = self.p.duration + self.p.rest
-        self.theta *= math.exp(-self.adaptation * presentation / self.p.tau_theta)
+        self.theta *= math.exp(-self.factor * presentation / self.p.tau_theta)

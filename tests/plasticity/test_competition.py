@@ -106,7 +106,7 @@ def test_the_layer_equals_its_stepped_equations(
     dtype: torch.dtype,
     options: dict[str, Any],
     blank: int,
-    adaptation: float,
+    factor: float,
 ) -> None:
     options["max_weight"] = max(options["max_weight"] / features, 12.0)
     parameters = small(features, n_neurons=size, duration=duration, **options)
@@ -115,11 +115,11 @@ def test_the_layer_equals_its_stepped_equations(
     images[blank] = 0
     for i, image in enumerate(images):
         stepped.closest = math.inf
-        expected = stepped.learn(image, seed, 10 + i, adaptation)
+        expected = stepped.learn(image, seed, 10 + i, factor)
         if stepped.closest < TOO_CLOSE:
             assume(i > 0)  # what was before has been compared
             return
-        results = layer.learn(image[None], seed, 10 + i, adaptation)
+        results = layer.learn(image[None], seed, 10 + i, factor)
         assert results.tolist() == [expected.tolist()]
         expect_equal(layer, stepped)
     for image in images:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spikemnist import STDPClassifier
 from spikemnist.plasticity.competitive_layer import CompetitiveLayer
-from spikemnist.plasticity.homeostasis import adaptation, step_sizes, warn_of_idle
+from spikemnist.plasticity.homeostasis import step_factor, step_sizes, warn_of_idle
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS, small
 
 
@@ -38,10 +38,10 @@ def test_own_steps_are_used() -> None:
 
 @given(st.integers(1, 1000))
 def test_steps_become_shorter_and_keep_their_mean(blocks: int) -> None:
-    steps = [adaptation((block + 0.5) / blocks) for block in range(blocks)]
+    steps = [step_factor((block + 0.5) / blocks) for block in range(blocks)]
     assert np.mean(steps) == pytest.approx(1)
-    assert (np.diff([adaptation(0), *steps, adaptation(1)]) < 0).all()
-    assert adaptation(1) == 0
+    assert (np.diff([step_factor(0), *steps, step_factor(1)]) < 0).all()
+    assert step_factor(1) == 0
 
 
 @pytest.mark.filterwarnings("ignore:.*neuron")

@@ -44,7 +44,7 @@ from spikemnist.plasticity.estimator import (
     check_parameters,
     encode_labels,
 )
-from spikemnist.plasticity.homeostasis import LONG, adaptation, step_sizes, warn_of_idle
+from spikemnist.plasticity.homeostasis import LONG, step_factor, step_sizes, warn_of_idle
 
 RESPONDING = 256
 """Images presented at a time for their responses; the threads share them."""
@@ -100,14 +100,15 @@ class STDPClassifier(Estimator):
             \theta_+ = 0.05\,\mathrm{mV} \cdot \frac{N}{400} \cdot \frac{20000}{B}
 
         with ``B`` limited to 1,000 to 20,000. `partial_fit` uses 20,000, since it does not know how
-        many images will follow. It is the mean step of `fit`, whose steps become shorter: after a
-        share s of all images they are :math:`2 (1 - s)\, \theta_+`.
+        many images will follow. `fit` begins with twice this step and ends with 0: after a share s
+        of all images, the step is :math:`2 (1 - s)\, \theta_+`.
     tau_theta : float, default 1e7
-        Time constant with which thresholds decay, in ms; in `fit`, like the steps, the mean: the
-        decay becomes slower.
+        Time constant with which thresholds decay, in ms. In `fit` the decay becomes slower as the
+        steps become shorter.
     learning_rate : float, default None
-        :math:`\eta`. None derives it from the numbers of neurons and images, with ``B`` as above:
-        :math:`\eta = 0.005\,\sqrt{\max(1, N / 400)} \cdot 20000 / B`.
+        :math:`\eta`, in `fit` :math:`2 (1 - s)\, \eta`. None derives it from the numbers of neurons
+        and images, with ``B`` as above:
+        :math:`\eta = 0.005\,\sqrt{\min(\max(1, N / 400), 4)} \cdot 20000 / B`.
     target_trace, weight_dependence : float, default 0.3 and 1.0
         :math:`x_{tar}` and :math:`\mu`.
     tau_trace : float, default 20.0
@@ -141,8 +142,8 @@ class STDPClassifier(Estimator):
     - ``inhibition`` is 50 instead of 17. ``learning_rate``, ``target_trace`` and
       ``weight_dependence``, for which the paper gives no values, are the best on 10,000 held-out
       training images.
-    - ``theta_plus`` and ``learning_rate`` depend on the numbers of neurons and images. In `fit`
-      thresholds change less and less, so that in the end each fits the weights of its neuron.
+    - ``theta_plus`` and ``learning_rate`` depend on the numbers of neurons and images, and in `fit`
+      all steps become shorter, so that in the end each threshold fits the weights of its neuron.
     - ``voting="proportional"``: a spike counts for all classes that its neuron responds to. The
       paper's rule is ``"assigned"``.
 
@@ -416,7 +417,7 @@ class STDPClassifier(Estimator):
                 for block in torch.split(order, BLOCK):
                     if interrupted() and progress.seen:  # at least one block assigns the neurons
                         return
-                    factor = adaptation(progress.seen / total)
+                    factor = step_factor(progress.seen / total)
                     self._learn(pixels[block], targets[block.numpy()], factor)
                     bar.set_postfix_str(f"accuracy {progress.accuracy:.1%}", refresh=False)
                     bar.update(len(block))

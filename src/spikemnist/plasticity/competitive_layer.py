@@ -59,7 +59,7 @@ class CompetitiveLayer:
             constants, least, laid_out, offsets, constants.threshold + offsets
         )
 
-    def learn(self, images: Tensor, seed: int, first: int, adaptation: float = 1.0) -> Array:
+    def learn(self, images: Tensor, seed: int, first: int, factor: float = 1.0) -> Array:
         """Learn from images ``[B, F]`` in order.
 
         Parameters
@@ -68,8 +68,8 @@ class CompetitiveLayer:
             Images, uint8, or floating in [0, 1].
         seed, first : int
             Seed, and number of the first image: image i uses the random numbers of ``first + i``.
-        adaptation : float, default 1.0
-            Factor by which thresholds change: of ``theta_plus``, and of their rate of decay.
+        factor : float, default 1.0
+            Factor of ``learning_rate``, of ``theta_plus``, and of the rate of decay of thresholds.
 
         Returns
         -------
@@ -78,7 +78,7 @@ class CompetitiveLayer:
         """
         numbers = torch.arange(first, first + len(images))
         counts, done = self._counts(len(images)), np.zeros(1, np.int64)
-        neurons, events = self._adapting(adaptation), self._events(images, seed, numbers, 0)
+        neurons, events = self._with_steps(factor), self._events(images, seed, numbers, 0)
         while done[0] < len(images):
             _learn(neurons, events, counts, done)
             last = slice(int(done[0]) - 1, int(done[0]))
@@ -109,12 +109,14 @@ class CompetitiveLayer:
                 break
         return counts[:, : self.size]
 
-    def _adapting(self, factor: float) -> CompetitiveNeurons:
-        """Return the neurons, with thresholds that change by this factor."""
+    def _with_steps(self, factor: float) -> CompetitiveNeurons:
+        """Return the neurons, with steps of weights and thresholds that are shorter or longer."""
         constants = self.neurons.constants
-        theta_plus = np.float32(constants.theta_plus * factor)
-        decay_theta = np.float32(float(constants.decay_theta) ** factor)
-        constants = constants._replace(theta_plus=theta_plus, decay_theta=decay_theta)
+        constants = constants._replace(
+            learning_rate=np.float32(constants.learning_rate * factor),
+            theta_plus=np.float32(constants.theta_plus * factor),
+            decay_theta=np.float32(float(constants.decay_theta) ** factor),
+        )
         return self.neurons._replace(constants=constants)
 
     def _events(self, images: Tensor, seed: int, numbers: Tensor, attempt: int) -> ByTimestep:

@@ -44,13 +44,13 @@ def step_sizes(parameters: Mapping[str, Any], images: int = LONG) -> dict[str, f
     return {name: float(step) for name, step in (derived | given).items()}
 
 
-def adaptation(share: float) -> float:
-    """Return the factor by which thresholds change after a share of a training, from 2 down to 0.
+def step_factor(share: float) -> float:
+    """Return the factor of all steps after a share of a training, from 2 down to 0.
 
-    Long steps let all neurons come to fire. Short ones make the thresholds exact: a step of 0.2 mV,
-    that of 1,600 neurons, raises the input that a neuron needs to fire by 1 to 2 %, and it fires
-    several times for an image. Chosen for 400 and 1,600 neurons, 4,000 and 50,000 training images
-    and 4,000 and 10,000 held-out ones.
+    Long steps let all neurons come to fire. Short ones average weights over many images, and make
+    thresholds exact: a step of 0.2 mV, that of 1,600 neurons, raises the input that a neuron needs
+    to fire by 1 to 2 %, and it fires several times for an image. Chosen for 400 and 1,600 neurons,
+    4,000 and 50,000 training images and 4,000 and 10,000 held-out ones.
     """
     return 2 * (1 - share)
 
