@@ -20,7 +20,7 @@ from spikemnist import viz
 from spikemnist._atomic import write_atomically
 from spikemnist.data import load_digits
 from spikemnist.models import Classifier, LeakyMLP, Record
-from spikemnist.plasticity import STDPClassifier, pair_stdp
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier, pair_stdp
 from spikemnist.training import TrainConfig, fit
 
 if TYPE_CHECKING:
@@ -38,9 +38,8 @@ def main() -> None:
     options = parser.parse_args()
     draw_example(options.out / "example")
     record, label = watch_a_digit()
-    fields, pairs = learned_fields(), window()
-    write_atomically(options.out / "stdp-fields.svg", fields.savefig)
-    write_atomically(options.out / "stdp-window.svg", pairs.savefig)
+    for name, figure in {**learned(), "window": window()}.items():
+        write_atomically(options.out / f"stdp-{name}.svg", figure.savefig)
     animation = viz.animate(record, label=label)
     write_atomically(
         options.out / "digit.gif", lambda file: animation.save(file, writer="pillow", dpi=120)
@@ -67,11 +66,15 @@ def watch_a_digit() -> tuple[Record, int]:
     return record, int(label)
 
 
-def learned_fields() -> Figure:
+def learned() -> dict[str, Figure]:
+    """Draw what neurons learned that see whole digits, and what features learned."""
     train, _ = load_digits()
-    classifier = STDPClassifier(n_neurons=100)
-    classifier.fit(train.images, train.labels)
-    return viz.receptive_fields(classifier, neurons=range(42))
+    neurons = STDPClassifier(n_neurons=100).fit(train.images, train.labels)
+    features = ConvSTDPClassifier().fit(train.images, train.labels)
+    return {
+        "fields": viz.receptive_fields(neurons, neurons=range(42)),
+        "features": viz.receptive_fields(features, neurons=range(24)),
+    }
 
 
 def window() -> Figure:
