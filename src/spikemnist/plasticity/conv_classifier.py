@@ -231,7 +231,18 @@ class ConvSTDPClassifier(Estimator):
         return np.concatenate([self._scale(block) for block in blocks])
 
     def fit_transform(self, X: ArrayLike, y: ArrayLike) -> Array:
-        """Return the same as ``fit(X, y).transform(X)``, for a pipeline of scikit-learn."""
+        """Return ``fit(X, y).transform(X)``, as a pipeline of scikit-learn asks for.
+
+        Parameters
+        ----------
+        X, y : array_like
+            Images ``[B, H, W]`` and labels ``[B]``, as for `fit`.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 ``[B, Q * N]``, as of `transform`.
+        """
         return self.fit(X, y).transform(X)
 
     def _pixels(self, shape: Sequence[int]) -> tuple[int, int]:
