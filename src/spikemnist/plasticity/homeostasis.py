@@ -30,10 +30,11 @@ def step_sizes(parameters: Mapping[str, Any], images: int = LONG) -> dict[str, f
     # N neurons share the spikes of B images, so each fires in proportion to B / N. With these
     # spikes its adaptation must rise from 0 to the level at which other neurons win as well: the
     # step is proportional to N / B. Its weights must turn from noise into a digit: the rate is
-    # proportional to 1 / B. Of 1,600 neurons each has less images to average over, and learns best
-    # with twice the rate of 400; for 6,400, four times is too much. With more than LONG images, the
-    # steps of LONG leave time to settle. LONG was chosen for 400 neurons and three seeds, each with
-    # 5,000 training images and 4,000 held-out ones; the rates with 50,000 and 10,000.
+    # proportional to 1 / B. It grows with N, since a neuron among many need not average over as
+    # many images, up to 1,600 neurons: of 6,400, four times the rate of 400 left a fifth silent.
+    # With more than LONG images, the steps of LONG leave time to settle. LONG was chosen for 400
+    # neurons and three seeds, each with 5,000 training images and 4,000 held-out ones; the rates
+    # with 50,000 and 10,000.
     neurons = parameters["n_neurons"]
     shortage = LONG / min(max(images, SHORT), LONG)
     derived = {
