@@ -13,6 +13,7 @@ Level: going on. Before it: *One leaky neuron*.
 from matplotlib.figure import Figure
 
 from spikemnist import STDPClassifier, load_digits, viz
+from spikemnist.plasticity import ConvSTDPClassifier
 
 train, test = load_digits()
 classifier = STDPClassifier(n_neurons=100, theta_plus=0.07, random_state=0)
@@ -71,7 +72,18 @@ figure
 figure = viz.stdp(classifier)
 # sphinx_gallery_alt = "Running accuracy, number of neurons of each class, and their thresholds"
 figure.savefig("stdp.png", dpi=120)
-print("pictures: receptive_fields.png, growing.gif, accuracy.png, stdp.png")
+figure
+
+# %%
+# Neurons that see only 5 x 5 pixels, at all places, learn strokes instead of digits. In the upper
+# half of a field the image is brighter than around it, in the lower half darker. Only the linear
+# readout of the strokes learns from labels.
+features = ConvSTDPClassifier(random_state=0).fit(train.images, train.labels)
+print(f"strokes and a linear readout: accuracy {features.score(test.images, test.labels):.1%}")
+figure = viz.receptive_fields(features, neurons=range(24))
+# sphinx_gallery_alt = "The weights of 24 features: short strokes in several directions"
+figure.savefig("strokes.png", dpi=120)
+print("pictures: receptive_fields.png, growing.gif, accuracy.png, stdp.png, strokes.png")
 figure
 
 # %%
