@@ -32,7 +32,7 @@ BY_BACKPROPAGATION = (
 WITHOUT = (
     "Neurons that vote, by STDP",
     "Features by STDP, readout from labels",
-    "Layers by forward-forward",
+    "Layers by local rules, with labels",
 )
 TASKS = (*BY_BACKPROPAGATION, *WITHOUT, "Other commands")
 """Groups of rows that can be compared, in the order of the page."""
