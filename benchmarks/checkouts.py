@@ -52,7 +52,7 @@ NETWORKS: dict[str, tuple[str, int, int, dict[str, Any]]] = {
         128,
         {"layers": "64C5p2-P2-128C3-P2-256C3-10", "batch_norm": True, "dropout": 0.2},
     ),
-    "recipe sparse": ("latency", 16, 128, {"hidden": 200, "readout": "first_spike"}),
+    "recipe sparse": ("latency", 16, 128, {"hidden": 400, "readout": "first_spike"}),
 }
 """Code, timesteps, batch and options of each network: the rows of the README, a batch of one image,
 dropout between dense layers, and the convolutions of snnTorch's tutorial 6."""

@@ -45,7 +45,8 @@ COMMANDS = {
     "--augment affine",
     "mnist-mlp": "spikemnist train --data mnist --hidden 128 --epochs 45 --batch-size 128 "
     "--augment affine",
-    "mnist-sparse": "spikemnist train --data mnist --recipe sparse",
+    "mnist-sparse": "spikemnist train --data mnist --recipe sparse --hidden 200 --epochs 45 "
+    "--spike-penalty 1.5e-4",
 }
 """The command that trains each network; ``--seed`` and ``--out`` are added to it."""
 

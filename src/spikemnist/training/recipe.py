@@ -257,9 +257,9 @@ recipes: dict[tuple[str, str], Recipe] = {
         ),
     ),
     ("sparse", "mlp"): Recipe(
-        network={"name": "mlp", "hidden": (200,), "readout": "first_spike"},
+        network={"name": "mlp", "hidden": (400,), "readout": "first_spike"},
         encoder=_code("latency", 16),
-        config=TrainConfig(epochs=45, batch_size=128, spike_penalty=1.5e-4, augment=("affine",)),
+        config=TrainConfig(epochs=60, batch_size=128, spike_penalty=4e-4, augment=("affine",)),
     ),
     ("sparse", "conv"): replace(
         _ACCURATE_CONV,
