@@ -24,11 +24,10 @@ def steps(neurons: int, images: int) -> tuple[float, float]:
 
 @given(st.integers(1, 10**5), st.integers(1, 10**6) | st.integers(900, 21_000))
 def test_steps_for_neurons_that_share_the_spikes(neurons: int, images: int) -> None:
-    shortage = 20_000 / min(max(images, 1_000), 20_000)
+    size, shortage = neurons / 400, 20_000 / max(images, 1_000)
     theta_plus, learning_rate = steps(neurons, images)
-    assert theta_plus == pytest.approx(0.05 * neurons / 400 * shortage, rel=1e-12)
-    few = min(max(neurons, 400), 1600)
-    assert learning_rate == pytest.approx(0.005 * (few / 400) ** 0.5 * shortage, rel=1e-12)
+    assert theta_plus == pytest.approx(0.05 * max(size * shortage, size**0.75), rel=1e-12)
+    assert learning_rate == pytest.approx(0.005 * max(1, size**0.5 * shortage), rel=1e-12)
 
 
 def test_own_steps_are_used() -> None:

@@ -97,18 +97,19 @@ class STDPClassifier(Estimator):
 
         .. math::
 
-            \theta_+ = 0.05\,\mathrm{mV} \cdot \frac{N}{400} \cdot \frac{20000}{B}
+            \theta_+ = 0.05\,\mathrm{mV}\,
+            \max\left(n \frac{20000}{B}, n^{3/4}\right), \quad n = \frac{N}{400}
 
-        with ``B`` limited to 1,000 to 20,000. `partial_fit` uses 20,000, since it does not know how
-        many images will follow. `fit` begins with twice this step and ends with 0: after a share s
+        with ``B`` of at least 1,000. `partial_fit` uses 20,000, since it does not know how many
+        images will follow. `fit` begins with twice this step and ends with 0: after a share s
         of all images, the step is :math:`2 (1 - s)\, \theta_+`.
     tau_theta : float, default 1e7
         Time constant with which thresholds decay, in ms. In `fit` the decay becomes slower as the
         steps become shorter.
     learning_rate : float, default None
         :math:`\eta`, in `fit` :math:`2 (1 - s)\, \eta`. None derives it from the numbers of neurons
-        and images, with ``B`` as above:
-        :math:`\eta = 0.005\,\sqrt{\min(\max(1, N / 400), 4)} \cdot 20000 / B`.
+        and images, with ``B`` and n as above:
+        :math:`\eta = 0.005\,\max(1, \sqrt{n} \cdot 20000 / B)`.
     target_trace, weight_dependence : float, default 0.3 and 1.0
         :math:`x_{tar}` and :math:`\mu`.
     tau_trace : float, default 20.0
@@ -163,7 +164,7 @@ class STDPClassifier(Estimator):
     >>> classifier.score(test.images, test.labels) > 0.8
     True
     >>> print(f"{classifier.theta_plus_:.3f} mV, learning rate {classifier.learning_rate_:.3f}")
-    0.050 mV, learning rate 0.020
+    0.050 mV, learning rate 0.010
     """
 
     n_neurons: Count = 400

@@ -12,7 +12,8 @@ from typing import Any
 from spikemnist._tensors import Array
 
 LONG, SHORT = 20_000, 1_000
-"""Limits between which the defaults depend on the number of presentations in all passes."""
+"""Presentations in all passes from which on the steps of 400 neurons need not be longer, and below
+which steps do not become longer."""
 
 MANY, THETA_PLUS, LEARNING_RATE = 400, 0.05, 0.005
 """A number of neurons, and in a long training their step of a threshold at a spike, in mV, and
@@ -27,19 +28,17 @@ IDLE = 0.05
 
 def step_sizes(parameters: Mapping[str, Any], images: int = LONG) -> dict[str, float]:
     """Return ``theta_plus`` and ``learning_rate`` for a number of presentations in all passes."""
-    # N neurons share the spikes of B images, so each fires in proportion to B / N. With these
-    # spikes its adaptation must rise from 0 to the level at which other neurons win as well: the
-    # step is proportional to N / B. Its weights must turn from noise into a digit: the rate is
-    # proportional to 1 / B. It grows with N, since a neuron among many need not average over as
-    # many images, up to 1,600 neurons: of 6,400, four times the rate of 400 left a fifth silent.
-    # With more than LONG images, the steps of LONG leave time to settle. LONG was chosen for 400
-    # neurons and three seeds, each with 5,000 training images and 4,000 held-out ones; the rates
-    # with 50,000 and 10,000.
-    neurons = parameters["n_neurons"]
-    shortage = LONG / min(max(images, SHORT), LONG)
+    # N neurons share the spikes of B images. With few spikes for each, its adaptation must rise
+    # from 0 to the level at which other neurons win as well: the step is proportional to N / B. Its
+    # weights must turn from noise into a digit: the rate grows with N / B, too. With many spikes,
+    # decay keeps the adaptation at this level, and the step decides how many neurons fire for an
+    # image: always as many with a step proportional to N, in proportion to N with equal steps. The
+    # power lies between. Chosen for 20 to 6,400 neurons with 1,000 to 150,000 presentations of
+    # training images and 4,000 to 10,000 held-out ones.
+    size, shortage = parameters["n_neurons"] / MANY, LONG / max(images, SHORT)
     derived = {
-        "theta_plus": THETA_PLUS * neurons / MANY * shortage,
-        "learning_rate": LEARNING_RATE * min(max(1, neurons / MANY), 4) ** 0.5 * shortage,
+        "theta_plus": THETA_PLUS * max(size * shortage, size**0.75),
+        "learning_rate": LEARNING_RATE * max(1.0, size**0.5 * shortage),
     }
     given = {name: parameters[name] for name in derived if parameters[name] is not None}
     return {name: float(step) for name, step in (derived | given).items()}
@@ -49,8 +48,8 @@ def step_factor(share: float) -> float:
     """Return the factor of all steps after a share of a training, from 2 down to 0.
 
     Long steps let all neurons come to fire. Short ones average weights over many images, and make
-    thresholds exact: a step of 0.2 mV, that of 1,600 neurons, raises the input that a neuron needs
-    to fire by 1 to 2 %, and it fires several times for an image. Chosen for 400 and 1,600 neurons,
+    thresholds exact: a step of 0.2 mV raises the input that a neuron needs to fire by 1 to 2 %, and
+    it fires several times for an image. Chosen for 400 and 1,600 neurons,
     4,000 and 50,000 training images and 4,000 and 10,000 held-out ones.
     """
     return 2 * (1 - share)
