@@ -5,6 +5,7 @@ Shapes: ``B`` images, ``N`` neurons.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +39,7 @@ def step_sizes(parameters: Mapping[str, Any], images: int = LONG) -> dict[str, f
     size, shortage = parameters["n_neurons"] / MANY, LONG / max(images, SHORT)
     derived = {
         "theta_plus": THETA_PLUS * max(size * shortage, size**0.75),
-        "learning_rate": LEARNING_RATE * max(1.0, size**0.5 * shortage),
+        "learning_rate": LEARNING_RATE * max(1.0, math.sqrt(size) * shortage),
     }
     given = {name: parameters[name] for name in derived if parameters[name] is not None}
     return {name: float(step) for name, step in (derived | given).items()}

@@ -25,8 +25,12 @@ export const STDP = {
 
 /** Return the steps with which all neurons take part after `images`, summed over all passes. */
 export function stepSizes(neurons, images) {
-  const shortage = 20000 / Math.min(Math.max(images, 1000), 20000);
-  return { theta_plus: (0.05 / 400) * neurons * shortage, learning_rate: 0.005 * shortage };
+  const size = neurons / 400;
+  const shortage = 20000 / Math.max(images, 1000);
+  return {
+    theta_plus: 0.05 * Math.max(size * shortage, size ** 0.75),
+    learning_rate: 0.005 * Math.max(1, Math.sqrt(size) * shortage),
+  };
 }
 
 /** Return a layer that has learned nothing. `random` draws its weights; `changes` are to `STDP`. */
