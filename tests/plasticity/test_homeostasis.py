@@ -27,7 +27,8 @@ def test_steps_for_neurons_that_share_the_spikes(neurons: int, images: int) -> N
     size, shortage = neurons / 400, 20_000 / max(images, 1_000)
     theta_plus, learning_rate = steps(neurons, images)
     assert theta_plus == pytest.approx(0.05 * max(size * shortage, size**0.75), rel=1e-12)
-    assert learning_rate == pytest.approx(0.005 * max(1, size**0.5 * shortage), rel=1e-12)
+    factor = min(size, 4) ** 0.5 * max(1, shortage)
+    assert learning_rate == pytest.approx(0.005 * max(1, factor), rel=1e-12)
 
 
 def test_own_steps_are_used() -> None:

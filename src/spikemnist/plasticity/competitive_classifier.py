@@ -109,7 +109,7 @@ class STDPClassifier(Estimator):
     learning_rate : float, default None
         :math:`\eta`, in `fit` :math:`2 (1 - s)\, \eta`. None derives it from the numbers of neurons
         and images, with ``B`` and n as above:
-        :math:`\eta = 0.005\,\max(1, \sqrt{n} \cdot 20000 / B)`.
+        :math:`\eta = 0.005\,\max(1, \sqrt{\min(n, 4)}\, \max(1, 20000 / B))`.
     target_trace, weight_dependence : float, default 0.3 and 1.0
         :math:`x_{tar}` and :math:`\mu`.
     tau_trace : float, default 20.0

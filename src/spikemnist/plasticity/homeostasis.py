@@ -30,16 +30,17 @@ IDLE = 0.05
 def step_sizes(parameters: Mapping[str, Any], images: int = LONG) -> dict[str, float]:
     """Return ``theta_plus`` and ``learning_rate`` for a number of presentations in all passes."""
     # N neurons share the spikes of B images. With few spikes for each, its adaptation must rise
-    # from 0 to the level at which other neurons win as well: the step is proportional to N / B. Its
-    # weights must turn from noise into a digit: the rate grows with N / B, too. With many spikes,
-    # decay keeps the adaptation at this level, and the step decides how many neurons fire for an
-    # image: always as many with a step proportional to N, in proportion to N with equal steps. The
-    # power lies between. Chosen for 20 to 6,400 neurons with 1,000 to 150,000 presentations of
-    # training images and 4,000 to 10,000 held-out ones.
+    # from 0 to the level at which other neurons win as well: the step is proportional to N / B.
+    # With many, decay keeps the adaptation at this level, and the step decides how many neurons
+    # fire for an image: always as many with a step proportional to N, in proportion to N with equal
+    # steps. The power lies between. Weights must turn from noise into a digit, with a rate in
+    # proportion to 1 / B. A neuron among many need not average over as many images; but from four
+    # times as many on, higher rates leave neurons silent. Chosen for 20 to 6,400 neurons with
+    # 1,000 to 150,000 presentations of training images and 4,000 to 10,000 held-out ones.
     size, shortage = parameters["n_neurons"] / MANY, LONG / max(images, SHORT)
     derived = {
         "theta_plus": THETA_PLUS * max(size * shortage, size**0.75),
-        "learning_rate": LEARNING_RATE * max(1.0, math.sqrt(size) * shortage),
+        "learning_rate": LEARNING_RATE * max(1.0, math.sqrt(min(size, 4)) * max(1.0, shortage)),
     }
     given = {name: parameters[name] for name in derived if parameters[name] is not None}
     return {name: float(step) for name, step in (derived | given).items()}

@@ -259,7 +259,7 @@ recipes: dict[tuple[str, str], Recipe] = {
     ("sparse", "mlp"): Recipe(
         network={"name": "mlp", "hidden": (400,), "readout": "first_spike"},
         encoder=_code("latency", 16),
-        config=TrainConfig(epochs=60, batch_size=128, spike_penalty=4e-4, augment=("affine",)),
+        config=TrainConfig(epochs=60, batch_size=128, spike_penalty=3e-4, augment=("affine",)),
     ),
     ("sparse", "conv"): replace(
         _ACCURATE_CONV,

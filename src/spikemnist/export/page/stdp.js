@@ -29,7 +29,7 @@ export function stepSizes(neurons, images) {
   const shortage = 20000 / Math.max(images, 1000);
   return {
     theta_plus: 0.05 * Math.max(size * shortage, size ** 0.75),
-    learning_rate: 0.005 * Math.max(1, Math.sqrt(size) * shortage),
+    learning_rate: 0.005 * Math.max(1, Math.sqrt(Math.min(size, 4)) * Math.max(1, shortage)),
   };
 }
 
