@@ -53,7 +53,7 @@ def test_the_files_and_the_result_of_a_run(stdp: Trained) -> None:
     assert len(rows) == 16
     assert 600 < int(rows[0]["images"]) < int(rows[-1]["images"]) <= 10_000
     assert float(rows[0]["accuracy"]) < float(rows[-1]["accuracy"])
-    assert (result["theta_plus"], result["learning_rate"]) == (0.0075, 0.01)
+    assert (result["theta_plus"], result["learning_rate"]) == (0.0075, 0.005)
     assert (result["interrupted"], result["test"]["loss"]) == (False, None)
     assert result["test"]["accuracy"] > 0.6
     assert set(result["test"]["votes"]) == {"assigned", "proportional"}
