@@ -165,7 +165,7 @@ def test_defaults_and_steps_are_those_of_python(page: Page) -> None:
         del parameters[name]
     assert page.evaluate('import("/stdp.js").then(({ STDP }) => STDP)') == parameters
     script = '(sizes) => import("/stdp.js").then(({ stepSizes }) => stepSizes(...sizes))'
-    for sizes in ((25, 500), (100, 1000), (50, 2000), (400, 60000)):
+    for sizes in ((25, 500), (100, 1000), (50, 2000), (6400, 60000), (6400, 180000)):
         expected = step_sizes(STDPClassifier(sizes[0]).get_params(), sizes[1])
         assert page.evaluate(script, list(sizes)) == pytest.approx(expected)
 

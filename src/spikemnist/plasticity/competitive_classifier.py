@@ -101,8 +101,8 @@ class STDPClassifier(Estimator):
             \max\left(n \frac{20000}{B}, n^{3/4}\right), \quad n = \frac{N}{400}
 
         with ``B`` of at least 1,000. `partial_fit` uses 20,000, since it does not know how many
-        images will follow. `fit` begins with twice this step and ends with 0: after a share s
-        of all images, the step is :math:`2 (1 - s)\, \theta_+`.
+        images will follow. `fit` begins with twice this step and ends with 0: after a share s of
+        all images, the step is :math:`2 (1 - s)\, \theta_+`.
     tau_theta : float, default 1e7
         Time constant with which thresholds decay, in ms. In `fit` the decay becomes slower as the
         steps become shorter.

@@ -13,8 +13,8 @@ from typing import Any
 from spikemnist._tensors import Array
 
 LONG, SHORT = 20_000, 1_000
-"""Presentations in all passes from which on the steps of 400 neurons need not be longer, and below
-which steps do not become longer."""
+"""Numbers of presentations in all passes. With more than the first, the steps of 400 neurons remain
+the same; with fewer than the second, no step becomes longer."""
 
 MANY, THETA_PLUS, LEARNING_RATE = 400, 0.05, 0.005
 """A number of neurons, and in a long training their step of a threshold at a spike, in mV, and
@@ -51,8 +51,8 @@ def step_factor(share: float) -> float:
 
     Long steps let all neurons come to fire. Short ones average weights over many images, and make
     thresholds exact: a step of 0.2 mV raises the input that a neuron needs to fire by 1 to 2 %, and
-    it fires several times for an image. Chosen for 400 and 1,600 neurons,
-    4,000 and 50,000 training images and 4,000 and 10,000 held-out ones.
+    it fires several times for an image. Chosen for 400 and 1,600 neurons, 4,000 and 50,000 training
+    images and 4,000 and 10,000 held-out ones.
     """
     return 2 * (1 - share)
 
