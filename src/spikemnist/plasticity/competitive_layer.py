@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from spikemnist._tensors import Array
 from spikemnist.encoding import RateEncoder
@@ -51,8 +52,8 @@ class CompetitiveLayer:
         self.features: int = weights.shape[1]
         blocks, constants = blocks_of(self.size), _constants(parameters)
         least = int(parameters["min_spikes"])
-        laid_out = np.zeros((blocks, self.features + 1, WIDTH), np.float32)
-        laid_out[:, :-1] = weight_blocks(torch.from_numpy(weights))
+        # torch aligns memory to 64 bytes and NumPy does not: a row then takes fewer cache lines.
+        laid_out = weight_blocks(functional.pad(torch.from_numpy(weights), (0, 1)))
         offsets = np.full((blocks, WIDTH), np.inf, np.float32)
         offsets.reshape(-1)[: self.size] = theta
         self.neurons: CompetitiveNeurons = CompetitiveNeurons(
