@@ -356,11 +356,7 @@ def votes(
             time = summary(line, here)[1]
             rows.append((neurons, passes, paper.get(neurons, NOTHING), *cells, time))
     if rows:
-        yield (
-            "Neurons that vote, in percent: the mean, in brackets the lowest and highest seed. "
-            "Those of 1600 and 6400 neurons were measured when all steps of a threshold were "
-            "equally long; in `fit` they become shorter now."
-        )
+        yield "Neurons that vote, in percent: the mean, in brackets the lowest and highest seed."
         yield table(("Neurons", "Passes", PAPER, *VOTINGS, "Time"), rows)
 
 

@@ -60,6 +60,8 @@ class Plan:
         "spikemnist train --model conv --data mnist",
         "spikemnist train --data fashion_mnist --recipe accurate",
         "spikemnist train --data fashion_mnist --recipe accurate --model conv",
+        "spikemnist train --data fashion_mnist --recipe accurate --model conv --num-steps 1 "
+        "--epochs 30 --spike-penalty 5e-6",
         "spikemnist stdp --data mnist --neurons 100",
         "spikemnist stdp --data mnist --neurons 400 --passes 3",
         "spikemnist stdp --data mnist --neurons 1600 --passes 3",
