@@ -128,7 +128,8 @@ class Stepped:
         changed = self.weights[n] + self.factor * p.learning_rate * (trace - p.target_trace) * room
         self.weights[n] = changed.clip(0, p.max_weight)
         # One presentation at a time says nothing of how many there will be.
-        step = 0.05 * len(self.weights) / 400 if p.theta_plus is None else p.theta_plus
+        size = len(self.weights) / 400
+        step = 0.05 * max(size, size**0.75) if p.theta_plus is None else p.theta_plus
         self.theta[n] += self.factor * step
 
     def _after(self, counts: np.ndarray) -> None:
