@@ -127,10 +127,7 @@ class Stepped:
         room = (p.max_weight - self.weights[n]) ** p.weight_dependence
         changed = self.weights[n] + self.factor * p.learning_rate * (trace - p.target_trace) * room
         self.weights[n] = changed.clip(0, p.max_weight)
-        # One presentation at a time says nothing of how many there will be.
-        size = len(self.weights) / 400
-        step = 0.05 * max(size, size**0.75) if p.theta_plus is None else p.theta_plus
-        self.theta[n] += self.factor * step
+        self.theta[n] += self.factor * p.theta_plus
 
     def _after(self, counts: np.ndarray) -> None:
         """Scale the weights of neurons that fired to their total, and let thresholds fall."""

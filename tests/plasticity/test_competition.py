@@ -17,7 +17,6 @@ from torch import Tensor
 
 from spikemnist.plasticity import STDPClassifier
 from spikemnist.plasticity.competitive_layer import CompetitiveLayer, new_layer
-from spikemnist.plasticity.homeostasis import step_sizes
 from tests.plasticity import bar_images
 from tests.plasticity.stepped_competition import Stepped
 from tests.strategies import SEEDS
@@ -44,15 +43,10 @@ def small(features: int, **options: Any) -> STDPClassifier:
 
 def begin(parameters: STDPClassifier, features: int) -> tuple[CompetitiveLayer, Stepped]:
     """Return a layer and the same in double precision, before they have learned anything."""
-    weights = new_layer(with_steps(parameters), features).weights
+    weights = new_layer(parameters.get_params(), features).weights
     theta = np.linspace(0, 2, len(weights), dtype=np.float32)
-    layer = CompetitiveLayer(with_steps(parameters), weights, theta)
+    layer = CompetitiveLayer(parameters.get_params(), weights, theta)
     return layer, Stepped(parameters, weights, theta)
-
-
-def with_steps(parameters: STDPClassifier) -> dict[str, Any]:
-    """Return parameters by name, with the default steps of a long training."""
-    return {**parameters.get_params(), **step_sizes(parameters.get_params())}
 
 
 def images_of(seed: int, batch: int, features: int, dtype: torch.dtype = torch.uint8) -> Tensor:
@@ -86,7 +80,7 @@ def expect_equal(layer: CompetitiveLayer, stepped: Stepped) -> None:
             "refractory": st.sampled_from([0.0, 0.3, 5.0]),
             "inhibition": st.sampled_from([0.0, 5.0, 50.0]),
             "weight_dependence": st.sampled_from([0.0, 0.5, 1.0]),
-            "theta_plus": st.sampled_from([None, 0.0, 1.0]),
+            "theta_plus": st.sampled_from([0.05, 0.0, 1.0]),
             "tau_theta": st.sampled_from([300.0, 1e7]),
             "tau_trace": st.sampled_from([3.0, 20.0]),
             "tau_excitation": st.sampled_from([1.0, 4.0]),
@@ -201,12 +195,12 @@ def test_inhibition_acts_a_timestep_later() -> None:
     """Two neurons of the same weights fire together: neither is in time to stop the other."""
     parameters = small(4, n_neurons=2, max_rate=1000.0, inhibition=1000.0)
     weights = np.full((2, 4), 3.0, np.float32)
-    layer = CompetitiveLayer(with_steps(parameters), weights, np.zeros(2, np.float32))
+    layer = CompetitiveLayer(parameters.get_params(), weights, np.zeros(2, np.float32))
     white = torch.ones(1, 4)
     both = layer.respond(white, 0)
     assert both[0, 0] == both[0, 1] > 0
     # Input of 7 mV in each timestep reaches a threshold 3 mV higher later, which is too late.
-    apart = CompetitiveLayer(with_steps(parameters), weights, np.array([0, 3], np.float32))
+    apart = CompetitiveLayer(parameters.get_params(), weights, np.array([0, 3], np.float32))
     first, second = apart.respond(white, 0)[0]
     assert first > 0
     assert second == 0
