@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikemnist.models import LeakyMLP
 from tests.kernels.teams import pool, team, where
@@ -22,7 +24,6 @@ __all__ = ["pool", "team", "where"]
 
 pytestmark = pytest.mark.usefixtures("where")
 
-# Less than half of the hidden neurons fire, so that no matrix product runs.
 SPARSE = {"threshold": 3.0}
 LARGE = {"steps": 25, "batch": 32, "dtype": torch.float32, "record": "all", "final": True}
 
@@ -34,6 +35,13 @@ def current() -> Stack:
     return replace(given, layers=[bare, given.layers[1]], record="output")
 
 
+def constant() -> Stack:
+    """Make a network whose input is the same numbers at each timestep."""
+    given = stack((300, 200, 10), density=0.5, **LARGE)
+    numbers = torch.rand(32, 300, generator=torch.Generator().manual_seed(0))
+    return replace(given, spikes=numbers.expand(25, -1, -1))
+
+
 STACKS = {
     "recomputed": stack((300, 200, 60, 10), density=0.03, **SPARSE, **LARGE),
     "saved": stack((300, 200, 60, 10), density=0.3, **SPARSE, **LARGE),
@@ -41,6 +49,8 @@ STACKS = {
     "one wide layer": stack((300, 700), density=0.3, **LARGE),
     "dropout": stack((300, 200, 10), density=0.2, dropout=0.5, **SPARSE, **LARGE),
     "current": current(),
+    "dense": stack((300, 200, 60, 10), density=0.9, threshold=0.1, **LARGE),
+    "constant": constant(),
     "double": stack((300, 200, 10), density=0.2, **SPARSE, **{**LARGE, "dtype": torch.float64}),
 }
 
@@ -56,12 +66,9 @@ def bits(result: Answer) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", STACKS)
-@pytest.mark.parametrize("count", [3, 8])
+@pytest.mark.parametrize("count", [2, 3, 8, 16])
 def test_any_number_of_threads_makes_the_same_bits(name: str, count: int) -> None:
-    """Spikes as input need no gradient, the last step of which is a matrix product of torch."""
     given = STACKS[name]
-    if given.layers[0].weight is not None:
-        given = replace(given, spikes=given.spikes.to(torch.uint8))
     towards = loss_weights(given)
     torch.set_num_threads(1)
     expected = bits(answer(by_engine, given, towards))
@@ -71,6 +78,45 @@ def test_any_number_of_threads_makes_the_same_bits(name: str, count: int) -> Non
         assert torch.get_num_threads() == count
         for name, value in expected.items():
             assert torch.equal(value, result[name]), name
+
+
+class Products(TorchDispatchMode):
+    """The matrix products of torch: name, shapes and number of threads of each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, tuple[torch.Size, ...], int]] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        name = function.overloadpacket.__name__
+        if name in ("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot"):
+            factors = [part for part in args if isinstance(part, Tensor)]
+            self.seen.append((name, tuple(part.shape for part in factors), torch.get_num_threads()))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["dense", "constant", "saved"])
+@pytest.mark.parametrize("rows", [1, 32, 33])
+def test_one_thread_computes_each_part_of_a_product(name: str, rows: int) -> None:
+    """Parts do not depend on the number of threads, and torch shares out whole ones."""
+    given = STACKS[name]
+    samples = given.spikes.unbind(1) * 2
+    spikes = torch.stack(samples[:rows], 1)
+    given = replace(given, spikes=spikes[0].expand_as(spikes) if name == "constant" else spikes)
+    towards = loss_weights(given)
+    parts = []
+    for count in (1, 2, 3, 8, 16):
+        torch.set_num_threads(count)
+        with Products() as products:
+            answer(by_engine, given, towards)
+        assert products.seen
+        for product, (left, _), threads in products.seen:
+            assert product == "bmm"
+            assert threads == min(count, left[0])
+        parts.append([(product, shapes) for product, shapes, _ in products.seen])
+    assert all(part == parts[0] for part in parts)
 
 
 def test_several_python_threads_at_once() -> None:

@@ -215,4 +215,4 @@ def _dense_weight(signal: Signal, outgoing: Outgoing) -> Tensor:
     dense = signal.to_dense(outgoing.sums.dtype).detach()
     if len(dense) < len(adjoint):
         adjoint = adjoint.sum(0, keepdim=True)
-    return torch.mm(adjoint.flatten(0, 1).T, dense.flatten(0, 1))
+    return product(adjoint.flatten(0, 1).T, dense.flatten(0, 1))

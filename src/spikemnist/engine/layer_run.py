@@ -23,6 +23,11 @@ from spikemnist.kernels.scheduler import parallel
 from spikemnist.ops.layer import LayerParams
 
 
+PARTS = 8, 6, 4, 7, 5, 3, 2, 1
+"""Numbers of parts of a product, the first that divides its rows: even ones suit two threads, and
+more parts, each with a copy of the right matrix in the cache, would take longer."""
+
+
 class LayerRun(NamedTuple):
     """The forward pass of a layer, in the form that kernels take.
 
@@ -138,11 +143,27 @@ def _input(signal: Signal, layer: LayerParams, steps: int) -> tuple[Events | Non
     return Events(weight.contiguous().numpy(), signal.words, *events), None
 
 
-def product(dense: Tensor, matrix: Tensor) -> Tensor:
-    """Multiply the last axis by a matrix; return ``[T, B, N]``, in memory that is reused."""
-    shape = (*dense.shape[:-1], matrix.shape[1])
-    out = torch.from_numpy(memory.empty(shape, NUMPY[matrix.dtype]))
-    torch.mm(dense.flatten(0, 1), matrix.detach(), out=out.view(-1, shape[-1]))
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply ``[..., K]`` by ``[K, N]``, with the same bits for any number of threads.
+
+    The bits of torch's product depend on how its threads share a matrix: on some processors the
+    last columns of a share take other instructions. So the rows are cut into equal parts, which
+    depend on their number alone, and each part is computed by one thread: torch gives its threads
+    whole products of a batch, unless there are more threads than products. The result
+    ``[..., N]`` lies in memory that is reused.
+    """
+    flat, threads = left.flatten(0, -2), torch.get_num_threads()
+    parts = next(parts for parts in PARTS if len(flat) % parts == 0)
+    out = torch.from_numpy(memory.empty((*left.shape[:-1], right.shape[1]), NUMPY[right.dtype]))
+    shape = parts, len(flat) // parts
+    batch = flat.unflatten(0, shape), right.detach().expand(parts, *right.shape)
+    if threads > parts:
+        torch.set_num_threads(parts)
+    try:
+        torch.bmm(*batch, out=out.view(*shape, right.shape[1]))
+    finally:
+        if threads > parts:
+            torch.set_num_threads(threads)
     return out
 
 

@@ -74,9 +74,9 @@ def fit(
     r"""Train a classifier by backpropagation through time with surrogate gradients.
 
     The same classifier, data, settings and seed give the same weights on the same machine with the
-    same number of threads. The engine's kernels give the same bits for any number of threads; the
-    convolutions, matrix products and batch normalisations that torch computes need not. A run that
-    was killed and resumed gives the same weights as an uninterrupted one.
+    same number of threads. The engine gives the same bits for any number of threads; the
+    convolutions, dense layers and batch normalisations that torch computes need not. A run that was
+    killed and resumed gives the same weights as an uninterrupted one.
 
     In a process group of `torch.distributed`, call it in each process with the same arguments. Each
     process runs its share of every batch; the first one validates, and writes the files.
