@@ -93,7 +93,7 @@ def spikes_of(layer: CompetitiveLayer, image: Tensor, seed: int, number: int) ->
         encoder = RateEncoder(num_steps=layer.num_steps, gain=gain)
         spikes = bernoulli(
             code_pixels(encoder, image[None]),
-            seed=splitmix.word(seed, number * layer.attempts + attempt),
+            seeds=splitmix.words(seed, torch.tensor([number * layer.attempts + attempt])),
             num_steps=layer.num_steps,
             first_spike_time=0,
             dtype=torch.bool,

@@ -68,7 +68,7 @@ def test_bits_are_the_spikes_of_each_image_alone(
     for b in range(batch):
         alone = bernoulli(
             code_pixels(encoder, images[b : b + 1]),
-            seed=int(seeds[b]) % 2**64,
+            seeds=seeds[b : b + 1],
             num_steps=num_steps,
             first_spike_time=0,
             dtype=torch.bool,

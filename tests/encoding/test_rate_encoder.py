@@ -58,11 +58,11 @@ def test_distribution_of_snntorch() -> None:
     assert ((ours - theirs).abs() <= 2 * (largest_deviation(probability, 2000) + 1e-6)).all()
 
 
-def spikes_by_the_definition(encoder: RateEncoder, images: Tensor, seed: int) -> Tensor:
-    """Return the spikes of grey images, one by one, with Python's numbers."""
+def spikes_by_the_definition(encoder: RateEncoder, image: Tensor, seed: int) -> Tensor:
+    """Return the spikes of a grey image, pixel by pixel, with Python's numbers."""
     pairs = -(-encoder.num_steps // 2)
-    spikes = torch.zeros(encoder.num_steps, images.numel())
-    for index, grey in enumerate(images.flatten().tolist()):
+    spikes = torch.zeros(encoder.num_steps, image.numel())
+    for index, grey in enumerate(image.flatten().tolist()):
         x = float(torch.tensor(grey, dtype=torch.float32) / 255)
         scaled = float(torch.tensor(x * encoder.gain, dtype=torch.float32))
         probability = float(torch.tensor(scaled + encoder.offset, dtype=torch.float32))
@@ -70,7 +70,7 @@ def spikes_by_the_definition(encoder: RateEncoder, images: Tensor, seed: int) ->
         for t in range(encoder.first_spike_time, encoder.num_steps):
             word = splitmix.word(seed, index * pairs + t // 2)
             spikes[t, index] = (word >> 32 if t % 2 else word % 2**32) < bound
-    return spikes.view(encoder.num_steps, *images.shape)
+    return spikes.view(encoder.num_steps, *image.shape)
 
 
 # Single-precision options, so that their products round once, in Python as in torch.
@@ -83,9 +83,12 @@ def test_definition_of_spikes(
     encoder = RateEncoder(
         num_steps=num_steps, gain=gain, offset=offset, first_spike_time=num_steps // 3
     )
-    drawn = splitmix.draw_seed(torch.Generator().manual_seed(seed))
-    expected = spikes_by_the_definition(encoder, images, drawn)
-    assert torch.equal(encode(encoder, images, seed), expected)
+    generator = torch.Generator().manual_seed(seed)
+    expected = [
+        spikes_by_the_definition(encoder, image, splitmix.draw_seed(generator)) for image in images
+    ]
+    spikes = encode(encoder, images, seed)
+    assert torch.equal(spikes, torch.stack(expected, 1) if expected else spikes)
 
 
 def test_spikes_of_a_seed() -> None:

@@ -49,6 +49,17 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(3)
 
 
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_batch_size_changes_no_answer(size: int) -> None:
+    """The rate code draws the same spikes for an image in a batch of any size."""
+    classifier, images = make("rate"), load_digits()[1][:64]
+    expected = evaluate(classifier, images, batch_size=64)
+    evaluation = evaluate(classifier, images, batch_size=size)
+    assert torch.equal(evaluation.confusion, expected.confusion)
+    assert evaluation.spikes_per_sample == expected.spikes_per_sample
+    assert torch.equal(classifier.predict(images, batch_size=size), classifier.predict(images))
+
+
 @pytest.mark.parametrize("encoder", [*BINARY, DIRECT], ids=repr)
 def test_record_of_encoded_images(encoder: Encoder) -> None:
     classifier = make(encoder).eval()

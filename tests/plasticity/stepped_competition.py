@@ -65,7 +65,7 @@ class Stepped:
             encoder = RateEncoder(num_steps=steps, gain=rate * self.p.timestep / 1000)
             spikes = bernoulli(
                 code_pixels(encoder, image[None]),
-                seed=splitmix.word(seed, number * len(rates) + attempt),
+                seeds=splitmix.words(seed, torch.tensor([number * len(rates) + attempt])),
                 num_steps=steps,
                 first_spike_time=0,
                 dtype=torch.float64,

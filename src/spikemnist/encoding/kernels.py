@@ -90,12 +90,12 @@ def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -
 
 @kernel
 def bernoulli(
-    queue: Array, levels: Array, table: Any, spikes: Array, seed: Any, first: int
+    queue: Array, levels: Array, table: Any, spikes: Array, seeds: Array, first: int
 ) -> None:
     """Compute `spikemnist.encoding.spikes.bernoulli`."""
     if by_team(queue):
         return
-    levels, table, spikes = borrowed((levels, table, spikes))
+    levels, table, spikes, seeds = borrowed((levels, table, spikes, seeds))
     steps, _, features = spikes.shape
     pairs = (steps + 1) // 2
     pixels = np.empty(features, np.int64)
@@ -109,7 +109,7 @@ def bernoulli(
             lit += bounds[lit] > 0
         for k in range(first // 2, pairs):
             for i in range(lit):
-                words[i] = _word(seed, np.uint64((b * features + pixels[i]) * pairs + k))
+                words[i] = _word(seeds[b], np.uint64(pixels[i] * pairs + k))
             if 2 * k >= first:
                 row = spikes[2 * k, b]
                 for i in range(lit):

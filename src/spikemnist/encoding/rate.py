@@ -19,7 +19,7 @@ from spikemnist.encoding.protocol import (
     intensities,
 )
 from spikemnist.encoding.spikes import RANGE, bernoulli, evenly
-from spikemnist.kernels.splitmix import draw_seed
+from spikemnist.kernels.splitmix import draw_seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +60,10 @@ class RateEncoder(Timesteps):
     Notes
     -----
     `snntorch.spikegen.rate` has the same distribution, but other random numbers. A call draws one
-    seed from the generator. The random number of a spike is a function of this seed, the position
-    of the pixel in the batch and the timestep (SplitMix64 in counter form). So it is computed only
-    for lit pixels, and the spikes are the same on every device, for every number of threads, with
-    and without Numba. Random numbers have 32 bits: a probability is rounded to a multiple of
+    seed for each image from the generator, in order: an image has the same spikes in a batch of any
+    size. The random number of a spike is a function of the seed, the position of the pixel in the
+    image and the timestep (SplitMix64 in counter form). So it is computed only for lit pixels, and
+    the spikes are the same on every device, for every number of threads, with and without Numba. Random numbers have 32 bits: a probability is rounded to a multiple of
     :math:`2^{-32}`, 0 never fires and 1 always does.
 
     The generator may be on another device than the images.
@@ -113,7 +113,7 @@ class RateEncoder(Timesteps):
             return spikes.to(dtype).view(self.num_steps, *images.shape)
         spikes = bernoulli(
             bounds,
-            seed=draw_seed(generator),
+            seeds=draw_seeds(generator, len(bounds.levels)),
             num_steps=self.num_steps,
             first_spike_time=first,
             dtype=dtype,

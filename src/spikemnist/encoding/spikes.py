@@ -19,39 +19,40 @@ RANGE = 1 << 32
 
 
 def bernoulli(
-    bounds: CodedPixels, *, seed: int, num_steps: int, first_spike_time: int, dtype: torch.dtype
+    bounds: CodedPixels, *, seeds: Tensor, num_steps: int, first_spike_time: int, dtype: torch.dtype
 ) -> Tensor:
     """Return spikes ``[T, B, F]``, each with the probability of its pixel.
 
     The timesteps 2k and 2k + 1 of a pixel get the low and the high half of one random word, whose
-    index is k + ceil(T / 2) times the position of the pixel in the batch.
+    index is k + ceil(T / 2) times the position of the pixel in its image.
 
     Parameters
     ----------
     bounds
         Probabilities times `RANGE`, whole numbers.
-    seed
-        Seed for `spikemnist.kernels.splitmix`.
+    seeds
+        Seeds of the images for `spikemnist.kernels.splitmix`, int64 ``[B]`` on the CPU.
     num_steps, first_spike_time, dtype
         As in `RateEncoder`.
     """
     if has_kernels(bounds.levels):
         from spikemnist.encoding import kernels
 
-        arguments = np.uint64(seed), first_spike_time
+        arguments = seeds.numpy().view(np.uint64), first_spike_time
         return kernels.write(kernels.bernoulli, bounds, num_steps, dtype, *arguments)
     device = bounds.levels.device
-    of_pixel = bounds.numbers().flatten().to(splitmix.exact_device(device))
-    lit = of_pixel.nonzero().squeeze(1)
+    of_pixel = bounds.numbers().to(splitmix.exact_device(device))
+    sample, pixel = lit = of_pixel.nonzero().unbind(1)
     pairs = -(-num_steps // 2)
-    words = splitmix.words(seed, lit * pairs + torch.arange(pairs, device=lit.device)[:, None])
+    indices = pixel * pairs + torch.arange(pairs, device=pixel.device)[:, None]
+    words = splitmix.words(seeds.to(pixel.device)[sample], indices)
     limits = of_pixel[lit].long()
     even = (words & (RANGE - 1)) < limits
     odd = (words >> 32).bitwise_and_(RANGE - 1) < limits
     raster = torch.stack((even, odd), dim=1).flatten(0, 1)[:num_steps]
-    spikes = torch.zeros((num_steps, len(of_pixel)), dtype=dtype, device=lit.device)
-    spikes[first_spike_time:, lit] = raster[first_spike_time:].to(dtype)
-    return spikes.to(device).view(num_steps, *bounds.levels.shape)
+    spikes = torch.zeros((num_steps, *of_pixel.shape), dtype=dtype, device=pixel.device)
+    spikes[first_spike_time:, sample, pixel] = raster[first_spike_time:].to(dtype)
+    return spikes.to(device)
 
 
 def evenly(bounds: CodedPixels, *, num_steps: int, first_spike_time: int) -> Tensor:

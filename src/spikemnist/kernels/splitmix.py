@@ -29,10 +29,15 @@ FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 def draw_seed(generator: torch.Generator | None) -> int:
     """Draw 63 bits from a generator, torch's global CPU generator when ``None``."""
+    return int(draw_seeds(generator, 1))
+
+
+def draw_seeds(generator: torch.Generator | None, count: int) -> Tensor:
+    """Draw seeds one after the other, as `draw_seed`; return them as int64 ``[N]`` on the CPU."""
     device = "cpu" if generator is None else generator.device
     # In three pieces: MPS draws integers of at most 31 bits, whatever their dtype.
-    pieces = torch.randint(1 << 21, (3,), generator=generator, device=device).tolist()
-    high, middle, low = map(int, pieces)
+    pieces = torch.randint(1 << 21, (count, 3), generator=generator, device=device).cpu()
+    high, middle, low = pieces.unbind(1)
     return high << 42 | middle << 21 | low
 
 
@@ -48,10 +53,11 @@ def word(seed: int, index: int) -> int:
     return z ^ (z >> 31)
 
 
-def words(seed: int, indices: Tensor) -> Tensor:
-    """Return the words of a seed at ``indices``, as int64 with the same 64 bits."""
+def words(seed: int | Tensor, indices: Tensor) -> Tensor:
+    """Return the words of a seed, or of one for each index, as int64 with the same 64 bits."""
+    start = seed if isinstance(seed, Tensor) else _signed(seed & MASK)
     # In place: fresh memory at each of the dozen operations would cost more than the arithmetic.
-    z = (indices * _signed(GAMMA)).add_(_signed((seed + GAMMA) & MASK))
+    z = (indices * _signed(GAMMA)).add_(start).add_(_signed(GAMMA))
     z = _fold(z, 30).mul_(_signed(FIRST))
     z = _fold(z, 27).mul_(_signed(SECOND))
     return _fold(z, 31)
