@@ -22,7 +22,6 @@ from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
 from spikemnist.ops.layer import LayerParams
 
-
 PARTS = 8, 6, 4, 7, 5, 3, 2, 1
 """Numbers of parts of a product, the first that divides its rows: even ones suit two threads, and
 more parts, each with a copy of the right matrix in the cache, would take longer."""
