@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -92,10 +93,22 @@ def test_own_readout() -> None:
     assert LeakyMLP(**network.config).readout is last_membrane
 
 
-@pytest.mark.parametrize("readout", READOUTS)
+@given(OUTPUTS, st.sampled_from([0.3, 2.0, 5.0, -1.0]))
+def test_first_spike_of_graded_spikes(out: tuple[Tensor, Tensor], height: float) -> None:
+    """A spike is one spike, whatever its height."""
+    spikes, membrane = out
+    graded = (height * spikes).requires_grad_()
+    for readout in (first_spike, partial(running_scores, "first_spike")):
+        plain = spikes.clone().requires_grad_()
+        scores, expected = readout(graded, membrane), readout(plain, membrane)
+        assert torch.equal(scores, expected)
+        towards = torch.autograd.grad(scores.sum(), graded)
+        assert torch.equal(*towards, *torch.autograd.grad(expected.sum(), plain))
+
+
+@pytest.mark.parametrize("readout", sorted({*READOUTS} - {"first_spike"}))
 @given(SEEDS)
 def test_gradients_are_finite_differences(readout: str, seed: int) -> None:
-    """``first_spike`` is multilinear in the spikes: its gradient holds between 0 and 1 too."""
     random = torch.Generator().manual_seed(seed)
     relaxed = torch.rand(5, 2, 3, generator=random, dtype=torch.float64).requires_grad_()
     membrane = torch.randn(5, 2, 3, generator=random, dtype=torch.float64).requires_grad_()

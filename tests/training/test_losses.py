@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,7 @@ from spikemnist.training import (
     evaluate,
     fit,
 )
+from spikemnist.training.losses import Loss
 from tests.strategies import SEEDS
 from tests.training.small_runs import RANDOM, digits, new_classifier, new_network, same, weights
 
@@ -123,14 +125,34 @@ def test_cross_entropy_of_spike_times_is_that_of_the_readout() -> None:
     assert torch.equal(SpikeTimeCrossEntropy()(record, labels), cross_entropy(record, labels))
 
 
-@pytest.mark.parametrize("loss", [SpikeTimeMSE(on=1, tolerance=1), SpikeTimeCrossEntropy(2.0)])
-def test_gradients_by_finite_differences(loss: SpikeTimeMSE | SpikeTimeCrossEntropy) -> None:
-    """The losses are smooth in spikes between 0 and 1, where the differences can be taken."""
-    between = 0.05 + 0.2 * torch.rand(5, 2, 3, generator=torch.manual_seed(0), dtype=torch.float64)
-    labels = torch.tensor([0, 2])
-    assert torch.autograd.gradcheck(
-        lambda spikes: loss(record_of(spikes), labels), between.requires_grad_()
-    )
+def squared_distance(times: Tensor, labels: Tensor) -> Tensor:
+    """Return the loss of `SpikeTimeMSE`, five timesteps, with these targets."""
+    targets = torch.where(torch.nn.functional.one_hot(labels, 3) > 0, 1, 5)
+    return (((times - targets).abs() - 1).clamp(min=0) / 5).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "of_times"),
+    [
+        (SpikeTimeMSE(on=1, tolerance=1), squared_distance),
+        (
+            SpikeTimeCrossEntropy(2.0),
+            lambda times, labels: torch.nn.functional.cross_entropy(-times / 2, labels),
+        ),
+    ],
+)
+@pytest.mark.parametrize("height", [1.0, 2.0])
+def test_gradients_through_spike_times(
+    loss: Loss, of_times: Callable[[Tensor, Tensor], Tensor], height: float
+) -> None:
+    """The times are multilinear in spikes of 0 and 1; the height of a spike changes nothing."""
+    spikes, labels = trains(0, 5, 2, 3, 0.3), torch.tensor([0, 2])
+    leaf, plain = (height * spikes).requires_grad_(), spikes.clone().requires_grad_()
+    expected = of_times((1 - plain).cumprod(0).sum(0), labels)
+    value = loss(record_of(leaf), labels)
+    torch.testing.assert_close(value, expected)
+    gradients = torch.autograd.grad(value, leaf), torch.autograd.grad(expected, plain)
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("loss", [SpikeTimeMSE(), SpikeTimeCrossEntropy()])

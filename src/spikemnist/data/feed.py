@@ -40,11 +40,15 @@ class Feed:
         Number of samples per batch of a dataset; an iterable has its own batches.
     device : torch.device
         Device of the batches.
+    least : int, default 1
+        Number of samples below which a batch is left out: batch normalisation in training needs
+        two.
     """
 
     data: Dataset | Batches
     batch_size: int
     device: torch.device
+    least: int = 1
 
     @property
     def num_batches(self) -> int | None:
@@ -66,7 +70,8 @@ class Feed:
         batches = data.batches(self.batch_size, seed=seed) if isinstance(data, Dataset) else data
         for batch in batches:
             samples, labels = _pair(batch)
-            yield samples.to(self.device), labels.to(self.device)
+            if len(labels) >= self.least:
+                yield samples.to(self.device), labels.to(self.device)
 
 
 def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> Feed:

@@ -64,7 +64,8 @@ class RateEncoder(Timesteps):
     size. The random number of a spike is a function of the seed, the position of the pixel in the
     image and the timestep (SplitMix64 in counter form). So it is computed only for lit pixels, and
     the spikes are the same on every device, for every number of threads, with and without Numba.
-    Random numbers have 32 bits: a probability is rounded to a multiple of :math:`2^{-32}`, 0 never fires and 1 always does.
+    Random numbers have 32 bits: a probability is rounded to a multiple of :math:`2^{-32}`, 0 never
+    fires and 1 always does.
 
     The generator may be on another device than the images.
 

@@ -114,13 +114,14 @@ def first_spike_times(spikes: Tensor) -> Tensor:
 
     .. math:: t = \sum_{t'} \prod_{t'' \le t'} (1 - S_{t''})
 
-    For binary spikes the gradient is exact: :math:`-\partial t / \partial S_{t'}` is the number of
-    timesteps by which adding or removing a spike at :math:`t'` would move the first spike.
+    The gradient is exact: :math:`-\partial t / \partial S_{t'}` is the number of timesteps by which
+    adding or removing a spike at :math:`t'` would move the first spike. A graded spike is a spike,
+    whatever its height.
 
     Parameters
     ----------
     spikes : torch.Tensor
-        Spikes ``[T, ...]``, floating, zeros and ones.
+        Spikes ``[T, ...]``, floating; all but zeros are spikes.
 
     Returns
     -------
@@ -133,7 +134,13 @@ def first_spike_times(spikes: Tensor) -> Tensor:
     >>> first_spike_times(torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
     tensor([3., 1.])
     """
-    return _running(mul, 1 - spikes).sum(0)
+    return _silence(spikes).sum(0)
+
+
+def _silence(spikes: Tensor) -> Tensor:
+    """Return 1 for each timestep at which a neuron has not fired yet, else 0."""
+    fired = (spikes != 0).to(spikes.dtype)
+    return _running(mul, 1 - fired - (spikes - spikes.detach()))
 
 
 def running_scores(readout: ReadoutName | Readout, spikes: Tensor, membrane: Tensor) -> Tensor:
@@ -192,7 +199,7 @@ _RUNNING: dict[Readout, Readout] = {
     mean_membrane: lambda _, membrane: running_mean(membrane),
     max_membrane: lambda _, membrane: _running(torch.maximum, membrane),
     spike_count: lambda spikes, _: _running(add, spikes),
-    first_spike: lambda spikes, _: -_running(add, _running(mul, 1 - spikes)),
+    first_spike: lambda spikes, _: -_running(add, _silence(spikes)),
 }
 """Running scores in T operations instead of the T(T + 1) / 2 timesteps of every beginning."""
 

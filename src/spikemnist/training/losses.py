@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from spikemnist._signatures import takes
@@ -473,6 +473,14 @@ def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
         result = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
         raise TypeError(f"loss {name} must return a scalar tensor, with its graph; got {result}")
     return value
+
+
+def has_parameters(loss: object) -> bool:
+    """Return whether a loss, or one that it is made of, has parameters to learn."""
+    if isinstance(loss, nn.Module):
+        return any(parameter.requires_grad for parameter in loss.parameters())
+    parts = vars(loss).values() if is_dataclass(loss) else loss if isinstance(loss, tuple) else ()
+    return any(map(has_parameters, parts))
 
 
 def model_options(loss: Loss) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ class Training:
     """The state of a training: what `fit` works on from batch to batch.
 
     ``model`` runs the network, in several processes through torch's `DistributedDataParallel`.
+    ``rates`` are the peak learning rates of the optimiser's parameter groups.
     """
 
     classifier: Classifier
@@ -36,6 +37,7 @@ class Training:
     feed: Feed
     validation: Feed | None
     optimizer: torch.optim.Optimizer
+    rates: list[float]
     config: TrainConfig
     loss: Loss
     augment: Augmentation | None
@@ -49,9 +51,8 @@ class Training:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the last batch."""
-        lr: float = self.optimizer.param_groups[0]["lr"]
-        return lr
+        """The learning rate of the last batch, the largest of the parameter groups."""
+        return max(group["lr"] for group in self.optimizer.param_groups)
 
     @property
     def finished(self) -> bool:
@@ -59,13 +60,13 @@ class Training:
         return len(self.history) >= self.config.epochs or self.history.stopped_early
 
     def set_lr(self, epoch: int, batch: int) -> None:
-        """Set the learning rate of a batch by the schedule."""
+        """Set the learning rates of a batch by the schedule."""
         batches = self.feed.num_batches
         progress = (epoch - 1 + (batch / batches if batches else 0.0)) / self.config.epochs
         # A schedule may return a NumPy number or a tensor, but a checkpoint holds plain numbers.
         factor = float(get_schedule(self.config.schedule)(progress))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * factor
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
 
     def load_best(self) -> None:
         """Load the weights of the best epoch into the network, if there is one."""
@@ -126,8 +127,11 @@ def prepare(
     train, validation = hold_out(train, validation, config.seed)
     network = classifier.to(target).network
     feed = make_feed(train, config.batch_size, target, "train")
+    if any(isinstance(module, nn.BatchNorm1d) for module in network.modules()):
+        feed = replace(feed, least=2)
     if fresh:
         start_from_data(classifier, feed, config, target)
+    optimizer = make_optimizer(config.optimizer, network, config.lr, config.weight_decay)
     return Training(
         classifier=classifier,
         model=joint(network),
@@ -135,7 +139,8 @@ def prepare(
         validation=None
         if validation is None
         else make_feed(validation, config.batch_size, target, "validation"),
-        optimizer=make_optimizer(config.optimizer, network, config.lr, config.weight_decay),
+        optimizer=optimizer,
+        rates=[float(group["lr"]) for group in optimizer.param_groups],
         config=config,
         loss=loss,
         augment=get_augmentation(config.augment),
