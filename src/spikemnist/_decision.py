@@ -108,7 +108,8 @@ class Decision(Tabular):
     sure_from : float, default 0.5
         Least margin of a decision that is called sure.
     decided_after, num_steps : int, default None
-        Number of timesteps after which the prediction stayed, of how many.
+        Number of timesteps after which the prediction stayed, of how many; the first is None where
+        the readout gives no scores before the last timestep.
     spikes : dict of str to int
         Number of spikes by layer, or of the neurons or features of local learning.
     usual_spikes : bool, default None
@@ -230,7 +231,7 @@ def decision_of_record(record: Record, seen: PreparedPicture, limits: Limits) ->
         classes=(names[first], names[second]) if names else None,
         margin=float(record.margin),
         sure_from=limits.margin,
-        decided_after=int(record.decided),
+        decided_after=int(record.decided) if record.has_running_scores else None,
         num_steps=len(record.spikes),
         spikes=dict(zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)),
         usual_spikes=are_usual(limits, record),

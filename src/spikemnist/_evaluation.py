@@ -39,7 +39,7 @@ class Evaluation(Tabular):
         Share of samples for which at least two classes shared the highest score.
     accuracy_per_step : torch.Tensor
         Accuracy if the decision were taken after each timestep, ``[T]``; empty where the spikes of
-        all timesteps vote together.
+        all timesteps vote together, or a readout of your own gives no scores before the last one.
     samples : int
         Number of samples.
     backend : str
@@ -84,12 +84,13 @@ class Evaluation(Tabular):
         votes = ", ".join(f"{name} {share:.2%}" for name, share in self.votes.items())
         spikes = ", ".join(f"{name} {n:,.1f}" for name, n in self.spikes_per_sample.items())
         steps = self.accuracy_per_step.tolist()
-        if steps and "input" not in self.spikes_per_sample:
+        trained = bool(steps) or not math.isnan(self.loss)  # not by local learning
+        if trained and "input" not in self.spikes_per_sample:
             spikes = f"input a current, {spikes}"
         rows = [
             ("accuracy", f"{self.accuracy:.2%} ± {self.standard_error:.2%} standard error"),
             ("by vote", votes),
-            ("loss", f"{self.loss:.4f}" if steps else ""),
+            ("loss", f"{self.loss:.4f}" if trained else ""),
             ("spikes per sample", spikes),
             ("silent", f"{self.silent:.2%} of the samples, without an output spike"),
             ("tied", f"{self.tied:.2%} of the samples, with two highest scores"),

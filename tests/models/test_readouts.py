@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spikemnist.models import READOUTS, LeakyMLP, Record, decide, running_scores
+from spikemnist import TrainConfig, evaluate, fit, load_digits, viz
+from spikemnist.encoding import DirectEncoder
+from spikemnist.models import READOUTS, Classifier, LeakyMLP, Record, decide, running_scores
 from spikemnist.models.readout import first_spike
 from tests.strategies import SEEDS
 
@@ -82,7 +84,38 @@ def last_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:
     return membrane[-1]
 
 
-def test_own_readout() -> None:
+def weighted(spikes: Tensor, membrane: Tensor) -> Tensor:
+    """Weigh the last timesteps most: with two, the beginning of one broadcasts."""
+    weights = torch.arange(1, WEIGHTED_STEPS + 1, dtype=membrane.dtype).view(-1, 1, 1)
+    return (membrane * weights).sum(0)
+
+
+WEIGHTED_STEPS = 2
+
+
+@pytest.mark.parametrize("steps", [2, 8])
+def test_readout_that_knows_the_number_of_timesteps(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is computed on the way never ends a run; scores after each timestep are refused."""
+    monkeypatch.setitem(globals(), "WEIGHTED_STEPS", steps)
+    network = LeakyMLP(20, in_features=784, out_features=10, readout=weighted, threshold=0.3)
+    classifier, digits = Classifier(network, DirectEncoder(steps)), load_digits()[1][:64]
+    fit(classifier, digits, TrainConfig(epochs=1), validation=digits)
+    evaluation = evaluate(classifier, digits)
+    assert len(evaluation.accuracy_per_step) == 0
+    assert "loss" in repr(evaluation)
+    record = classifier(digits.images, record="all")
+    assert torch.equal(record.predictions, record.scores.argmax(1))
+    assert "decided after" not in repr(classifier.decide(digits.images[0]))
+    assert {"decision", "animation"}.isdisjoint(viz.of_sample(record, animations=True))
+    for name in ("running_scores", "running_predictions", "decided"):
+        with pytest.raises(ValueError, match="if weighted is one, set its attribute running = Tr"):
+            getattr(record, name)
+
+
+def test_own_readout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_membrane, "running", True, raising=False)
     spikes, membrane = output(3)
     assert torch.equal(running_scores(last_membrane, spikes, membrane), membrane)
     network = LeakyMLP((), in_features=20, out_features=4, readout=last_membrane)

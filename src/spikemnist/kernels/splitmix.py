@@ -38,7 +38,7 @@ def draw_seeds(generator: torch.Generator | None, count: int) -> Tensor:
     # In three pieces: MPS draws integers of at most 31 bits, whatever their dtype.
     pieces = torch.randint(1 << 21, (count, 3), generator=generator, device=device).cpu()
     high, middle, low = pieces.unbind(1)
-    return high << 42 | middle << 21 | low
+    return high * (1 << 42) + middle * (1 << 21) + low
 
 
 def word(seed: int, index: int) -> int:

@@ -109,6 +109,15 @@ def named_or_own(readout: Readout) -> str | Readout:
     return name if READOUTS.get(name) is readout else readout
 
 
+def is_running(readout: Readout) -> bool:
+    """Return whether a readout gives scores of the first timesteps alone.
+
+    Those of `READOUTS` do, and one of your own that has the attribute ``running = True``. Others
+    may know the number of timesteps, such as one with weights over time.
+    """
+    return isinstance(named_or_own(readout), str) or getattr(readout, "running", False) is True
+
+
 def first_spike_times(spikes: Tensor) -> Tensor:
     r"""Return the timestep of the first spike of each neuron, ``T`` if it never fires.
 
@@ -149,7 +158,8 @@ def running_scores(readout: ReadoutName | Readout, spikes: Tensor, membrane: Ten
     Parameters
     ----------
     readout : str or callable
-        As in `get_readout`.
+        As in `get_readout`; one of your own with the attribute ``running = True``, which says that
+        it reads any number of timesteps.
     spikes, membrane : torch.Tensor
         Spikes and membranes of the output layer, ``[T, B, N]`` each.
 
@@ -162,7 +172,7 @@ def running_scores(readout: ReadoutName | Readout, spikes: Tensor, membrane: Ten
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, or a readout of your own does not say that it can.
 
     Examples
     --------
@@ -174,8 +184,14 @@ def running_scores(readout: ReadoutName | Readout, spikes: Tensor, membrane: Ten
             [1., 2.]])
     """
     readout = get_readout(readout)
-    if readout in _RUNNING:
-        return _RUNNING[readout](spikes, membrane)
+    name = named_or_own(readout)
+    if isinstance(name, str):
+        return _RUNNING[name](spikes, membrane)
+    if not is_running(readout):
+        raise ValueError(
+            f"scores after each timestep need a readout of any number of timesteps: if "
+            f"{name_of(readout)} is one, set its attribute running = True"
+        )
     ends = range(1, len(spikes) + 1)
     return torch.stack([readout(spikes[:end], membrane[:end]) for end in ends])
 
@@ -195,11 +211,11 @@ def _running(operation: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> T
     return torch.stack(list(accumulate(values.unbind(), operation)))
 
 
-_RUNNING: dict[Readout, Readout] = {
-    mean_membrane: lambda _, membrane: running_mean(membrane),
-    max_membrane: lambda _, membrane: _running(torch.maximum, membrane),
-    spike_count: lambda spikes, _: _running(add, spikes),
-    first_spike: lambda spikes, _: -_running(add, _silence(spikes)),
+_RUNNING: dict[str, Readout] = {
+    "mean_membrane": lambda _, membrane: running_mean(membrane),
+    "max_membrane": lambda _, membrane: _running(torch.maximum, membrane),
+    "spike_count": lambda spikes, _: _running(add, spikes),
+    "first_spike": lambda spikes, _: -_running(add, _silence(spikes)),
 }
 """Running scores in T operations instead of the T(T + 1) / 2 timesteps of every beginning."""
 

@@ -17,6 +17,7 @@ from spikemnist.models.readout import (
     Readout,
     class_mean,
     decide,
+    is_running,
     margins,
     name_of,
     running_mean,
@@ -215,8 +216,20 @@ class Record(Tabular):
         return class_mean(values, self.population)
 
     @property
+    def has_running_scores(self) -> bool:
+        """Whether the readout gives scores after each timestep: see `running_scores`."""
+        return is_running(self.readout)
+
+    @property
     def running_scores(self) -> Tensor:
-        """Class scores after each timestep, ``[T, B, C]``."""
+        """Class scores after each timestep, ``[T, B, C]``.
+
+        Raises
+        ------
+        ValueError
+            If the readout does not give any: see `spikemnist.models.running_scores`. So do
+            `running_predictions` and `decided`.
+        """
         return self.by_class(running_scores(self.readout, self.spikes, self.membrane))
 
     @property

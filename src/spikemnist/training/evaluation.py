@@ -148,18 +148,19 @@ def evaluate_feed(
 def _measure(loss: Loss, spikes: Tensor, record: Record, labels: Tensor) -> Batch:
     """Return the loss and sums over a batch by name, without waiting for the device.
 
-    The sums are the confusion matrix ``[C, C]``, correct predictions at each timestep ``[T]``,
-    silent samples, ties, inputs at the first timestep other than spikes, and the spikes of each
-    layer.
+    The sums are the confusion matrix ``[C, C]``, correct predictions at each timestep ``[T]``, or
+    none if the readout gives no scores there, silent samples, ties, inputs at the first timestep
+    other than spikes, and the spikes of each layer.
     """
     value = compute_loss(loss, record, labels)  # also checks record and labels
     leaders = record.scores == record.scores.amax(-1, keepdim=True)
     first = spikes[0].float()
     classes = torch.arange(record.scores.shape[1], device=labels.device).unsqueeze(1)
     hits = (record.predictions == classes).float()
+    running = record.running_predictions if record.has_running_scores else classes[:0]
     sums = {
         "confusion": torch.mm((labels == classes).float(), hits.transpose(0, 1)).long(),
-        "correct": (record.running_predictions == labels).sum(1),
+        "correct": (running == labels).sum(1),
         "silent": (record.spikes == 0).all(0).all(-1).sum(),
         "tied": (leaders.sum(-1) > 1).sum(),
         "current": ((first != 0) & (first.abs() != 1)).sum(),

@@ -105,7 +105,8 @@ def of_sample(
 
     ``"encoding"``, ``"decision"`` with the membranes of the output layer, ``"raster"`` and
     ``"membrane"`` of the first layer, and ``"spike_counts"``; of a recording with events also
-    ``"event_frames"``; of spikes without a network only those of the input.
+    ``"event_frames"``; of spikes without a network only those of the input. A decision needs scores
+    after each timestep: see `spikemnist.models.running_scores`.
 
     Parameters
     ----------
@@ -156,11 +157,12 @@ def of_sample(
     }
     moving: dict[str, Draw] = {}
     if not isinstance(record, Tensor):
-        stills["decision"] = lambda: _decision(record, image, **options)
+        if record.has_running_scores:
+            stills["decision"] = lambda: _decision(record, image, **options)
+            moving["animation"] = lambda: animate(record, image_shape=shape, **options)
         stills["raster"] = lambda: raster(record, layer=0, sample=sample)
         stills["membrane"] = lambda: membrane(record, layer=0, sample=sample)
         stills["spike_counts"] = lambda: spike_counts(record, **options)
-        moving["animation"] = lambda: animate(record, image_shape=shape, **options)
     if recorded and len(events := samples.recording(sample)):
         sensor = samples.sensor
         stills["event_frames"] = lambda: event_frames(events, num_frames=12, sensor=sensor)
