@@ -69,6 +69,36 @@ def log():
     return Spy.log
 
 
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+def test_learning_rates_of_parameter_groups(schedule):
+    """The schedule scales each; a group without one has that of the run."""
+    rates = []
+
+    def optimizer(parameters, lr):
+        first, second, *others = parameters
+        groups = [{"params": [first], "lr": 0.0}, {"params": [second], "lr": 0.5}]
+        built = torch.optim.SGD([*groups, {"params": others}], lr=lr)
+        note = lambda built, *_: rates.append([one["lr"] for one in built.param_groups])  # noqa: E731
+        built.register_step_pre_hook(note)
+        return built
+
+    classifier = new_classifier(DIRECT)
+    before = weights(classifier)
+    config = TrainConfig(optimizer=optimizer, lr=0.02, epochs=2, batch_size=25, schedule=schedule)
+    history = fit(classifier, digits(50), config)
+    factors = [get_schedule(schedule)(batch / 4) for batch in range(4)]
+    expected = [[0.0, 0.5 * factor, 0.02 * factor] for factor in factors]
+    assert torch.tensor(rates).allclose(torch.tensor(expected))
+    assert history.column("lr") == [row[1] for row in rates[1::2]]
+    after = weights(classifier)
+    changed = [not torch.equal(after[name], before[name]) for name, _ in named(classifier)]
+    assert changed == [False, *[True] * (len(changed) - 1)]
+
+
+def named(classifier):
+    return classifier.network.named_parameters()
+
+
 @pytest.mark.parametrize("schedule", [*SCHEDULES, lambda progress: 1 - progress / 2])
 def test_the_schedule_sets_the_learning_rate_of_every_batch(schedule, log):
     config = TrainConfig(optimizer=Spy, lr=0.02, epochs=3, batch_size=16, schedule=schedule)

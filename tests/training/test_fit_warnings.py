@@ -15,10 +15,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikemnist.training import TrainConfig, TrainingWarning, fit, loop, waiting
+from spikemnist.encoding import DirectEncoder, LatencyEncoder
+from spikemnist.training import (
+    Regularized,
+    TargetRate,
+    TrainConfig,
+    TrainingWarning,
+    cross_entropy,
+    fit,
+    loop,
+    waiting,
+)
 from spikemnist.training.metrics import validation_findings
 from spikemnist.training.waiting import waiting_findings
-from tests.training.small_runs import DIRECT, digits, new_classifier, set_biases
+from tests.training.small_runs import DIRECT, digits, new_classifier, set_biases, weights
 
 REMEDY = "diagnose(classifier, train), or train --diagnose, says why and what to try"
 CONFIG = TrainConfig(epochs=1, lr=0.01, batch_size=16)
@@ -67,6 +77,74 @@ def test_saturated_layer(recwarn):
     fit(classifier, digits(160), CONFIG)
     expected = [f"hidden 1 fired at nearly every timestep of an epoch: {REMEDY}"]
     assert messages(recwarn) == expected
+
+
+class Temperature(torch.nn.Module):
+    """A loss with a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, record, labels):
+        return torch.nn.functional.cross_entropy(record.scores * self.scale, labels)
+
+
+def in_a_sum(loss):
+    return Regularized(loss, [TargetRate(0.1)])
+
+
+@pytest.mark.parametrize("wrap", [lambda loss: loss, in_a_sum])
+def test_loss_with_parameters(wrap, recwarn):
+    loss = Temperature()
+    fit(new_classifier(DIRECT), digits(160), replace(CONFIG, loss=wrap(loss)))
+    assert loss.scale == 1
+    assert [one.filename for one in recwarn] == [__file__]
+    expected = "the loss has parameters, which fit does not train: put them into the network"
+    assert messages(recwarn) == [expected]
+    fit(new_classifier(DIRECT), digits(160), replace(CONFIG, loss=wrap(loss.requires_grad_(False))))
+    assert len(messages(recwarn)) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoder", "options", "brightness", "settings"),
+    [
+        (DIRECT, {}, 1.0, {"lr": 10.0}),
+        (LatencyEncoder(8, threshold=0.5), {}, 0.3, {}),
+        (DIRECT, {"threshold": 1e6, "readout": "first_spike"}, 1.0, {}),
+        (DIRECT, {}, 1.0, {"lr": 1e-9, "label_smoothing": 0.1}),
+    ],
+    ids=["high learning rate", "images below the threshold", "dead network", "low learning rate"],
+)
+def test_run_that_has_learned_nothing(encoder, options, brightness, settings, recwarn):
+    data = digits(640)
+    images, config = data.images.float() / 255 * brightness, replace(CONFIG, **settings)
+    fit(new_classifier(encoder, **options), (images, data.labels), config)
+    (message,) = messages(recwarn)
+    assert "is not below that of guessing, ln 10 = 2.3" in message or "did not fire" in message
+    assert message.endswith(REMEDY)
+
+
+def scaled(record, labels):
+    return 9 * cross_entropy(record, labels)
+
+
+def test_short_run_and_other_scales_of_the_loss(recwarn):
+    data = digits(640)
+    fit(new_classifier(DIRECT), data[:160], replace(CONFIG, lr=1e-9))
+    fit(new_classifier(DIRECT), data, CONFIG)
+    fit(new_classifier(DIRECT), data, replace(CONFIG, lr=1e-9, loss=scaled))
+    assert messages(recwarn) == []
+
+
+@pytest.mark.parametrize("num_steps", [1, 4])
+@pytest.mark.parametrize("train", [digits(33), [*digits(33).batches(16)]], ids=["data", "batches"])
+def test_last_batch_of_one_image(num_steps, train):
+    """Batch normalisation in training has no variance of one image: it is left out."""
+    classifier = new_classifier(DirectEncoder(num_steps), batch_norm=True)
+    assert len(fit(classifier, train, replace(CONFIG, epochs=2))) == 2
+    counts = [value for name, value in weights(classifier).items() if "num_batches" in name]
+    assert set(map(int, counts)) == {4}
 
 
 def test_layer_that_training_silences(recwarn):

@@ -32,6 +32,7 @@ from spikemnist.training.callbacks import Callback, csv_logger
 from spikemnist.training.checkpoint import restore, save_checkpoint
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.evaluation import evaluate_feed
+from spikemnist.training.losses import is_cross_entropy
 from spikemnist.training.memory import kept_memory
 from spikemnist.training.metrics import (
     EpochMetrics,
@@ -42,6 +43,7 @@ from spikemnist.training.metrics import (
     check_finite,
     check_weights,
     epoch_line,
+    guess_findings,
     validation_findings,
 )
 from spikemnist.training.processes import entered_first, first, is_first, is_joint, shared, summed
@@ -136,9 +138,10 @@ def fit(
     -----
     TrainingWarning
         If a layer did not fire in a whole epoch, or fired at nearly every timestep: `diagnose` says
-        why; if a layer cannot fire at ``initial_rate``; if threads waited for processors that other
-        programs use, which Linux counts; at the end, if the validation accuracy is far below the
-        training accuracy.
+        why; if a layer cannot fire at ``initial_rate``; if the loss has parameters, which are not
+        trained; if threads waited for processors that other programs use, which Linux counts; at
+        the end, if a cross-entropy is not below that of guessing, or if the validation accuracy is
+        far below the training accuracy.
 
     Notes
     -----
@@ -298,8 +301,10 @@ def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float, wait
         training.best = copy.deepcopy(training.network.state_dict())
     elif config.patience is not None and epoch - (history.best_epoch or 0) >= config.patience:
         history.stopped_early = True
-    busy = waiting_findings(seconds, waited, torch.get_num_threads())
-    findings = [*metrics.findings(), *busy]
+    findings = [*metrics.findings()]
+    if training.finished and is_cross_entropy(training.loss) and not findings:
+        findings += guess_findings(row.loss, metrics.classes, metrics.batches * epoch)
+    findings += waiting_findings(seconds, waited, torch.get_num_threads())
     if evaluation is not None and training.finished:
         shares = row.accuracy, evaluation.accuracy
         findings += validation_findings(*shares, evaluation.samples, metrics.classes)

@@ -475,6 +475,11 @@ def compute_loss(loss: Loss, record: Record, labels: Tensor) -> Tensor:
     return value
 
 
+def is_cross_entropy(loss: Loss) -> bool:
+    """Return whether a loss is ln C where nothing is known of C classes."""
+    return loss is cross_entropy or isinstance(loss, (SmoothedCrossEntropy, SpikeTimeCrossEntropy))
+
+
 def has_parameters(loss: object) -> bool:
     """Return whether a loss, or one that it is made of, has parameters to learn."""
     if isinstance(loss, nn.Module):

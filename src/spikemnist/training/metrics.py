@@ -21,6 +21,12 @@ from spikemnist._tensors import not_finite
 from spikemnist.energy.summarising import SATURATED
 from spikemnist.models import Record
 
+GUESSED = 0.95
+"""Share of the loss of guessing that a network which has learned anything is below."""
+
+FEW = 30
+"""Batches of a run below which it is too short to have learned."""
+
 GAP = 0.05
 """Largest lead of the training accuracy over the validation accuracy without a warning."""
 
@@ -275,6 +281,16 @@ def epoch_line(history: History, epochs: int) -> str:
         f"{'' if validation is None else f'validation {validation:7.2%}  '}"
         f"spikes {row.spikes_per_sample:,.0f}  {history.seconds[-1]:.1f} s"
     )
+
+
+def guess_findings(loss: float, classes: int, batches: int) -> Iterator[str]:
+    """Yield a finding if a cross-entropy is not 5 % below that of guessing, in some batches."""
+    guess = math.log(classes)
+    if loss > GUESSED * guess and batches >= FEW:
+        yield (
+            f"the loss of the last epoch, {loss:.3g}, is not below that of guessing, ln {classes} "
+            f"= {guess:.3g}{REMEDY}"
+        )
 
 
 def validation_findings(

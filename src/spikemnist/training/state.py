@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +18,8 @@ from spikemnist.models.classifier import check_classifier
 from spikemnist.models.devices import parameter_dtype, select_device
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.initialisation import start_from_data
-from spikemnist.training.losses import Loss, make_loss
-from spikemnist.training.metrics import History
+from spikemnist.training.losses import Loss, has_parameters, make_loss
+from spikemnist.training.metrics import History, TrainingWarning
 from spikemnist.training.optim import get_schedule, make_optimizer
 from spikemnist.training.processes import joint, same
 from spikemnist.training.recipe import Recipe
@@ -81,7 +82,10 @@ def check_request(
     validation: Data | float | None,
     callbacks: object,
 ) -> None:
-    """Refuse settings that do not fit the data, and callbacks that would fail after an epoch."""
+    """Refuse settings that do not fit the data, and callbacks that would fail after an epoch.
+
+    Warn of a loss with parameters.
+    """
     check_classifier(classifier, "fit")
     if not isinstance(config, TrainConfig):
         raise TypeError(
@@ -96,6 +100,12 @@ def check_request(
     if config.patience is not None and validation is None:
         raise ValueError("patience needs validation data: pass validation=0.1, for example")
     get_schedule(config.schedule)
+    if has_parameters(config.loss):
+        warnings.warn(
+            "the loss has parameters, which fit does not train: put them into the network",
+            TrainingWarning,
+            stacklevel=3,  # the caller of `fit`
+        )
     if get_augmentation(config.augment) is not None and isinstance(train, EventDataset):
         raise ValueError(
             "augment needs images, but train has recordings of an event camera; change them with "
