@@ -13,7 +13,9 @@ PREFIX = ".spikemnist-"
 """Prefix of temporary file names, short because Windows limits paths to 260 characters."""
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
+def write_atomically(
+    path: str | os.PathLike[str], write: Callable[[Path], object], *, new: bool = False
+) -> Path:
     """Let ``write`` fill a temporary file, then move it to ``path`` in one step.
 
     The temporary file lies in the folder of ``path``, so that the rename never crosses a file
@@ -27,6 +29,9 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     write
         Function called with the path of the temporary file, which it creates. The path has the
         suffix of ``path``, by which many writers choose their format.
+    new
+        Whether an existing file is an error. Of several processes that write one at once, a single
+        one succeeds.
 
     Returns
     -------
@@ -35,6 +40,8 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
 
     Raises
     ------
+    FileExistsError
+        If the file must be new, and is not.
     OSError
         If the disk is full or the file cannot be written, or if ``path`` is a folder, a device or
         a pipe. The message names ``path`` and the reason.
@@ -50,7 +57,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        _replace(temporary, path)
+        (_link if new else _replace)(temporary, path)
     except OSError as error:
         if error.errno is None or PREFIX not in str(error.filename or PREFIX):
             raise
@@ -60,6 +67,23 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         with contextlib.suppress(OSError):  # gone, or held by another program: the reason counts
             temporary.unlink()
     return path
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give a whole file its name, unless there is one of this name."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: the name comes first, then the content
+        with path.open("xb") as file:
+            try:
+                file.write(temporary.read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                path.unlink()
+                raise
 
 
 def _replace(temporary: Path, path: Path) -> None:

@@ -9,9 +9,10 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from spikemnist import __version__
 from spikemnist._atomic import PREFIX, write_atomically
@@ -24,7 +25,7 @@ MODEL, METRICS, CONFIG, CHECKPOINT = FILES = (
     "checkpoint.pt",
 )
 
-FREE = ("version", "data.name", "data.root")
+FREE = ("version", "threads", "data.name", "data.root")
 """Entries of a description that may differ when a run is resumed: the digest tells the data."""
 
 
@@ -67,14 +68,48 @@ def find_folder(
     return folder, resume
 
 
+class RunFolder(NamedTuple):
+    """The folder of a run that is training, and its number on the disk, which a new name keeps."""
+
+    path: Path
+    number: tuple[int, int]
+
+    @classmethod
+    def at(cls, path: Path) -> RunFolder:
+        """Return the folder that is there now."""
+        status = path.stat()
+        return cls(path, (status.st_dev, status.st_ino))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder was neither renamed nor replaced nor deleted."""
+        return self.path.is_dir() and RunFolder.at(self.path) == self
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file of the run.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder is not there any more.
+        """
+        if not self.is_there:
+            raise FileNotFoundError(
+                f"{self.path} was renamed, replaced or deleted while its run was training, which "
+                "ends the run. Its last checkpoint is in the folder: resume it there"
+            )
+        return self.path / name
+
+
 @contextlib.contextmanager
 def open_folder(
     folder: Path | None, description: Mapping[str, Any], *, resume: bool
-) -> Iterator[None]:
+) -> Iterator[RunFolder | None]:
     """Claim a folder by the description of a new run, or with ``resume`` compare it; lock it.
 
-    A resumed run may have more epochs where the learning rate does not depend on their number. The
-    files of a new run that fails in its first epoch are removed.
+    A resumed run may have more epochs where the learning rate does not depend on their number, and
+    warns of another number of threads. The files of a new run that fails in its first epoch are
+    removed.
 
     Raises
     ------
@@ -84,16 +119,17 @@ def open_folder(
         If another process has claimed the folder, or is training in it.
     """
     if folder is None:
-        yield
+        yield None
         return
     config = folder / CONFIG
     if not resume:
         try:
-            claim(config, **description)
-        except FileExistsError:
-            find_folder(folder, resume=False)  # raises with the reason
+            write_atomically(config, _writer(description), new=True)
+        except OSError:
+            find_folder(folder, resume=False)  # raises with the reason, if there is a run
             raise
     with locked(folder):
+        place = RunFolder.at(folder)
         if resume:
             earlier = read_config(folder)
             settings, former = description.get("config", {}), earlier.get("config")
@@ -107,46 +143,36 @@ def open_folder(
                 )
             if description["data"].get("name"):  # the files may have moved
                 earlier["data"] = description["data"]
-            write_atomically(config, lambda new: claim(new, **earlier))
+            write_atomically(config, _writer(earlier))
+            before, now = (values.get("threads") for values in (earlier, description))
+            if before != now:
+                warnings.warn(
+                    f"the number of threads was {before} when {folder} began, and is {now}: bits "
+                    "may differ from those of a run that was not stopped",
+                    stacklevel=2,
+                )
         try:
-            yield
+            yield place
         except Exception as error:
             begun = resume or (folder / METRICS).exists() or (folder / MODEL).exists()
             # Where another process has ended, the rest of the run can be resumed.
-            if not begun and not isinstance(error, ConnectionError):
+            if not begun and place.is_there and not isinstance(error, ConnectionError):
                 discard(folder)
             raise
 
 
-def claim(file: Path, **values: object) -> None:
-    """Make a new file of plain values, with the version of the package.
-
-    Of several processes that make it at once, one succeeds; the others leave it alone.
-
-    Raises
-    ------
-    FileExistsError
-        If there is such a file.
-    """
+def _writer(values: Mapping[str, object]) -> Callable[[Path], object]:
+    """Return a function that writes plain values to a file, with the version of the package."""
     text = json.dumps({"version": __version__, **values}, indent=2) + "\n"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    stream = file.open("x", encoding="utf-8")
-    try:
-        with stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except BaseException:
-        file.unlink()
-        raise
+    return lambda file: file.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Lock a run folder against other processes, and remove temporary files of a killed one.
 
-    The system frees the lock when the process ends. Windows has no such lock, and some network file
-    systems have none: there the folder is not protected.
+    The system frees the lock when the process ends. Some network file systems have no locks: there
+    the folder is not protected.
 
     Raises
     ------
@@ -154,22 +180,35 @@ def locked(folder: Path) -> Iterator[None]:
         If another process has locked the folder.
     """
     with contextlib.ExitStack() as stack:
-        if sys.platform != "win32":
-            import fcntl
-
-            handle = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, handle)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                stack.callback(fcntl.flock, handle, fcntl.LOCK_UN)  # also for forked workers
-            except OSError as error:
-                if isinstance(error, BlockingIOError):  # else a file system without locks
-                    raise FileExistsError(
-                        f"another process is training in {folder}: wait for it, or end it"
-                    ) from None
+        try:
+            _lock(folder, stack)
+        except OSError as error:
+            if sys.platform == "win32" or isinstance(error, BlockingIOError):
+                raise FileExistsError(
+                    f"another process is training in {folder}: wait for it, or end it"
+                ) from None
+            # else a file system without locks
         for file in folder.glob(f"{PREFIX}*"):
             file.unlink(missing_ok=True)
         yield
+
+
+def _lock(folder: Path, stack: contextlib.ExitStack) -> None:
+    """Lock a folder until the stack is closed."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        # The file is gone with its last handle, so with the process.
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_TEMPORARY)
+        stack.callback(os.close, handle)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+        stack.callback(os.close, handle)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        stack.callback(fcntl.flock, handle, fcntl.LOCK_UN)  # also for forked workers
 
 
 def check_run(folder: Path, advice: str = "") -> Path:

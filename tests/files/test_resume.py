@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import shutil
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -57,9 +56,8 @@ def kill(event: str, count: int, folder: Path) -> None:
     theirs.close()
     assert pipe.poll(120), "the run hangs"
     assert pipe.recv() == "here"
-    if sys.platform != "win32":
-        with pytest.raises(FileExistsError, match="another process is training in"):
-            start(folder, new_classifier(dropout=0.1), resume=True)
+    with pytest.raises(FileExistsError, match="another process is training in"):
+        start(folder, new_classifier(dropout=0.1), resume=True)
     process.kill()
     process.join()
 

@@ -32,6 +32,7 @@ from tests.event_recordings import MovingBars
 from tests.files.test_resume import of_events, of_snntorch
 from tests.training import small_runs
 from tests.training.small_runs import (
+    BATCHES,
     FIELDS,
     RANDOM,
     Wrapped,
@@ -85,8 +86,8 @@ def test_description_of_a_run(tmp_path: Path) -> None:
     config = TrainConfig(epochs=1, batch_size=10, augment=("flip",), **changes)
     fit(classifier, data, config, run=tmp_path, validation=np.float64(0.2))
     values = description(tmp_path)
-    assert list(values) == ["version", *Recipe().to_json(), "data"]
-    assert values["version"] == __version__
+    assert list(values) == ["version", *Recipe().to_json(), "data", "threads"]
+    assert (values["version"], values["threads"]) == (__version__, torch.get_num_threads())
     recipe = Recipe.from_json(values)
     assert recipe == Recipe.of(classifier, config, (28, 28))
     assert (recipe.config.lr, recipe.config.seed) == (5e-3, 7)
@@ -269,8 +270,26 @@ def test_a_run_that_fails_in_its_first_epoch_leaves_no_files(
     run(folder, new_classifier(), epochs=1)
 
 
-def test_of_two_runs_that_begin_at_once_one_gets_the_folder(tmp_path: Path) -> None:
-    barrier = threading.Barrier(2)
+def without_links(*_: object) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_runs_that_begin_at_once_one_gets_the_folder(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system without links has the claim empty for a moment, another one never."""
+    if not links:
+        monkeypatch.setattr(os, "link", without_links)
+    barrier = threading.Barrier(3)
+
+    def read() -> None:
+        for number in range(100):
+            barrier.wait(60)
+            while links and not (tmp_path / str(number) / "config.json").exists():
+                pass
+            if links:
+                assert description(tmp_path / str(number))["rank"] in (0, 1)
 
     def begin(rank: int) -> list[int]:
         begun = []
@@ -283,8 +302,10 @@ def test_of_two_runs_that_begin_at_once_one_gets_the_folder(tmp_path: Path) -> N
                 begun.append(number)
         return begun
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
+        reading = pool.submit(read)
         results = [*pool.map(begin, range(2))]
+    reading.result()
     assert sorted(results[0] + results[1]) == [*range(100)]
     for rank, begun in enumerate(results):
         assert {description(tmp_path / str(number))["rank"] for number in begun} <= {rank}
@@ -302,9 +323,9 @@ def test_a_run_is_not_disturbed_by_a_second_one(
             open_folder(tmp_path, {}, resume=False),
         ):  # as if it had looked before the first one began
             pass
-        if sys.platform != "win32":
-            with pytest.raises(FileExistsError, match=f"another process is training in {tmp_path}"):
-                run(tmp_path, new_classifier(seed=3), epochs=1, resume=True)
+        message = re.escape(f"another process is training in {tmp_path}: wait for it, or end it")
+        with pytest.raises(FileExistsError, match=message):
+            run(tmp_path, new_classifier(seed=3), epochs=1, resume=True)
 
     monkeypatch.setattr(small_runs, "on_batch", [begin_another])
     classifier = new_classifier()
@@ -313,6 +334,48 @@ def test_a_run_is_not_disturbed_by_a_second_one(
     assert same(weights(classifier), weights(finished[1]))
     assert description(tmp_path) == description(finished[0])
     run(tmp_path, classifier, epochs=1, resume=True)  # the folder is free again
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder with an open file keeps its name")
+@pytest.mark.parametrize("replaced", [True, False])
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_folder_that_is_renamed_while_its_run_trains(
+    epoch: int, replaced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends at its next checkpoint; the other run is not touched."""
+    folder, renamed, steps = tmp_path / "a", tmp_path / "b", iter(range(1, 100))
+
+    def rename() -> None:
+        if next(steps) == (epoch - 1) * BATCHES + 2:
+            folder.rename(renamed)
+            if replaced:
+                monkeypatch.setattr(small_runs, "on_batch", [])
+                run(folder, new_classifier(seed=3), epochs=1)
+                expected.update({file: (folder / file).read_bytes() for file in FILES})
+
+    expected: dict[str, bytes] = {}
+    monkeypatch.setattr(small_runs, "on_batch", [rename])
+    with pytest.raises(FileNotFoundError, match=r"a was renamed, replaced or deleted while its ru"):
+        run(folder, new_classifier())
+    if replaced:
+        assert {file: (folder / file).read_bytes() for file in FILES} == expected
+    else:
+        assert not folder.exists()
+    monkeypatch.setattr(small_runs, "on_batch", [])
+    resumed, whole = new_classifier(), new_classifier()
+    run(renamed, resumed, resume=True)
+    run(tmp_path / "c", whole)
+    assert same(weights(resumed), weights(whole))
+
+
+def test_a_run_that_goes_on_with_other_threads(tmp_path: Path, threads: None) -> None:
+    torch.set_num_threads(1)
+    run(tmp_path, new_classifier(), epochs=1, schedule="constant")
+    torch.set_num_threads(2)
+    message = "the number of threads was 1 when .* began, and is 2: bits may differ"
+    with pytest.warns(UserWarning, match=message):
+        run(tmp_path, new_classifier(), epochs=2, schedule="constant", resume=True)
+    assert description(tmp_path)["threads"] == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -342,7 +405,13 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert names(tmp_path) == FILES
 
 
-def test_a_full_disk_leaves_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("links", [True, False])
+def test_a_full_disk_leaves_no_claim(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", without_links)
+
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

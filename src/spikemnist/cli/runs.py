@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from spikemnist._atomic import PREFIX
 from spikemnist._run_folder import CONFIG, OtherConfigurationError
 from spikemnist.cli.errors import WrongRequest
 from spikemnist.cli.output import numbered
@@ -28,7 +29,8 @@ def run_folder(command: Command, code: str) -> Iterator[Path]:
     A folder that is still empty when an error comes is removed.
     """
     folder = command.out or _make_unused_folder(f"{Path(command.data).stem}-{code}")
-    used = folder.is_dir() and any(folder.iterdir())
+    # A process that was killed as it began may have left a temporary file.
+    used = folder.is_dir() and any(not one.name.startswith(PREFIX) for one in folder.iterdir())
     can_resume = "resume" in command
     if folder.is_file() or (used and not (can_resume and command.resume)):
         holds_run = can_resume and (folder / CONFIG).is_file()

@@ -155,7 +155,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     parts = next(parts for parts in PARTS if len(flat) % parts == 0)
     out = torch.from_numpy(memory.empty((*left.shape[:-1], right.shape[1]), NUMPY[right.dtype]))
     shape = parts, len(flat) // parts
-    batch = flat.unflatten(0, shape), right.detach().expand(parts, *right.shape)
+    batch = flat.view(*shape, flat.shape[1]), right.detach().expand(parts, *right.shape)
     if threads > parts:
         torch.set_num_threads(parts)
     try:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from spikemnist._atomic import write_atomically
-from spikemnist._run_folder import CHECKPOINT
+from spikemnist._run_folder import CHECKPOINT, RunFolder
 from spikemnist._tensor_files import check_tensors
 from spikemnist.training.metrics import EpochMetrics, History
 from spikemnist.training.optim import load_state
@@ -29,13 +29,13 @@ REMEDY = "Delete it to start at the first epoch"
 
 
 @first
-def save_checkpoint(training: Training, folder: Path | None) -> None:
+def save_checkpoint(training: Training, folder: RunFolder | None) -> None:
     """Write the state of a training into the folder of its run, if it has one, atomically.
 
     Raises
     ------
     OSError
-        If the file cannot be written.
+        If the file cannot be written, or the folder is not there any more.
     """
     if folder is None:
         return
@@ -48,7 +48,7 @@ def save_checkpoint(training: Training, folder: Path | None) -> None:
     }
     file = io.BytesIO()
     torch.save(content, file)
-    write_atomically(folder / CHECKPOINT, lambda new: new.write_bytes(file.getbuffer()))
+    write_atomically(folder.file(CHECKPOINT), lambda new: new.write_bytes(file.getbuffer()))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,7 +20,14 @@ from torch import Tensor
 from spikemnist._decision import Limits
 from spikemnist._interrupt import between, interrupted, interruptible
 from spikemnist._progress import note, progress_bar, write_line
-from spikemnist._run_folder import CHECKPOINT, METRICS, MODEL, find_folder, open_folder
+from spikemnist._run_folder import (
+    CHECKPOINT,
+    METRICS,
+    MODEL,
+    RunFolder,
+    find_folder,
+    open_folder,
+)
 from spikemnist._seeds import derive_seed, seeded
 from spikemnist.training.backpropagation import (
     backpropagate,
@@ -129,7 +135,8 @@ def fit(
     FileExistsError
         If ``run`` holds a run and ``resume`` is False, or if another process trains in it.
     FileNotFoundError
-        If ``resume`` is True and ``run`` holds no run.
+        If ``resume`` is True and ``run`` holds no run, or if the folder was renamed, replaced or
+        deleted meanwhile: the run ends at its next checkpoint.
     FloatingPointError
         If the loss, the gradient or a weight becomes NaN or infinite. The last checkpoint stays;
         a run that fails in its first epoch leaves no files.
@@ -142,6 +149,8 @@ def fit(
         trained; if threads waited for processors that other programs use, which Linux counts; at
         the end, if a cross-entropy is not below that of guessing, or if the validation accuracy is
         far below the training accuracy.
+    UserWarning
+        If a run is resumed with another number of threads.
 
     Notes
     -----
@@ -162,34 +171,35 @@ def fit(
     folder, resume = first(find_folder)(run, resume=resume)
     described = folder is not None or is_joint()
     description = describe_run(classifier, train, validation, config) if described else {}
+    description["threads"] = torch.get_num_threads()
     fresh = folder is None or not resume or not (folder / CHECKPOINT).exists()
     training = prepare(classifier, train, validation, config, device, fresh=fresh)
     opened = open_folder(folder, description, resume=resume)
-    with interruptible(), kept_memory(), entered_first(opened):
+    with interruptible(), kept_memory(), entered_first(opened) as place:
         if folder is not None and not fresh:
             restore(training, folder)
         else:
             if resume:
                 note(f"no {CHECKPOINT} in {folder}: starting at the first epoch", progress=progress)
-            save_checkpoint(training, folder)  # or a run killed in its first epoch could not resume
-        _run_epochs(training, callbacks, folder, progress=progress)
+            save_checkpoint(training, place)  # or a run killed in its first epoch could not resume
+        _run_epochs(training, callbacks, place, progress=progress)
         training.load_best()
         classifier.limits = Limits()  # those of other weights would be wrong
         if not training.history.interrupted:  # else other processes may still train
             classifier.limits = _measure_limits(training, progress=progress)
         training.history.interrupted |= interrupted()
-    if folder is not None and is_first() and not training.history.interrupted:
-        classifier.save(folder / MODEL)
+    if place is not None and is_first() and not training.history.interrupted:
+        classifier.save(place.file(MODEL))
     return training.history
 
 
 def _run_epochs(
-    training: Training, callbacks: Sequence[Callback], folder: Path | None, *, progress: bool
+    training: Training, callbacks: Sequence[Callback], folder: RunFolder | None, *, progress: bool
 ) -> None:
     """Train until the last epoch, an early stop, or Ctrl-C."""
     history, epochs = training.history, training.config.epochs
     if folder is not None and is_first():
-        callbacks = [csv_logger(folder / METRICS), *callbacks]
+        callbacks = [csv_logger(folder.path / METRICS), *callbacks]
     try:
         with progress_bar(
             progress=progress and is_first(),

@@ -53,7 +53,7 @@ class Training:
     @property
     def lr(self) -> float:
         """The learning rate of the last batch, the largest of the parameter groups."""
-        return max(group["lr"] for group in self.optimizer.param_groups)
+        return float(max(group["lr"] for group in self.optimizer.param_groups))
 
     @property
     def finished(self) -> bool:
