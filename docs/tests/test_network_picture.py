@@ -117,6 +117,7 @@ def test_spikes_run_while_it_plays(browser: Browser, digits: Path) -> None:
         assert page.evaluate(f"[{PICTURE}, spikemnist.state.now]") != [first, now]
     with opened(browser, digits, reduced_motion="reduce") as page:
         page.evaluate(BEGIN)
+        page.wait_for_function("spikemnist.state.phase > 0.05")  # the first frame is drawn
         first = page.evaluate(PICTURE)
         page.wait_for_function("spikemnist.state.phase > 0.3")
         assert page.evaluate("spikemnist.state.now") == 0
