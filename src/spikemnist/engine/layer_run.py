@@ -22,9 +22,12 @@ from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
 from spikemnist.ops.layer import LayerParams
 
-PARTS = 8, 6, 4, 7, 5, 3, 2, 1
-"""Numbers of parts of a product, the first that divides its rows: even ones suit two threads, and
-more parts, each with a copy of the right matrix in the cache, would take longer."""
+PARTS = 8, 6, 7, 4, 5, 3, 2, 1
+"""Numbers of parts of a product, of which the first that divides its rows is taken. More parts,
+each with a copy of the right matrix in the cache, would take longer."""
+
+MANY, FEW = 256, 5
+"""Rows below which a product has few parts, and their largest number."""
 
 
 class LayerRun(NamedTuple):
@@ -152,7 +155,8 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     ``[..., N]`` lies in memory that is reused.
     """
     flat, threads = left.flatten(0, -2), torch.get_num_threads()
-    parts = next(parts for parts in PARTS if len(flat) % parts == 0)
+    most = FEW if len(flat) < MANY else PARTS[0]
+    parts = next(parts for parts in PARTS if parts <= most and len(flat) % parts == 0)
     out = torch.from_numpy(memory.empty((*left.shape[:-1], right.shape[1]), NUMPY[right.dtype]))
     shape = parts, len(flat) // parts
     batch = flat.view(*shape, flat.shape[1]), right.detach().expand(parts, *right.shape)
