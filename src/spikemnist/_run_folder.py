@@ -129,36 +129,41 @@ def open_folder(
             find_folder(folder, resume=False)  # raises with the reason, if there is a run
             raise
     with locked(folder):
-        place = RunFolder.at(folder)
+        opened = RunFolder.at(folder)
         if resume:
-            earlier = read_config(folder)
-            settings, former = description.get("config", {}), earlier.get("config")
-            if settings.get("schedule") == "constant" and isinstance(former, dict):
-                epochs = settings["epochs"]
-                earlier["config"] = {**former, "epochs": max(epochs, former.get("epochs", epochs))}
-            if named := differences(earlier, description, FREE):
-                raise OtherConfigurationError(
-                    f"cannot resume {folder} with another configuration: {named}. Resume with the "
-                    "same configuration, or start a new run"
-                )
-            if description["data"].get("name"):  # the files may have moved
-                earlier["data"] = description["data"]
-            write_atomically(config, _writer(earlier))
-            before, now = (values.get("threads") for values in (earlier, description))
-            if before != now:
-                warnings.warn(
-                    f"the number of threads was {before} when {folder} began, and is {now}: bits "
-                    "may differ from those of a run that was not stopped",
-                    stacklevel=2,
-                )
+            write_atomically(config, _writer(_continued(folder, description)))
         try:
-            yield place
+            yield opened
         except Exception as error:
             begun = resume or (folder / METRICS).exists() or (folder / MODEL).exists()
             # Where another process has ended, the rest of the run can be resumed.
-            if not begun and place.is_there and not isinstance(error, ConnectionError):
+            if not begun and opened.is_there and not isinstance(error, ConnectionError):
                 discard(folder)
             raise
+
+
+def _continued(folder: Path, description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description of a run that is resumed; refuse one that differs from before."""
+    earlier = read_config(folder)
+    settings, former = description.get("config", {}), earlier.get("config")
+    if settings.get("schedule") == "constant" and isinstance(former, dict):
+        epochs = settings["epochs"]
+        earlier["config"] = {**former, "epochs": max(epochs, former.get("epochs", epochs))}
+    if named := differences(earlier, description, FREE):
+        raise OtherConfigurationError(
+            f"cannot resume {folder} with another configuration: {named}. Resume with the "
+            "same configuration, or start a new run"
+        )
+    if description["data"].get("name"):  # the files may have moved
+        earlier["data"] = description["data"]
+    before, now = (values.get("threads") for values in (earlier, description))
+    if before != now:
+        warnings.warn(
+            f"the number of threads was {before} when {folder} began, and is {now}: bits may "
+            "differ from those of a run that was not stopped",
+            stacklevel=2,
+        )
+    return earlier
 
 
 def _writer(values: Mapping[str, object]) -> Callable[[Path], object]:

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -270,25 +271,29 @@ def test_a_run_that_fails_in_its_first_epoch_leaves_no_files(
     run(folder, new_classifier(), epochs=1)
 
 
-def without_links(*_: object) -> None:
-    raise OSError(errno.EPERM, "Operation not permitted")
+@pytest.fixture(params=[True, False], ids=["links", "no links"])
+def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the file system has links."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not request.param:
+        monkeypatch.setattr(os, "link", fail)
+    return bool(request.param)
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_of_two_runs_that_begin_at_once_one_gets_the_folder(
-    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_runs_that_begin_at_once_one_gets_the_folder(links: bool, tmp_path: Path) -> None:
     """A file system without links has the claim empty for a moment, another one never."""
-    if not links:
-        monkeypatch.setattr(os, "link", without_links)
     barrier = threading.Barrier(3)
 
     def read() -> None:
         for number in range(100):
             barrier.wait(60)
-            while links and not (tmp_path / str(number) / "config.json").exists():
-                pass
-            if links:
+            end = time.monotonic() + 60
+            while not (tmp_path / str(number) / "config.json").exists():
+                assert time.monotonic() < end
+            if links:  # the file is whole from the first moment
                 assert description(tmp_path / str(number))["rank"] in (0, 1)
 
     def begin(rank: int) -> list[int]:
@@ -405,13 +410,8 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert names(tmp_path) == FILES
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_a_full_disk_leaves_no_claim(
-    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not links:
-        monkeypatch.setattr(os, "link", without_links)
-
+@pytest.mark.usefixtures("links")
+def test_a_full_disk_leaves_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

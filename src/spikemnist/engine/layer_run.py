@@ -26,8 +26,8 @@ PARTS = 8, 6, 7, 4, 5, 3, 2, 1
 """Numbers of parts of a product, of which the first that divides its rows is taken. More parts,
 each with a copy of the right matrix in the cache, would take longer."""
 
-MANY, FEW = 256, 5
-"""Rows below which a product has few parts, and their largest number."""
+MANY_ROWS, FEW_PARTS = 256, 5
+"""Rows below which a product has few parts, and the largest number of those."""
 
 
 class LayerRun(NamedTuple):
@@ -155,7 +155,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     ``[..., N]`` lies in memory that is reused.
     """
     flat, threads = left.flatten(0, -2), torch.get_num_threads()
-    most = FEW if len(flat) < MANY else PARTS[0]
+    most = FEW_PARTS if len(flat) < MANY_ROWS else PARTS[0]
     parts = next(parts for parts in PARTS if parts <= most and len(flat) % parts == 0)
     out = torch.from_numpy(memory.empty((*left.shape[:-1], right.shape[1]), NUMPY[right.dtype]))
     shape = parts, len(flat) // parts

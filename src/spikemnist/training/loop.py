@@ -175,21 +175,22 @@ def fit(
     fresh = folder is None or not resume or not (folder / CHECKPOINT).exists()
     training = prepare(classifier, train, validation, config, device, fresh=fresh)
     opened = open_folder(folder, description, resume=resume)
-    with interruptible(), kept_memory(), entered_first(opened) as place:
+    with interruptible(), kept_memory(), entered_first(opened) as run_folder:
         if folder is not None and not fresh:
             restore(training, folder)
         else:
             if resume:
                 note(f"no {CHECKPOINT} in {folder}: starting at the first epoch", progress=progress)
-            save_checkpoint(training, place)  # or a run killed in its first epoch could not resume
-        _run_epochs(training, callbacks, place, progress=progress)
+            # Or a run killed in its first epoch could not resume.
+            save_checkpoint(training, run_folder)
+        _run_epochs(training, callbacks, run_folder, progress=progress)
         training.load_best()
         classifier.limits = Limits()  # those of other weights would be wrong
         if not training.history.interrupted:  # else other processes may still train
             classifier.limits = _measure_limits(training, progress=progress)
         training.history.interrupted |= interrupted()
-    if place is not None and is_first() and not training.history.interrupted:
-        classifier.save(place.file(MODEL))
+    if run_folder is not None and is_first() and not training.history.interrupted:
+        classifier.save(run_folder.file(MODEL))
     return training.history
 
 

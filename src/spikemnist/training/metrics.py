@@ -24,7 +24,7 @@ from spikemnist.models import Record
 GUESSED = 0.95
 """Share of the loss of guessing that a network which has learned anything is below."""
 
-FEW = 30
+SHORT = 30
 """Batches of a run below which it is too short to have learned."""
 
 GAP = 0.05
@@ -284,9 +284,9 @@ def epoch_line(history: History, epochs: int) -> str:
 
 
 def guess_findings(loss: float, classes: int, batches: int) -> Iterator[str]:
-    """Yield a finding if a cross-entropy is not 5 % below that of guessing, in some batches."""
+    """Yield a finding if a cross-entropy is not 5 % below that of guessing; not in a short run."""
     guess = math.log(classes)
-    if loss > GUESSED * guess and batches >= FEW:
+    if loss > GUESSED * guess and batches >= SHORT:
         yield (
             f"the loss of the last epoch, {loss:.3g}, is not below that of guessing, ln {classes} "
             f"= {guess:.3g}{REMEDY}"
