@@ -322,3 +322,47 @@ def pools_behind() -> nn.Sequential:
         nn.Conv2d(3, 4, 5), hidden_leaky(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(100, 10), hidden_leaky(output=True),
     )  # fmt: skip
+
+
+class Edited(nn.Module):
+    """One layer over time, each part of whose forward may be replaced.
+
+    ``begin`` changes the input, ``signal`` takes a timestep of it, ``current`` and ``membrane``
+    change what goes into the neurons, ``end`` makes what is returned of spikes and membranes.
+    """
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__()
+        self.fc, self.drop = nn.Linear(12, 5), nn.Dropout(0.3)
+        self.lif = snn.Leaky(beta=0.9, threshold=0.3)
+        self.register_buffer("mask", torch.ones(5))
+        self.parts = {
+            "begin": lambda net, x: x,
+            "signal": lambda x, t: x[t],
+            "steps": len,
+            "current": lambda net, current, t: current,
+            "membrane": lambda mem, t: mem,
+            "end": lambda spikes, membranes: (torch.stack(spikes), membranes),
+        } | parts
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.parts["begin"](self, x)
+        mem, spikes, membranes = self.lif.init_leaky(), [], []
+        for t in range(self.parts["steps"](x)):
+            current = self.fc(self.drop(self.parts["signal"](x, t)))
+            mem = self.parts["membrane"](mem, t)
+            spk, mem = self.lif(self.parts["current"](self, current, t), mem)
+            spikes.append(spk)
+            membranes.append(mem)
+        return self.parts["end"](spikes, membranes)
+
+
+def first(change: Any) -> Any:
+    """Return a beginning that changes the network or the input in place."""
+
+    def begin(net: Edited, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            change(net, x)
+        return x
+
+    return begin

@@ -6,19 +6,23 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable
+from dataclasses import make_dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import snntorch
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from spikemnist import accelerate
 from spikemnist.models import SpikingNetwork
 from tests.models import loops_over_time as loops
-from tests.models.loops_over_time import B, T
+from tests.models.loops_over_time import B, Edited, T, first
 
 pytestmark = pytest.mark.filterwarnings("ignore:snnTorch steps this network")
 
@@ -103,7 +107,8 @@ def test_loop_as_it_is_written(name: str) -> None:
 def test_loop_outside_of_forward() -> None:
     network = lively(loops.TwoSpikes())
     currents = images(T, B, 784)
-    model = accelerate(network, currents[0])
+    with pytest.warns(UserWarning, match="forward runs one timestep. Over several, the acc"):
+        model = accelerate(network, currents[0])
     network.lif1.reset_mem()
     network.lif2.reset_mem()
     expected = torch.stack([network(current)[1] for current in currents])
@@ -165,3 +170,164 @@ def test_weights_too_small_to_fire() -> None:
 def test_forward_that_is_no_chain(build: Any, example: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=rf"forward is no chain of layers over time: {message}"):
         accelerate(lively(build()), example)
+
+
+Pair = make_dataclass("Pair", ["spikes", "others"])
+ALL_ONES = torch.ones(T, B, 12)
+NUMBERS, ONE_STEP, ONE_SAMPLE = images(T, B, 12), images(1, B, 12), images(T, 1, 12)
+
+INPUT = "it changes its input in place"
+OTHER_INPUT = "drop takes something else than the example"
+RANDOM = r"it draws random numbers of its own, in (eval|train)\(\)"
+FIRES = r"lif does not fire as its layer does"
+GAIN = {"current": lambda net, current, t: current * (1 + t)}
+SUM = {"begin": lambda net, x: x.sum(1, keepdim=True).expand_as(x)}
+
+BESIDE_LAYERS: dict[str, tuple[dict[str, Any], Tensor, str]] = {
+    "normalised": ({"begin": first(lambda net, x: x.sub_(0.1))}, NUMBERS, INPUT),
+    "written": ({"begin": first(lambda net, x: x[0].fill_(0))}, NUMBERS, INPUT),
+    "halved": ({"signal": lambda x, t: x[t].mul_(0.5)}, NUMBERS, INPUT),
+    "max-norm": (
+        {"begin": first(lambda net, x: net.fc.weight.copy_(net.fc.weight.renorm(2, 0, 0.3)))},
+        NUMBERS, "it changes fc.weight, in eval",
+    ),
+    "a limit that no weight meets": (
+        {"begin": first(lambda net, x: net.fc.weight.data.clamp_(-1e9, 1e9))},
+        NUMBERS, "it changes fc.weight, in eval",
+    ),
+    "a limit in training": (
+        {"begin": first(lambda net, x: net.training and net.fc.weight.clamp_(-0.1, 0.1))},
+        NUMBERS, "it changes fc.weight, in train",
+    ),
+    "other data": (
+        {"begin": first(lambda net, x: setattr(net.fc.bias, "data", net.fc.bias.data.clone()))},
+        NUMBERS, "it changes fc.bias",
+    ),
+    "threshold": (
+        {"begin": first(lambda net, x: net.lif.threshold.fill_(0.2))},
+        NUMBERS, "it changes lif.threshold",
+    ),
+    "probability of dropout": (
+        {"begin": first(lambda net, x: setattr(net.drop, "p", 0.5))},
+        NUMBERS, "it changes drop.p",
+    ),
+    "dropout in evaluation": ({"begin": first(lambda net, x: net.drop.train())}, NUMBERS, RANDOM),
+    "random branch": (
+        {"begin": lambda net, x: x.flip(2) if net.training and torch.rand(()) < 0.4 else x},
+        NUMBERS, RANDOM,
+    ),
+    "Python's random": ({"begin": first(lambda net, x: random.random())}, NUMBERS, RANDOM),
+    "NumPy's random": (
+        {"begin": first(lambda net, x: np.random.rand())},  # noqa: NPY002
+        NUMBERS, RANDOM,
+    ),
+    "reversed": ({"begin": lambda net, x: x.flip(0)}, ALL_ONES, OTHER_INPUT),
+    "batch first": ({"signal": lambda x, t: x[:, t]}, torch.ones(B, B, 12), OTHER_INPUT),
+    "first timestep alone": ({"signal": lambda x, t: x[0]}, ALL_ONES, FIRES),
+    "mean over time": ({"signal": lambda x, t: x.mean(0)}, ALL_ONES, OTHER_INPUT),
+    "running maximum": ({"signal": lambda x, t: x[: t + 1].amax(0)}, ALL_ONES, FIRES),
+    "flipped": ({"begin": lambda net, x: x.flip(2)}, ALL_ONES, OTHER_INPUT),
+    "rolled": ({"begin": lambda net, x: x.roll(1, 1)}, ALL_ONES, OTHER_INPUT),
+    "squared": ({"begin": lambda net, x: x * x}, ALL_ONES, OTHER_INPUT),
+    "gain": (GAIN, ONE_STEP, FIRES),
+    "gain, one sample": (GAIN, images(1, 1, 12), FIRES),
+    "leak": ({"membrane": lambda mem, t: mem * 0.5 if t else mem}, ONE_STEP, FIRES),
+    "cut graph": (
+        {"membrane": lambda mem, t: mem.detach()}, ONE_STEP, "the gradient of fc.weight is not",
+    ),
+    "sum over the batch": (SUM, ONE_SAMPLE, OTHER_INPUT),
+    "sum over the batch, one timestep": (SUM, images(1, 1, 12), OTHER_INPUT),
+    "at most ten timesteps": (
+        {"steps": lambda x: min(len(x), 10)}, NUMBERS, "lif is called 10 times in 12 timesteps",
+    ),
+    "from the eighth timestep": (
+        {"current": lambda net, current, t: current * (2 if t >= 7 else 1)}, NUMBERS, FIRES,
+    ),
+    "truncated after ten": (
+        {"membrane": lambda mem, t: mem.detach() if t == 10 else mem},
+        NUMBERS, "the gradient of fc.weight is not",
+    ),
+    "mask of ones": (
+        {"current": lambda net, current, t: current * net.mask},
+        NUMBERS, "it computes with mask, which no layer has",
+    ),
+    "probabilities in a dataclass": (
+        {"end": lambda spikes, membranes: Pair(spikes, membranes[-1].softmax(-1))},
+        NUMBERS, "it returns .4, 5., no spikes",
+    ),
+    "an array": (
+        {"end": lambda spikes, membranes: (spikes, membranes[-1].detach().numpy())},
+        NUMBERS, "it returns ndarray, no tensors",
+    ),
+    "samples in place of features": (
+        {"signal": lambda x, t: x[t].reshape(-1, 12)},
+        images(T, B, 2, 12), r"drop takes \[8, 12\], reshaped from \[4, 2, 12\]",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BESIDE_LAYERS)
+def test_forward_that_does_more_than_its_layers(name: str) -> None:
+    parts, example, message = BESIDE_LAYERS[name]
+    network, before = lively(Edited(**parts)), example.clone()
+    state = copy.deepcopy(network.state_dict())
+    with pytest.raises(ValueError, match=rf"forward is no chain of layers over time: {message}"):
+        accelerate(network, example)
+    assert torch.equal(example, before)
+    assert all(torch.equal(x, state[key]) for key, x in network.state_dict().items())
+
+
+class OwnTrain(Edited):
+    def train(self, positive: Tensor, negative: Tensor) -> None:  # type: ignore[override]
+        raise AssertionError
+
+
+class KeepsTensors(Edited):
+    calls, last = 0, None
+
+    def forward(self, x: Tensor) -> Any:
+        self.calls += 1
+        self.last = super().forward(x)[0]
+        return self.last
+
+
+def called(network: nn.Module) -> nn.Module:
+    network(NUMBERS)
+    return network
+
+
+def pruned() -> nn.Module:
+    network = Edited()
+    prune.l1_unstructured(network.fc, "weight", 0.3)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("build", "example"),
+    [
+        (partial(Edited, steps=lambda x: T), NUMBERS),
+        (partial(Edited, steps=lambda x: T), ALL_ONES),
+        (partial(Edited, signal=lambda x, t: x[t].view(B, -1)), images(T, B, 3, 4)),
+        (Edited, ONE_STEP),
+        (Edited, ONE_SAMPLE),
+        (Edited, images(1, 1, 12)),
+        (Edited, (NUMBERS > 0.5).double().float()),
+        (partial(Edited, begin=lambda net, x: x.float()), NUMBERS > 0.5),
+        (partial(Edited, end=lambda spikes, _: (torch.stack(spikes).bool(), None)), NUMBERS),
+        (partial(Edited, end=lambda spikes, _: torch.stack(spikes).sum(0).int()), NUMBERS),
+        (partial(Edited, end=Pair), NUMBERS),
+        (OwnTrain, NUMBERS),
+        (lambda: called(KeepsTensors()), NUMBERS),
+        (pruned, NUMBERS),
+    ],
+    ids=[
+        "fixed T", "fixed T and ones", "fixed batch", "one timestep", "one sample", "one of both",
+        "spikes", "bool", "bool spikes", "whole counts", "dataclass", "own train",
+        "tensors of a call", "pruned",
+    ],
+)  # fmt: skip
+@torch.inference_mode()
+def test_chain_with_odd_sizes_types_or_attributes(build: Any, example: Tensor) -> None:
+    with torch.inference_mode(mode=False):
+        network = lively(build())
+    assert isinstance(accelerate(network, example), SpikingNetwork)

@@ -70,7 +70,9 @@ def accelerate(
         `SpikingNetwork`.
     example : torch.Tensor, default None
         A few samples for a forward that loops over time: ``[T, B, ...]``, or ``[B, ...]`` if each
-        timestep has the same input. None for a forward of one timestep.
+        timestep has the same input. None for a forward of one timestep. The layers are compared
+        with copies of the network on the example and on numbers drawn in its range, twice as long:
+        what depends on time beyond that, or on values outside of the range, cannot be seen.
     in_shape : sequence of int, default None
         Shape of a sample at one timestep, such as ``(1, 28, 28)``. The exports need it where the
         network begins with a convolution.
@@ -104,7 +106,8 @@ def accelerate(
     Warns
     -----
     UserWarning
-        If ``backend="auto"`` has snnTorch step the network, now or after a change.
+        If ``backend="auto"`` has snnTorch step the network, now or after a change; if a forward
+        with an ``example`` runs one timestep.
 
     Examples
     --------

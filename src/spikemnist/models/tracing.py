@@ -6,12 +6,16 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import snntorch
 import torch
 from torch import Tensor, nn
@@ -33,6 +37,11 @@ _POOLS: dict[Callable[..., Any], type[nn.Module]] = {
     functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
 }
 
+Calls = list["str | nn.Module"]
+"""Modules of a timestep in the order of their calls: paths, and modules for functions."""
+
+_COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
 _DOUBLINGS = 8
 """Enough for initial weights; output neurons may have a threshold that nothing reaches."""
 
@@ -42,8 +51,8 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
 
     The layers are compared with the network: spikes and membranes of all neurons, what forward
     returns, and the gradients of all parameters, in evaluation and in training, on the example and
-    on its numbers in another order. A copy of the network is run, whose weights are doubled until
-    all neurons fire.
+    on numbers drawn in its range. Copies of the network are called, with weights that are doubled
+    until all neurons fire.
 
     Parameters
     ----------
@@ -56,34 +65,82 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
     ------
     ValueError
         If forward is not a chain of layers, or does more; the message names what breaks it.
+
+    Warns
+    -----
+    UserWarning
+        If forward runs one timestep.
     """
     check_tensor(example, "example", "[T, B, ...] or [B, ...]")
     stepped.check_kinds(network)
     # snnTorch's utils.reset, called by a copy, would reset all neurons of the process.
-    with own_states(list(stepped.neurons_of(network))):
+    neurons = list(stepped.neurons_of(network))
+    with own_states(neurons), torch.inference_mode(mode=False), torch.enable_grad():
         _rest(network)
-        calls = _checked_calls(copy.deepcopy(network).requires_grad_(), example)
+        calls, steps = _checked_calls(_copy(network), example.detach().clone())
+    if steps == 1:
+        warnings.warn(
+            "forward runs one timestep. Over several, the accelerated network keeps its membranes "
+            "from one to the next, even if forward starts from rest in each call",
+            stacklevel=3,
+        )
     return _layers(network, calls)
 
 
-def _checked_calls(network: nn.Module, example: Tensor) -> list[str | nn.Module]:
-    """Return the calls of a timestep, after their layers did what the network does."""
+def _copy(network: nn.Module) -> nn.Module:
+    """Return a copy whose parameters have gradients, with the tensors that modules keep."""
+    kept = [one for module in network.modules() for one in vars(module).values()]
+    values = {id(one): one.detach().clone() for one in kept if isinstance(one, Tensor)}
+    return copy.deepcopy(network, values).requires_grad_()
+
+
+def _checked_calls(network: nn.Module, example: Tensor) -> tuple[Calls, int]:
+    """Return the calls of a timestep, whose layers do what the network does, and their number."""
+    nn.Module.train(network, mode=False)  # a class may have a train of its own
     with torch.no_grad():
-        calls, steps = _firing(network.eval(), example).chain(example)
+        _, steps = _firing(network, example).chain(example)
+        drawn, call = _drawn(network, example, steps)
+        if steps == 1 and call.chain(drawn)[1] is None:  # one timestep of one sample looks constant
+            drawn, call = _drawn(network, drawn, None)
+        calls, steps = call.chain(drawn)
     layers = _layers(network, calls)
-    for call, module in zip(calls, layers, strict=True):
+    for name, module in zip(calls, layers, strict=True):
         if isinstance(module, _BatchNorm):
-            raise _broken(f"{call} takes one timestep alone, and layers normalise all together")
-    order = torch.randperm(example.numel(), generator=torch.Generator().manual_seed(0))
-    shuffled = example.flatten()[order.to(example.device)].view_as(example)
+            raise _broken(f"{name} takes one timestep alone, and layers normalise all together")
     with progress_bar(progress=True, desc="comparing with the loop") as bar:
-        for case, training in itertools.product((example, shuffled), (False, True)):
-            network.train(training)
+        for case, training in itertools.product((example, drawn), (False, True)):
+            nn.Module.train(network, training)
             inputs = case if steps is None else case.expand(steps, *case.shape)
-            if difference := _difference(network, layers, case, inputs):
+            if difference := _difference(network, calls, case, inputs):
                 raise _broken(f"{difference}, in {'train' if training else 'eval'}()")
             bar.update()
-    return calls
+    return calls, call.steps
+
+
+def _drawn(network: nn.Module, example: Tensor, steps: int | None) -> tuple[Tensor, _Call]:
+    """Return numbers in the range of an example and their call, for twice as many timesteps.
+
+    There are two samples at least. A forward for a certain number of timesteps or samples gets
+    those of the example. ``steps`` is the number of timesteps that have the same input, or None.
+    """
+    ends = [float(end) for end in example.float().aminmax()]
+    low, high = ends if ends[0] < ends[1] else sorted((0.0, ends[0]))
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(sizes: Sequence[int]) -> Tensor:
+        shape = (*sizes, *example.shape[len(sizes) :])
+        numbers = low + (high - low) * torch.rand(shape, generator=generator)
+        return (numbers if example.is_floating_point() else numbers.round()).to(example)
+
+    choices = [(2 * len(example), len(example))] if steps is None else []
+    choices += [(max(size, 2), size) for size in example.shape[len(choices) :][:1]]
+    *larger, own = itertools.product(*choices)
+    for sizes in larger:
+        with suppress(Exception):
+            call = _Call().run(network, numbers := draw(sizes))
+            if steps or sizes[0] == len(example) or call.steps != len(example):
+                return numbers, call
+    return (numbers := draw(own)), _Call().run(network, numbers)
 
 
 def advice(network: nn.Module, spikes: Tensor) -> str:
@@ -92,7 +149,7 @@ def advice(network: nn.Module, spikes: Tensor) -> str:
     for example in (spikes, spikes[0]):  # forward takes all timesteps, or one
         call = _Call()
         with suppress(Exception), torch.no_grad():
-            call.run(network, example)
+            call.run(_copy(network), example)
         calls = dict.fromkeys(f"net.{name}" for name, _, _ in call.calls if isinstance(name, str))
         order = max(order, list(calls), key=len)
     return (
@@ -110,38 +167,59 @@ def _broken(reason: str) -> ValueError:
 
 
 class _Call(TorchFunctionMode):
-    """A recorded call of a network.
+    """A recorded call of a copy of a network.
 
     ``calls`` has what was called, with input and output: paths of modules, and modules for
     functions that pool. ``neurons`` has the spikes and membranes of each call of a neuron,
-    ``returned`` what the network returned.
+    ``returned`` what the network returned, ``numbers`` what torch would draw next. ``used`` and
+    ``changed`` are the storages that functions took, and changed in place.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[str | nn.Module, Tensor, Tensor]] = []
         self.neurons: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self.used: set[int] = set()
+        self.changed: set[int] = set()
 
     def run(self, network: nn.Module, example: Tensor) -> _Call:
-        """Call the network from rest, each time with the same masks of dropout."""
+        """Call a copy of the network from rest, each time with the same masks of dropout."""
+        self.network = network = _copy(network)
+        _rest(network)
         neurons = stepped.neurons_of(network)
         inner = {child for neuron in neurons for child in neuron.children()}
-        with own_states([*neurons]), seeded(0, example.device), ExitStack() as stack, self:
-            _rest(network)
-            for path, module in network.named_modules():
-                if module in neurons or not (module._modules or module in inner):
-                    add = functools.partial(self._add, path)
-                    stack.enter_context(module.register_forward_hook(add))
-            self.returned = network(example)
+        for path, module in network.named_modules():
+            if module in neurons or not (module._modules or module in inner):
+                module.register_forward_hook(functools.partial(self._add, path))
+        taken, others = example.clone(), _other_generators()
+        with seeded(0, example.device):
+            with self:
+                self.returned = network(taken)
+            self.numbers = _next_numbers(example.device)
+        self.draws = others != _other_generators()
+        self.edits = not torch.equal(taken, example)
         return self
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        taken = [one for one in args if isinstance(one, Tensor) and not one.is_inference()]
+        versions = [one._version for one in taken]
         result = func(*args, **(kwargs or {}))
         if func in _POOLS:
             self.calls.append((_POOLS[func](*args[1:], **(kwargs or {})), args[0], result))
+        kind = getattr(func, "__name__", "")
+        for one, version in zip(taken, versions, strict=True):
+            if one._version != version or kind == "__set__":  # such as weight.data = ...
+                self.changed.add(_storage(one))
+            elif kind != "__get__":  # such as weight.device
+                self.used.add(_storage(one))
         return result
+
+    @property
+    def steps(self) -> int:
+        """How often the output neurons were called."""
+        return len([*self.neurons.values()][-1])
 
     def _add(self, path: str, module: Any, args: Any, output: Any) -> None:
         made = output[0] if isinstance(output, tuple) else output
@@ -150,19 +228,23 @@ class _Call(TorchFunctionMode):
         if isinstance(module, snntorch.SpikingNeuron):
             self.neurons.setdefault(path, []).append(stepped.spikes_and_membrane(module, output))
 
-    def chain(self, example: Tensor) -> tuple[list[str | nn.Module], int | None]:
+    def chain(self, example: Tensor) -> tuple[Calls, int | None]:
         """Return the calls of a timestep in their order, and T if all have the same input."""
         if not self.neurons:
             raise _broken("it calls no neurons of snnTorch")
-        calls: list[str | nn.Module] = []
+        if self.edits:
+            raise _broken("it changes its input in place")
+        calls: Calls = []
         before, signal, timed = "the example or its first timestep", example, False
         for name, taken, made in self._timestep():
             choices = (signal,) if timed else (signal, signal[0])
             same = [one for one in choices if torch.equal(one.flatten(), taken.flatten())]
             if not same:
                 raise _broken(f"{name} takes something else than {before}")
-            timed = timed or same[0] is not signal or len(taken) != len(signal)
-            if taken.dim() < same[0].dim() or (not calls and taken.dim() == 2):  # also for images
+            same.sort(key=lambda one: len(one) != len(taken))
+            timed = timed or same[0] is not signal
+            fewer = taken.dim() < same[0].dim() or (not calls and taken.dim() == 2)  # also images
+            if fewer and len(taken) == len(same[0]):
                 calls.append(nn.Flatten())
             elif taken.shape != same[0].shape:
                 raise _broken(f"{name} takes {[*taken.shape]}, reshaped from {[*same[0].shape]}")
@@ -189,6 +271,20 @@ class _Call(TorchFunctionMode):
         return self.calls[:end]
 
 
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _next_numbers(device: torch.device) -> list[float]:
+    """Return what torch's generators draw next, which shows how much was drawn."""
+    return [float(torch.rand((), device=place)) for place in ("cpu", device)]
+
+
+def _other_generators() -> str:
+    """Return the states of Python's and NumPy's global generators."""
+    return repr((random.getstate(), np.random.get_state()))  # noqa: NPY002
+
+
 def _rest(network: nn.Module) -> None:
     """Let neurons start at rest: snnTorch zeroes a state of another shape than the current."""
     for neuron in stepped.neurons_of(network):
@@ -211,18 +307,20 @@ def _firing(network: nn.Module, example: Tensor) -> _Call:
     return call
 
 
-def _layers(network: nn.Module, calls: list[str | nn.Module]) -> nn.Sequential:
+def _layers(network: nn.Module, calls: Calls) -> nn.Sequential:
     modules = (network.get_submodule(call) if isinstance(call, str) else call for call in calls)
     return nn.Sequential(*modules)
 
 
-def _difference(
-    network: nn.Module, layers: nn.Sequential, example: Tensor, inputs: Tensor
-) -> str | None:
+def _difference(network: nn.Module, calls: Calls, example: Tensor, inputs: Tensor) -> str | None:
     """Return what the layers do otherwise than the network, or None."""
-    call = _Call().run(network, example)
+    call, layers = _Call().run(network, example), _layers(network, calls)
     with seeded(0, inputs.device):
         run = stepped.run(layers, inputs, next(layers.parameters()), None)
+        if call.draws or call.numbers != _next_numbers(inputs.device):
+            return "it draws random numbers of its own"
+    if effect := _side_effect(network, call, [path for path in calls if isinstance(path, str)]):
+        return effect
     results = [*run.state]
     expected_loss = loss = inputs.new_zeros(())
     for (path, steps), output in zip(call.neurons.items(), run.outputs, strict=True):
@@ -240,26 +338,49 @@ def _difference(
             return f"it returns {tuple(value.shape)}, no spikes, membranes, or their sum over time"
     if not expected_loss.requires_grad:
         return "it computes no gradients"
-    names, parameters = zip(*network.named_parameters(), strict=True)
-    gradients = (
-        torch.autograd.grad(one, parameters, allow_unused=True, materialize_grads=True)
-        for one in (expected_loss, loss)
-    )
-    for name, expected, actual in zip(names, *gradients, strict=True):
+    gradients = [
+        torch.autograd.grad(one, [*of.parameters()], allow_unused=True, materialize_grads=True)
+        for one, of in ((expected_loss, call.network), (loss, network))
+    ]
+    for (name, _), expected, actual in zip(network.named_parameters(), *gradients, strict=True):
         if not _close(expected, actual):
             return f"the gradient of {name} is not that of its layer"
     return None
 
 
+def _side_effect(network: nn.Module, call: _Call, paths: list[str]) -> str | None:
+    """Return what a call changed in its layers, or computed with beside them, or None."""
+    owned = set()
+    for path in paths:
+        before, after = network.get_submodule(path), call.network.get_submodule(path)
+        values = before.state_dict()
+        for name, tensor in after.state_dict().items():
+            if _storage(tensor) in call.changed or not torch.equal(tensor, values[name]):
+                return f"it changes {path}.{name}"
+        for name, module in after.named_modules(prefix=path):
+            for key, value in vars(network.get_submodule(name)).items():
+                if isinstance(value, (bool, int, float)) and vars(module).get(key) != value:
+                    return f"it changes {name}.{key}"
+        owned |= {_storage(tensor) for tensor in (*after.parameters(), *after.buffers())}
+    for name, tensor in (*call.network.named_parameters(), *call.network.named_buffers()):
+        if _storage(tensor) in call.used - owned and tensor.dtype not in _COUNTS:
+            return f"it computes with {name}, which no layer has"
+    return None
+
+
 def _close(expected: Tensor, actual: Tensor) -> bool:
-    """Return whether two tensors are equal but for rounding."""
+    """Return whether two tensors are equal but for rounding and their dtypes."""
+    expected = expected.to(actual)
     return torch.allclose(expected, actual, 1e-3, 1e-5 * float(expected.detach().abs().amax()))
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors of nested tuples, lists and dicts."""
+    """Yield the tensors of nested tuples, lists, dicts and dataclasses."""
+    value = vars(value) if dataclasses.is_dataclass(value) else value
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (tuple, list, dict)):
         for one in value.values() if isinstance(value, dict) else value:
             yield from _tensors(one)
+    elif value is not None:
+        raise _broken(f"it returns {type(value).__name__}, no tensors")
