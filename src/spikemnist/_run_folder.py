@@ -128,7 +128,9 @@ def open_folder(
         except OSError:
             find_folder(folder, resume=False)  # raises with the reason, if there is a run
             raise
-    with locked(folder):
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove_empty, folder)  # once the lock is gone, which is a file on Windows
+        stack.enter_context(locked(folder))
         opened = RunFolder.at(folder)
         if resume:
             write_atomically(config, _writer(_continued(folder, description)))
@@ -194,7 +196,8 @@ def locked(folder: Path) -> Iterator[None]:
                 ) from None
             # else a file system without locks
         for file in folder.glob(f"{PREFIX}*"):
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError):  # a living process writes it, on Windows
+                file.unlink(missing_ok=True)
         yield
 
 
@@ -284,5 +287,8 @@ def discard(folder: Path) -> None:
     """Remove the files of a run, or its folder would block the corrected one."""
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # it holds other files
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # it holds files
         folder.rmdir()
