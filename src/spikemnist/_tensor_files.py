@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,6 +126,12 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor])
             raise ValueError(f"the tensor {name} is unknown")
         if (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
             raise ValueError(f"{name} is {_kind(tensor)}; expected {_kind(expected[name])}")
+
+
+def check_classes(classes: Collection[str]) -> None:
+    """Raise a `ValueError` unless all names can be printed: a file must not control a terminal."""
+    if not all(isinstance(name, str) and name.isprintable() for name in classes):
+        raise ValueError(f"classes must be names without control characters; got {classes!r}")
 
 
 @contextlib.contextmanager

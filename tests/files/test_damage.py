@@ -277,6 +277,7 @@ CHANGES: list[tuple[Sequence[str], str, Change]] = [
     ([MODEL], "nly Tensors of floating point", tensor(WEIGHT, Tensor.long)),
     ([MODEL], f"{THRESHOLD} is torch.int64, which no", tensor(THRESHOLD, Tensor.long)),
     ([MODEL], f"holds NaN or infinity in {WEIGHT}", tensor(WEIGHT, last(math.nan))),
+    (LEARNED, "control characters", lambda m, _: m["classes"].__setitem__(0, "\x1b[31m")),
     (LEARNED, "weights.* is missing", lambda _, tensors: tensors.pop("weights")),
     (LEARNED, "weights is float64", tensor("weights", Tensor.double)),
     (LEARNED, r"weights is float32 \[4", tensor("weights", lambda x: x[:4])),

@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snntorch import surrogate
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 import spikemnist
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, TrainConfig, accelerate, load, ops
@@ -209,6 +211,39 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
         assert same(weights(classifier), before)
 
 
+@pytest.mark.parametrize(
+    ("changes", "encoder", "message"),
+    [
+        ({"reset_mechanism": "zero"}, "latency", "network.reset_mechanism was 'subtract', is 'ze"),
+        ({"readout": "spike_count"}, "latency", "network.readout was 'mean_membrane', is"),
+        ({}, "rate", "encoder.name was 'latency', is 'rate'"),
+    ],
+)
+def test_weights_that_mean_something_else(
+    changes: Any, encoder: Any, message: str, tmp_path: Path
+) -> None:
+    path = Classifier(new_network(), "latency").save(tmp_path / "model.safetensors")
+    with pytest.warns(UserWarning, match=f"learned with other settings: {message}"):
+        Classifier(new_network(1, **changes), encoder).load_weights(path)
+    free = new_network(1, dropout=0.1, beta=0.5, spike_grad="sigmoid", backend="reference")
+    Classifier(free, "latency").load_weights(path)
+
+
+def test_a_pruned_network_is_saved_as_it_predicts(tmp_path: Path) -> None:
+    classifier = Classifier(new_network(), "latency").eval()
+    linear = classifier.network.layers[0].linear
+    prune.random_unstructured(linear, "weight", 0.5)
+    with torch.no_grad():
+        linear.weight_orig.mul_(1.5)  # as an optimiser's step, after the last call
+    images = torch.rand(3, 784)
+    loaded = load(classifier.save(tmp_path / "model.safetensors"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "no compiled kernels run this network")
+        expected = classifier(images)
+    torch.testing.assert_close(loaded(images).membrane, expected.membrane)
+    assert loaded.network.layers[0].linear.weight.eq(0).float().mean() == 0.5
+
+
 def test_weights_of_a_file_without_limits(tmp_path: Path) -> None:
     one, other = Classifier(new_network(), "latency"), Classifier(new_network(1), "latency")
     description = files.describe(one.network, one.encoder, ())
@@ -230,6 +265,7 @@ def tangent(x: Tensor) -> Tensor:
     return Cosine()(x)
 
 
+@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
 @pytest.mark.parametrize("backend", ["auto", "snntorch"])
 @pytest.mark.parametrize(
     ("own", "printed"), [(Cosine(2.0), r"Cosine\(scale=2.0\)"), (tangent, "tangent")]

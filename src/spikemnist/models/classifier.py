@@ -20,6 +20,7 @@ from spikemnist._descriptions import fields_of
 from spikemnist._interrupt import between
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
+from spikemnist._tensor_files import check_classes
 from spikemnist._tensors import check_tensor
 from spikemnist.data import EventBatch, EventDataset, ImageDataset
 from spikemnist.data.feed import Data, Feed, Samples, make_feed
@@ -78,7 +79,7 @@ class Classifier(nn.Module):
             )
         self.network = network
         self.classes: tuple[str, ...] = tuple(classes)
-        files.check_classes(self.classes)
+        check_classes(self.classes)
         self.limits = Limits()
         self._encoder = _check_encoder(encoder)
         compact = isinstance(network, SpikingNetwork) and getattr(self._encoder, "binary", False)
@@ -376,6 +377,11 @@ class Classifier(nn.Module):
             If the file is damaged, or a weight has another name, shape or dtype. The network stays
             unchanged.
 
+        Warns
+        -----
+        UserWarning
+            If the file describes another encoder, reset, readout or population.
+
         Examples
         --------
         >>> import tempfile
@@ -387,7 +393,7 @@ class Classifier(nn.Module):
         >>> all(torch.equal(weights[name], x) for name, x in one.state_dict().items())
         True
         """
-        self.limits = files.load_weights(source, self.network)
+        self.limits = files.load_weights(source, self.network, self.encoder)
         return self
 
 

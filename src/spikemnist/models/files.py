@@ -7,6 +7,7 @@ classes, and the limits of doubt. What is a user's own is described by module an
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from spikemnist import _tensor_files, ops
 from spikemnist._decision import Limits
 from spikemnist._descriptions import differences, fields_of, plain
 from spikemnist._run_folder import model_file
-from spikemnist._tensor_files import Format, check_tensors, described
+from spikemnist._tensor_files import Format, check_classes, check_tensors, described
 from spikemnist.encoding import Encoder, available_encoders, get_encoder
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP, LeakyNetwork, numbers_of
@@ -76,9 +77,11 @@ def build_network(description: Mapping[str, Any]) -> LeakyMLP | LeakyConvNet:
 
 def write(path: str | os.PathLike[str], network: nn.Module, description: Mapping[str, Any]) -> Path:
     """Write a classifier: see `spikemnist.models.Classifier.save`."""
+    state = network.state_dict()
     if isinstance(network, LeakyNetwork):
-        _check_unchanged(network, description["network"])
-    return _tensor_files.write(path, FORMAT, network.state_dict(), description)
+        state = _unpruned(state)
+        _check_unchanged(network, state, description["network"])
+    return _tensor_files.write(path, FORMAT, state, description)
 
 
 def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...], Limits]:
@@ -109,24 +112,32 @@ def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...],
         return network, get_encoder(**encoder), tuple(classes), Limits(**description["limits"])
 
 
-def load_weights(source: str | os.PathLike[str], network: nn.Module) -> Limits:
+def load_weights(source: str | os.PathLike[str], network: nn.Module, encoder: Encoder) -> Limits:
     """Load weights into a network, return the limits: see `Classifier.load_weights`."""
     path = model_file(source)
     tensors, description = _tensor_files.read(path, FORMAT)
     with described(path, FORMAT):
         limits = Limits(**description["limits"])
+        earlier = _meaning(description)
     try:
         check_tensors(tensors, network.state_dict())
     except ValueError as error:
         raise ValueError(f"{path} does not fit the network: {error}") from error
     network.load_state_dict(tensors)
+    if changes := differences(earlier, _meaning(describe(network, encoder, ()))):
+        warnings.warn(
+            f"the weights of {path} were learned with other settings: {changes}", stacklevel=3
+        )
     return limits
 
 
-def check_classes(classes: Collection[str]) -> None:
-    """Raise a `ValueError` unless all names can be printed: a file must not control a terminal."""
-    if not all(isinstance(name, str) and name.isprintable() for name in classes):
-        raise ValueError(f"classes must be names without control characters; got {classes!r}")
+def _meaning(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes the same weights predict otherwise."""
+    network = description["network"]
+    parts = {"network": network, **network.get("modules", {})}
+    names = ("reset_mechanism", "inhibition", "readout", "population")
+    own = {path: {n: part[n] for n in names if n in part} for path, part in parts.items()}
+    return {"encoder": description["encoder"], **own}
 
 
 def _check_kinds(tensors: dict[str, Tensor], floating: Collection[str]) -> None:
@@ -145,11 +156,25 @@ def _surrogate(surrogate: Any) -> dict[str, Any]:
     return {"name": surrogate.name, **fields_of(surrogate)}
 
 
-def _check_unchanged(network: LeakyNetwork, description: Mapping[str, Any]) -> None:
+def _unpruned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state dict as `torch.nn.utils.prune.remove` leaves it."""
+    masks = [name for name in state if f"{name.removesuffix('_mask')}_orig" in state]
+    pruned = {name.removesuffix("_mask"): name for name in masks}
+    weights = {name: state[f"{name}_orig"] * state[mask] for name, mask in pruned.items()}
+    gone = {*masks, *(f"{name}_orig" for name in pruned)}
+    return {**{name: x for name, x in state.items() if name not in gone}, **weights}
+
+
+def _check_unchanged(
+    network: LeakyNetwork, state: Mapping[str, Tensor], description: Mapping[str, Any]
+) -> None:
     """Raise a `ValueError` where a module is not the one that the options of a network build."""
     with torch.device("meta"):
         built = build_network({**description, "readout": "mean_membrane"})
-    before, now = (_tensors(x) | _describe_modules(x.network) for x in (built, network))
+    before, now = (
+        _tensors(one, tensors) | _describe_modules(one.network)
+        for one, tensors in ((built, built.state_dict()), (network, state))
+    )
     if changes := differences(before, now):
         raise ValueError(
             f"the network is not the one that its options build: {changes}. Build one with these "
@@ -157,11 +182,12 @@ def _check_unchanged(network: LeakyNetwork, description: Mapping[str, Any]) -> N
         )
 
 
-def _tensors(network: nn.Module) -> dict[str, Any]:
+def _tensors(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Describe the tensors of a network by their shapes, and which of them are learned."""
+    learned = [name.removesuffix("_orig") for name, _ in network.named_parameters()]
     return {
-        "shapes": {name: list(tensor.shape) for name, tensor in network.state_dict().items()},
-        "learned": {name: True for name, _ in network.named_parameters()},
+        "shapes": {name: list(tensor.shape) for name, tensor in state.items()},
+        "learned": dict.fromkeys(learned, True),
     }
 
 

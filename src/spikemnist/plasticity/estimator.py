@@ -305,6 +305,7 @@ class Estimator:
             classifier = cls(**metadata["parameters"])
             check_parameters(classifier)
             classifier.classes_ = np.array(metadata["classes"])
+            _tensor_files.check_classes([*map(str, metadata["classes"])])
             classifier._restore(tensors, metadata)
         return classifier
 
@@ -443,6 +444,7 @@ def _image_array(X: ArrayLike) -> Array:
 def check_labels(y: ArrayLike, images: int | None) -> tuple[Array, Array]:
     """Return the sorted classes, and the index in them of the label of each image."""
     classes, targets = np.unique(_label_array(y, images), return_inverse=True)
+    _tensor_files.check_classes([*map(str, classes)])
     if len(classes) < 2:
         raise ValueError(f"y must have at least 2 classes; got one class, {classes.tolist()[0]!r}")
     return classes, targets.astype(np.int64)
