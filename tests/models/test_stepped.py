@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -453,3 +454,82 @@ def test_network_that_cannot_be_stepped(forward: Any, message: str) -> None:
 def test_state_of_another_network(state: list[torch.Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         accelerate(Residual())(current(), state=state)
+
+
+class Trace(nn.Module):
+    """A module of a user's own that keeps what it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trace: Any = None
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.trace is None or self.trace.shape != x.shape:
+            self.trace = torch.zeros_like(x)
+        self.trace = self.trace.detach() * 0.9 + x
+        return self.trace
+
+
+class TraceWithReset(Trace):
+    def reset(self) -> None:
+        self.trace = None
+
+
+class DelayLine(nn.Module):
+    """Three timesteps late, in a list that changes in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = deque([torch.zeros(())] * 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.line.append(x)
+        return self.line.popleft().expand_as(x)
+
+
+class InPlace(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("sum", torch.zeros(F))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.sum.add_(x.detach().sum(0)) + x
+
+
+def with_module(module: nn.Module) -> Any:
+    """Return a stepped network that begins with a module."""
+    network = nn.Sequential(module, nn.Linear(F, C), nn.BatchNorm1d(C), neuron(threshold=0.3))
+    return accelerate(lively(network))
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_reset_of_a_module_where_a_sequence_begins(inference: bool) -> None:
+    with torch.inference_mode(inference):
+        model = with_module(TraceWithReset()).eval()
+        whole = model(current(), state=None)
+        assert same(whole, model(current()))
+        first = model(current()[:2], state=None)
+        second = model(current()[2:], state=first.state)
+        assert torch.equal(torch.cat([first.membrane, second.membrane]), whole.membrane)
+        data = torch.rand(20, F, generator=torch.Generator().manual_seed(2))
+        classifier = Classifier(model, "latency")
+        answers = [classifier.predict(data, batch_size=size) for size in (20, 3)]
+        assert torch.equal(*answers)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(Trace(), "trace"), (DelayLine(), "line"), (InPlace(), "sum")],
+    ids=["attribute", "list", "in place"],
+)
+@pytest.mark.parametrize("inference", [False, True])
+def test_state_that_a_module_carries_to_the_next_call(
+    module: nn.Module, name: str, inference: bool
+) -> None:
+    with torch.inference_mode(inference):
+        model = with_module(copy.deepcopy(module))
+        message = rf"network\[0\].{name} changed in a call, .* give the module a method reset\(\)"
+        with pytest.warns(UserWarning, match=message):
+            model(current())
+        model(current())  # without a second warning, which would be an error

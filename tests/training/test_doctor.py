@@ -77,6 +77,7 @@ COUNT = {"readout": "spike_count"}
 SGD = {"optimizer": "sgd"}
 
 
+@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
 @pytest.mark.parametrize(
     ("network", "code", "config", "finding", "remedy"),
     [
@@ -193,6 +194,7 @@ def test_a_diagnosis_changes_nothing(batch_norm):
     assert not any(module.training for module in classifier.modules())
 
 
+@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
 def test_a_network_that_cannot_be_copied():
     """A pruned weight, and a membrane of an earlier call, hold the graph that made them."""
     network = new_classifier().network
@@ -224,6 +226,7 @@ def test_the_table_is_that_of_the_record_and_of_the_energy(network):
     assert sum(layer.parameters for layer in table.layers) == table.parameters
 
 
+@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
 @pytest.mark.parametrize(
     ("spike_grad", "backend", "known"),
     [("atan", "auto", True), (torch.sigmoid, "reference", True), (torch.sigmoid, "auto", False)],

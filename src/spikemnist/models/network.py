@@ -51,11 +51,18 @@ class _Reading:
         self.layers: list[SpikingLayer] = []
         self.hooked: list[Module] = []
         self.obstacle: str | None = None
+        self.warned = False
         try:
             self.layers = read_layers(network)
             self.hooked = check_hooks(network)
         except UnsupportedError as reason:
             self.obstacle = str(reason)
+
+    def warn_once(self, text: str) -> None:
+        """Warn of the first thing that a call of the network shows."""
+        if not self.warned:
+            self.warned = True
+            warnings.warn(text, stacklevel=5)
 
     def values_now(self) -> list[object]:
         """Return the options as they are now, and which modules have hooks."""
@@ -249,8 +256,9 @@ class SpikingNetwork(Tabular, nn.Module):
         state : sequence of torch.Tensor or None, default ()
             State to start from: that of an earlier `Record.state`, or None for rest. The record
             then has a state, too. An empty sequence starts from rest and returns none, which saves
-            its memory. Nothing else of the neurons carries over from one call to the next; a module
-            of your own with a state, such as a trace, keeps it.
+            its memory. Nothing else of the neurons carries over from one call to the next. A module
+            of your own with a state, such as a trace, needs a method ``reset()``: a call from rest
+            begins with it.
 
         Returns
         -------
@@ -284,6 +292,11 @@ class SpikingNetwork(Tabular, nn.Module):
                 run = stepped.run(self.network, spikes, like, initial)
             except stepped.LoopInForwardError as reason:
                 raise ValueError(f"{reason}. {advice(self.network, spikes)}") from None
+            if run.carried:
+                reading.warn_once(
+                    f"{', '.join(run.carried)} changed in a call, so the next one may differ: give "
+                    "the module a method reset(), which each call from rest begins with"
+                )
         elif state and len(state) != len(layers):
             raise ValueError(
                 f"state must hold the membranes of {len(layers)} layers; got {len(state)}"
@@ -373,6 +386,7 @@ class SpikingNetwork(Tabular, nn.Module):
                     f"backend={backend!r} cannot run this network: {reason}. "
                     "Use backend='auto' or 'reference'"
                 )
+            reading.warn_once(f"no compiled kernels run this network, so it is slower: {reason}")
             backend = "reference"
         if backend == "snntorch" and self.training and torch.is_grad_enabled():
             self._check_not_normalised(reading.layers)

@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -12,7 +13,9 @@ from typing import Any, NamedTuple
 import snntorch
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from spikemnist._signatures import takes
 from spikemnist.models.neuron import own_states, state_names
 from spikemnist.models.sequential import not_last, walk
 from spikemnist.ops.layer import LayerOutput
@@ -40,13 +43,14 @@ class NetworkOutput(NamedTuple):
 
     ``neurons`` has those of each of ``outputs``, or None for a last module that has none. ``state``
     are the tensors ``[B, ...]`` from which a next call continues. ``path`` is the place of the
-    output neurons.
+    output neurons. ``carried`` names what modules of a user's own keep for the next call.
     """
 
     outputs: list[LayerOutput]
     neurons: list[snntorch.SpikingNeuron | None]
     state: tuple[Tensor, ...]
     path: str
+    carried: Sequence[str] = ()
 
 
 def run(
@@ -54,7 +58,8 @@ def run(
 ) -> NetworkOutput:
     """Call a network once for each timestep, from a ``state`` or from rest.
 
-    ``like`` is a tensor that has the dtype and the device of the parameters.
+    From rest, ``reset()`` of each module that has one is called. ``like`` is a tensor that has the
+    dtype and the device of the parameters.
 
     Raises
     ------
@@ -69,7 +74,12 @@ def run(
     if len(initial) != len(states):
         raise ValueError(f"state must hold {len(states)} tensors of neurons; got {len(initial)}")
     steps: list[Step] = []
+    others: list[Any] = [module for module in network.modules() if module not in neurons]
+    resets = [module for module in others if takes(getattr(module, "reset", None), 0)]
     with own_states(list(neurons)), _watched(neurons, not_last(network), steps):
+        for module in () if state else resets:
+            module.reset()
+        earlier = _kept(network, resets)
         for (neuron, name), value in zip(states, initial, strict=True):
             setattr(neuron, name, value)
         for signal in spikes:
@@ -88,7 +98,36 @@ def run(
         raise ValueError(f"{', '.join(sorted(some))} must be called at each timestep, or at none")
     outputs = [_stack([step[layer] for step in steps]) for layer in layers]
     path = "network" if layers[-1] is None else neurons[layers[-1]]
-    return NetworkOutput(outputs, layers, last, path)
+    kept = _kept(network, resets)
+    carried = [n for n in kept if n not in earlier or earlier[n][1] != kept[n][1]]
+    return NetworkOutput(outputs, layers, last, path, carried)
+
+
+def _kept(network: nn.Module, resets: Sequence[nn.Module]) -> dict[str, tuple[object, object]]:
+    """Return what modules of a user's own keep, by its place, with marks of its present value.
+
+    Those of torch and snnTorch are left out, and modules in one of ``resets``.
+    """
+    kept: dict[str, tuple[object, object]] = {}
+    cleared = {below for module in resets for below in module.modules()}
+    for path, module in walk(network):
+        foreign = type(module).__module__.startswith("torch.")
+        if foreign or module in cleared or isinstance(module, snntorch.SpikingNeuron):
+            continue
+        buffers = {} if isinstance(module, _BatchNorm) else module._buffers
+        for name, value in {**vars(module), **buffers}.items():
+            if not name.startswith("_") and name != "training":
+                parts = [*value] if isinstance(value, (list, deque)) else [value]
+                # An id is that of no other value while this one is kept.
+                kept[f"{path}.{name}"] = parts, [(id(part), _version(part)) for part in parts]
+    return kept
+
+
+def _version(value: object) -> float:
+    """Return a number that is another one when a tensor was changed in place."""
+    if not isinstance(value, Tensor):
+        return 0
+    return float(value.sum()) if value.is_inference() else value._version
 
 
 def check_kinds(network: nn.Module) -> None:
