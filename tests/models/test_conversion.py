@@ -6,6 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,21 @@ class Own(nn.Sequential):
         return nn.functional.relu(super().forward(images))
 
 
+def hooked(ann: nn.Module) -> nn.Module:
+    ann.register_forward_pre_hook(lambda _, inputs: (inputs[0] / 2,))
+    return ann
+
+
+def with_forward(ann: nn.Module) -> nn.Module:
+    ann.forward = lambda images: nn.Sequential.forward(ann, images / 2)  # type: ignore[arg-type]
+    return ann
+
+
+def filled(ann: nn.Sequential, value: float) -> nn.Module:
+    ann[1].weight.data[0, 0] = value  # type: ignore[union-attr, index]
+    return ann
+
+
 CONVOLUTION = (nn.Conv2d(1, 3, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(3, 3, 2), nn.ReLU())
 PRUNED = prune.l1_unstructured(nn.Linear(9, 9), "weight", 0.5)
 NORMED = parametrizations.weight_norm(nn.Linear(9, 9))
@@ -153,6 +169,12 @@ WRONG: dict[str, tuple[nn.Module, str]] = {
     "leaky": (head(nn.LeakyReLU()), r"ann\[2\] is LeakyReLU, .* train the ANN with these"),
     "nested": (nn.Sequential(head(nn.Tanh())), r"ann\[0\]\[2\] is Tanh"),
     "softmax inside": (head(nn.Softmax(1)), r"ann\[2\] is Softmax"),
+    "softmax over the batch": (head().append(nn.Softmax(0)), r"ann\[3\] is Softmax"),
+    "hook of the whole": (hooked(head()), "ann is Sequential, .* without hooks or"),
+    "hook of a part": (nn.Sequential(hooked(head())), r"ann\[0\] is Sequential, .* without hooks"),
+    "forward of the instance": (with_forward(head()), "ann is Sequential, .* without hooks or"),
+    "NaN": (filled(head(), math.nan), r"the ANN has NaN or infinity in 1.weight: train it again"),
+    "infinity": (filled(head(), math.inf), r"the ANN has NaN or infinity in 1.weight"),
     "own forward": (Own(nn.Linear(64, 5)), "Own has a forward of its own: put its modules"),
     "activations": (head()[:2].append(nn.ReLU()), "must end in logits"),
     "normalised spikes": (head(nn.ReLU(), nn.BatchNorm1d(9)), r"ann\[3\] is BatchNorm1d, whose"),

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist._tables import Table, Tabular
+from spikemnist._tensors import not_finite
 from spikemnist.data import ImageDataset
 from spikemnist.data.feed import make_feed
 from spikemnist.encoding import DirectEncoder
@@ -23,7 +24,7 @@ from spikemnist.models.builders import accelerate
 from spikemnist.models.classifier import Classifier, responses
 from spikemnist.models.layer_table import layer_names
 from spikemnist.models.neuron import is_hooked
-from spikemnist.models.sequential import flat, is_kind
+from spikemnist.models.sequential import flat, is_kind, walk
 from spikemnist.models.spiking_layer import MEMORYLESS, fold
 
 BATCH = 32
@@ -223,6 +224,8 @@ def convert(
         raise ValueError(f"percentile must lie in (0, 100]; got {percentile}")
     encoder, data = DirectEncoder(num_steps=num_steps), _dataset(images)
     layers = _read(ann)
+    if bad := not_finite(ann.state_dict()):
+        raise ValueError(f"the ANN has NaN or infinity in {bad}: train it again")
     some = encoder(data.images[:: math.ceil(len(data) / SCALED_BY)])[0]
     if isinstance(layers[0][0], (nn.Flatten, nn.Linear)):
         some = some.flatten(1)
@@ -252,13 +255,15 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
             "in the order in which forward calls them, with nn.ReLU for functional.relu"
         )
     chain = [one for one in flat(ann, "ann") if not is_kind(one[1], *LEFT_OUT)]
-    if chain and is_kind(chain[-1][1], nn.Softmax, nn.LogSoftmax):
-        chain.pop()  # the highest logit stays the highest
+    last: Any = chain[-1][1] if chain else None
+    if is_kind(last, nn.Softmax, nn.LogSoftmax) and last.dim in (None, 1, -1):
+        chain.pop()  # the highest logit stays the highest, but not over the batch
     for i in range(len(chain) - 1):
         if isinstance(chain[i][1], nn.MaxPool2d) and isinstance(chain[i + 1][1], nn.ReLU):
             chain[i : i + 2] = chain[i + 1], chain[i]  # they commute
     layers: Layers = [[]]
-    for path, module in chain:
+    sequences = [one for one in walk(ann, "ann") if is_kind(one[1], nn.Sequential)]
+    for path, module in (*(one for one in sequences if is_hooked(one[1])), *chain):
         if type(module) not in KINDS or is_hooked(module):
             names = ", ".join(kind.__name__ for kind in KINDS)
             raise ValueError(
@@ -331,10 +336,10 @@ def _scales(layers: Sequence[nn.Module], signal: Tensor, percentile: float) -> d
         signal = layer(signal)
         rank = max(1, round(signal.numel() * percentile / 100))
         scales[name] = float(signal.flatten().kthvalue(rank).values)
-        if scales[name] <= 0:
+        if not 0 < scales[name] < math.inf:
             raise ValueError(
-                f"{percentile:g} % of the activations of {name} are 0 on these images: give more "
-                "images, or percentile=100"
+                f"{percentile:g} % of the activations of {name} are 0 on these images, or some are "
+                "not finite: give more images, or percentile=100"
             )
     return {**scales, output: 1.0}
 
