@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from snntorch import Leaky
 from torch import nn
 
-from spikemnist import Classifier, TrainConfig, fit, load_digits, load_images
+from spikemnist import (
+    Classifier,
+    TrainConfig,
+    evaluate,
+    fit,
+    load,
+    load_digits,
+    load_images,
+)
+from spikemnist.data.image_files import read_picture
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.ops import FastSigmoid
@@ -145,6 +156,35 @@ def test_commands_continue_a_run_of_the_library(kind: str, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("neurons")
+@pytest.mark.filterwarnings("default:.*dark on light")
+def test_a_run_remembers_that_its_pictures_were_inverted(tmp_path: Path) -> None:
+    digits = load_digits()[0][:200]
+    for index, (image, label) in enumerate(digits):
+        file = tmp_path / f"set/{label}/{index}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(255 - image.numpy()).save(file)
+    words = ("--data", "set", "--size", 20, "--threshold", 0.3, "--out", "run", "--epochs", 3)
+    message = spikemnist("train", *words, cwd=tmp_path).stderr
+    assert "dark on light, so nearly every pixel spikes" in message
+    rmtree(tmp_path / "run")
+    message = spikemnist("train", *words, "--invert", cwd=tmp_path).stderr
+    assert "dark on light" not in message
+    assert json.loads((tmp_path / "run/config.json").read_text("utf-8"))["data"]["inverted"] is True
+    (tested,) = answers("evaluate", "run", cwd=tmp_path)
+    _, test = load_images(tmp_path / "set", size=20, invert=True)
+    expected = evaluate(load(tmp_path / "run"), test, progress=False)
+    assert tested["test"]["accuracy"] == expected.accuracy
+    file = sorted(tmp_path.glob("set/*/*.png"))[0]
+    (answer,) = answers("predict", "run", file, cwd=tmp_path)
+    pixels = 255 - read_picture(file, (20, 20))
+    decision = load(tmp_path / "run").decide(pixels, prepare=False)
+    assert answer == json.loads(json.dumps(decision.to_json())) | {
+        name: answer[name] for name in ("picture", "written")
+    }
+    message = error("train", "--data", "digits", "--invert", cwd=tmp_path)
+    assert "for digits, which is light on dark" in message
+
+
 def test_what_no_option_names_is_continued_in_python(tmp_path: Path) -> None:
     digits = load_digits()[0][:50]
     own = accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), Leaky(beta=0.9)))

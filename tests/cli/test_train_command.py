@@ -57,7 +57,7 @@ OPTIONS: dict[str, tuple[str, str, object]] = {
 """Words for each option, its place in ``config.json``, and what stands there."""
 
 ELSEWHERE = """
-    --model --layers --loss --data --root --size --device --first-saccade --drop-events
+    --model --layers --loss --data --root --size --invert --device --first-saccade --drop-events
     --recipe --out --resume --diagnose
 """
 """Options whose values other tests see, and those that are no part of a run."""

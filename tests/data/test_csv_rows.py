@@ -120,10 +120,12 @@ def test_rows_that_are_no_squares(tmp_path):
         ("0,0.5,-0.1,0,0\n", "row 1 has the label 0 and pixels from -0.1 to 0.5"),
         ("pixel0,pixel1,pixel2,pixel3\n0,0,0,0\n", "begins with 'pixel0,.*one column label or"),
         ("label,class,x\n0,0,0\n", "begins with 'label,class,x'; expected rows of a label and"),
-        ("label;1;2;3;4\n0;0;0;0;0\n", "begins with 'label;1;2;3;4'"),
+        ("label|1|2|3|4\n0|0|0|0|0\n", "has 0 pixels in a row"),
+        ("digit,0,1,2,3\n5,0,9,0,0\n", "begins with 'digit,0,1,2,3'; expected rows"),
+        (",0,0,9,0\n5,0,9,0,0\n", "could not convert string '' .* at row 1, column 1"),
         ("label,1,2,3,4\n", "begins with 'label,1,2,3,4'; expected rows"),
         ("", "begins with ''; expected rows"),
-        ("seven,0,0,0,0\n", "begins with 'seven,0,0,0,0'"),
+        ("seven,0,x,0,0\n", "begins with 'seven,0,x,0,0'"),
         ("label,1,2,3,4\n0,0,9,0\n", "3 pixels in a row, not 1 x 1"),
         ("0,0,9,0\n", "3 pixels in a row, not 1 x 1: pass size= .*--size 12x20"),
         ("0\n1\n", "0 pixels in a row"),
@@ -137,8 +139,59 @@ def test_rows_of_another_kind(tmp_path, text, reason):
         load_images(file)
 
 
+IMAGES = np.array([[0, 9, 0, 200], [7, 0, 0, 255]] * 3)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("0,1,2,3,4", "{label},{pixels}"),
+        (",0,1,2,3,4", "{index},{label},{pixels}"),
+        (",label,0,1,2,3", "{index},{label},{pixels}"),
+        ("Unnamed: 0,label,1x1,1x2,2x1,2x2", "{index},{label},{pixels}"),
+        (",0,1,2,3,class", "{index},{pixels},{label}"),
+        ("label;1;2;3;4", "{label};{pixels}"),
+        ("", "{label}\t{pixels}"),
+    ],
+)
+@pytest.mark.parametrize("words", [False, True])
+def test_tables_of_pandas_and_spreadsheets(tmp_path, header, row, words):
+    names = ["cat", "dog"] if words else ["0", "1"]
+    separator = next((mark for mark in ";\t" if mark in row), ",")
+    rows = [header] if header else []
+    for index, image in enumerate(IMAGES):
+        pixels = separator.join(map(str, image))
+        rows.append(row.format(index=index, label=names[index % 2], pixels=pixels))
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    for data in load_images(tmp_path / "a.csv"):
+        assert data.classes == tuple(names)
+        for image, label in data:
+            assert torch.equal(image.flatten(), torch.from_numpy(IMAGES)[int(label)])
+
+
+def test_classes_by_name_in_two_files(tmp_path):
+    (tmp_path / "train.csv").write_text("cat,0,99,0,0\nfox,0,0,99,0\n")
+    (tmp_path / "test.csv").write_text("dog,0,0,0,99\nfox,0,0,99,0\n")
+    train, test = load_images(tmp_path / "train.csv")
+    assert train.classes == test.classes == ("cat", "dog", "fox")
+    assert (train.labels.tolist(), test.labels.tolist()) == ([0, 2], [1, 2])
+    (tmp_path / "test.csv").write_text("1,0,0,0,99\n")
+    with pytest.raises(ValueError, match=r"test.csv has numbers as labels, and another file of"):
+        load_images(tmp_path / "train.csv")
+
+
+def test_one_scale_for_all_files_of_a_set(tmp_path):
+    (tmp_path / "train.csv").write_text("0,0,255,0,0\n1,0,0,99,0\n")
+    (tmp_path / "test.csv").write_text("0,0,1,0,0\n1,0,0,0,1\n")
+    for data in load_images(tmp_path / "train.csv"):
+        assert data.images.dtype == torch.uint8
+    (tmp_path / "test.csv").write_text("0,0,0.5,0,0\n")
+    with pytest.raises(ValueError, match=r"test.csv: row 1 .* 0 to 0.5; .* or all of the set in"):
+        load_images(tmp_path / "train.csv")
+
+
 def test_bytes_that_are_no_text(tmp_path):
-    for content in (bytes(range(256)), b"0,0,9,0,0\n0,0,\xff,0,0\n"):
+    for content in (bytes(range(256)), b"0,0,99,0,0\n0,0,\xff,0,0\n"):
         (tmp_path / "a.csv").write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.csv"):
             load_images(tmp_path / "a.csv")

@@ -63,7 +63,7 @@ def run(command: Command) -> int:
     if (trained.get("name") or "digits") not in sources.DIGITS:
         refuse(command, "invert", because=f"for {command.run}, which sees pictures as they are")
         options["prepare"] = False
-    size = sources.options_of(trained)["size"]
+    data = sources.options_of(trained)
     if isinstance(classifier, spikemnist.Classifier):
         options["seed"] = command.seed
     show_detail(command, classifier)
@@ -73,8 +73,10 @@ def run(command: Command) -> int:
         say(command, f"{'picture':<{width}}  margin  prediction")
     for picture, stem in zip(files, _stems(files), strict=True):
         try:
-            pixels = read_picture(picture, size) if size else picture
-            decision = classifier.decide(pixels, **options)
+            pixels: Any = picture
+            if data["size"] or data["invert"]:
+                pixels = read_picture(picture, data["size"])
+            decision = classifier.decide(255 - pixels if data["invert"] else pixels, **options)
         except (OSError, ValueError) as error:
             text = str(error)
             print_error(text if str(picture) in text else f"{picture}: {text}")

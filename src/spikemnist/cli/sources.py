@@ -35,6 +35,7 @@ def add_options(add: Options, names: tuple[str, ...] = DATA, absent: str = "") -
     add("--root", root, kind=Path, value="PATH", absent="SPIKEMNIST_DATA, else the cache")
     text = "height and width to resize pictures to, or of the rows of a CSV file"
     add("--size", text, kind=_size, value="N|HxW", absent="as they are; rows are squares")
+    add("--invert", "turn dark strokes on light paper into light ones on dark", False)
 
 
 def _data(names: tuple[str, ...]) -> Callable[[str], str]:
@@ -60,7 +61,7 @@ def load(options: Mapping[str, Any]) -> tuple[Dataset, Dataset]:
     if data == "digits":
         return rooms.load_digits()
     if data not in DATA:
-        return rooms.load_images(data, size=options["size"])
+        return rooms.load_images(data, size=options["size"], invert=options["invert"])
     if data != "nmnist":
         return {"mnist": rooms.load_mnist, "fashion_mnist": rooms.load_fashion_mnist}[data](root)
     train, test = rooms.load_nmnist(root)
@@ -90,6 +91,7 @@ def options_of(data: Mapping[str, Any]) -> dict[str, Any]:
         "data": data.get("name") or "digits",
         "root": Path(data["root"]) if data.get("root") else None,
         "size": tuple(data["size"]) if "size" in data else None,
+        "invert": data.get("inverted", False),
         "first_saccade": "FirstSaccade" in changes,
         "drop_events": changes.get("DropEvents", {}).get("probability", 0.0),
     }
@@ -102,7 +104,7 @@ def test_set(command: Command, described: Mapping[str, Any]) -> tuple[str, Datas
     encoded. It is empty for a model file alone.
     """
     options = options_of(described)
-    for name in ("data", "root", "size"):
+    for name in ("data", "root", "size", "invert"):
         if command.data or vars(command)[name]:
             options[name] = vars(command)[name]
     check_place(command, options["data"])
@@ -115,6 +117,7 @@ def check_place(command: Command, data: str) -> None:
         refuse(command, "root", because="for digits, which come with the package")
     if data in DATA:
         refuse(command, "size", because=f"for {data}, whose images have one size")
+        refuse(command, "invert", because=f"for {data}, which is light on dark")
     else:
         refuse(command, "root", because="for --data with a path")
 

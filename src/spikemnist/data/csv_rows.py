@@ -1,12 +1,15 @@
-"""Read images from a CSV file: a label and the pixels of an image in each row.
+"""Read images from CSV files: a label and the pixels of an image in each row.
 
 Shapes: ``N`` samples, ``H`` and ``W`` pixels.
 """
 
 from __future__ import annotations
 
+import csv
 import math
 import re
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,68 +19,111 @@ from numpy.typing import NDArray
 LABELS = ("label", "labels", "class", "target", "y")
 """Names of the column of labels in a header."""
 
-TEXT = re.compile(r'[^-+.,\de\s"]', re.IGNORECASE)
-"""Matches a header, but no row of numbers."""
+INDEX = ("", "unnamed: 0")
+"""Names of the first column where pandas wrote the index of its rows."""
+
+
+TEXT = re.compile(r"[^-+.\de\s]", re.IGNORECASE)
+"""Matches a field that is no number."""
 
 
 def columns_of(file: Path) -> int:
     """Return the number of columns of a CSV file, which is one less where labels are missing."""
-    with file.open(encoding="utf-8-sig", errors="replace") as lines:
-        return lines.readline().count(",") + 1
+    return len(_first_rows(file)[1])
 
 
 def read_csv(
-    file: Path, size: tuple[int, int] | None
-) -> tuple[NDArray[np.uint8] | NDArray[np.float32], NDArray[np.int64]]:
-    """Return the images ``[N, H, W]`` and the labels ``[N]`` of a CSV file.
+    files: Mapping[str, Path], size: tuple[int, int] | None
+) -> tuple[dict[str, tuple[NDArray[Any], NDArray[np.int64]]], tuple[str, ...]]:
+    """Return the images ``[N, H, W]`` and labels ``[N]`` of each file of a set, and class names.
 
-    The label comes first, or where the header says it. Pixels are returned as uint8, or as float32
-    if none is above 1. An image is square unless ``size``, height and width, says otherwise.
+    The label comes first, or where the header says it; words are names of classes. Pixels are
+    returned as uint8, or as float32 if none of the set is above 1. An image is square unless
+    ``size``, height and width, says otherwise.
 
     Raises
     ------
     ValueError
         If there is no label, or a row is no label with the pixels of an image; it is named.
     """
+    tables = {split: _read(file) for split, file in files.items()}
+    in_unit_range = not any((pixels > 1).any() for pixels, _ in tables.values())
+    words = {word for _, labels in tables.values() for word in labels if labels.dtype.kind == "U"}
+    classes, splits = sorted(words), {}
+    for split, (pixels, labels) in tables.items():
+        file, count = files[split], pixels.shape[1]
+        height, width = size or (math.isqrt(count),) * 2
+        if height * width != count or not height:
+            raise ValueError(
+                f"{file} has {count} pixels in a row, not {height} x {width}: pass size= with "
+                "height and width, as --size 12x20 on the command line"
+            )
+        if classes and labels.dtype.kind != "U":
+            raise ValueError(f"{file} has numbers as labels, and another file of the set has words")
+        numbers = np.searchsorted(classes, labels) if classes else labels
+        images, targets = _checked(pixels, numbers, file, in_unit_range=in_unit_range)
+        splits[split] = images.reshape(-1, height, width), targets
+    return splits, tuple(classes)
+
+
+def _first_rows(file: Path) -> tuple[str, list[str], list[str]]:
+    """Return the separator of a file, and the fields of its first two rows."""
     with file.open(encoding="utf-8-sig", errors="replace") as lines:
-        first, second = lines.readline(), lines.readline()
-    has_header = TEXT.search(first) is not None
-    names = [name.strip(' "\r\n').lower() for name in first.split(",")]
-    columns = [i for i, name in enumerate(names) if name in LABELS] if has_header else [0]
-    if len(columns) != 1 or not (second if has_header else first).strip():
-        raise ValueError(
-            f"{file} begins with {first.strip()[:60]!r}; expected rows of a label and pixels, and "
-            f"in a header one column {' or '.join(LABELS)}"
-        )
-    table = _read_numbers(file, skip=int(has_header))
-    labels, pixels = table[:, columns[0]], np.delete(table, columns[0], axis=1)
-    side = math.isqrt(pixels.shape[1])
-    height, width = size or (side, side)
-    if height * width != pixels.shape[1] or not side:
-        raise ValueError(
-            f"{file} has {pixels.shape[1]} pixels in a row, not {height} x {width}: pass size= "
-            "with height and width, as --size 12x20 on the command line"
-        )
-    images, classes = _checked(pixels, labels, file)
-    return images.reshape(-1, height, width), classes
+        rows = lines.readline(), lines.readline()
+    separator = max(",;\t", key=rows[0].count)
+    first, second = csv.reader(rows, delimiter=separator)
+    return separator, [field.strip() for field in first], second
 
 
-def _read_numbers(file: Path, skip: int) -> NDArray[np.float32]:
+def _read(file: Path) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Return the pixels ``[N, H * W]`` of a file, and its labels as numbers or words."""
+    separator, first, second = _first_rows(file)
+    names = [name.lower() for name in first]
+    behind = names[1:] if names[:1] and names[0] in INDEX else names
+    places = [place for place, name in enumerate(names) if name in LABELS]
+    header = places or _counts(behind) or any(map(TEXT.search, names[1:]))
+    header = bool(header or (_counts(names[1:]) and TEXT.search(names[0])))
+    index = len(names) - len(behind) if header else 0
+    if not places and not (header and not _counts(behind)):
+        places = [index]
+    if len(places) != 1 or not (second if header else first):
+        raise ValueError(
+            f"{file} begins with {separator.join(first)[:60]!r}; expected rows of a label and "
+            f"pixels, and in a header one column {' or '.join(LABELS)}"
+        )
+    others = [place for place in range(index, len(first)) if place not in places]
+    load = partial(_load, file, separator, int(header))
+    if any(map(TEXT.search, (second if header else first)[places[0] :][:1])):
+        return load(np.float32, others), np.char.strip(load(np.str_, places)[:, 0])
+    table = load(np.float32, None)
+    return np.delete(table, [*range(index), *places], axis=1), table[:, places[0]]
+
+
+def _counts(fields: Sequence[str]) -> bool:
+    """Return whether fields are the numbers from 0 or 1 on, as pandas names columns."""
+    texts = [[*map(str, range(start, start + len(fields)))] for start in (0, 1)]
+    return len(fields) > 3 and [*fields] in texts
+
+
+def _load(
+    file: Path, separator: str, skip: int, kind: type, columns: list[int] | None
+) -> NDArray[Any]:
     try:
         return np.loadtxt(
-            file, np.float32, delimiter=",", quotechar='"', comments=None, skiprows=skip, ndmin=2,
-            encoding="utf-8-sig",
+            file, kind, delimiter=separator, quotechar='"', comments=None, skiprows=skip, ndmin=2,
+            encoding="utf-8-sig", usecols=columns,
         )  # fmt: skip
     except ValueError as error:  # in one of its messages NumPy counts rows from 0
         text = re.sub(r"row (\d+), col", lambda row: f"row {int(row[1]) + 1}, col", str(error))
         raise ValueError(f"{file} is no table of numbers: {text.partition(';')[0]}") from error
 
 
-def _checked(pixels: NDArray[np.float32], labels: NDArray[np.float32], file: Path) -> Any:
+def _checked(
+    pixels: NDArray[np.float32], labels: NDArray[Any], file: Path, *, in_unit_range: bool
+) -> Any:
     """Return pixels in [0, 1] as they are, others as uint8, and the labels as integers."""
     with np.errstate(invalid="ignore"):
         whole, classes = pixels.astype(np.uint8), labels.astype(np.int64)
-    in_unit_range = not (pixels > 1).any()
     fits = (pixels >= 0 if in_unit_range else pixels == whole).all(1)
     fits &= (labels >= 0) & (labels == classes)
     if not fits.all():
@@ -85,6 +131,7 @@ def _checked(pixels: NDArray[np.float32], labels: NDArray[np.float32], file: Pat
         raise ValueError(
             f"{file}: row {row + 1} has the label {labels[row]:g} and pixels from "
             f"{pixels[row].min():g} to {pixels[row].max():g}; expected an integer >= 0 and pixels "
-            "0 to 255, or all in [0, 1]. Undo a normalisation, or use (x - min) / (max - min)"
+            "0 to 255, or all of the set in [0, 1]. Undo a normalisation, or use (x - min) / "
+            "(max - min)"
         )
     return pixels if in_unit_range else whole, classes

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from spikemnist._descriptions import plain
 from spikemnist.data.events import EventBatch, EventDataset
-from spikemnist.data.images import ImageDataset
+from spikemnist.data.images import ImageDataset, dark_findings
 
 Samples = Tensor | EventBatch
 """Input of an encoder: images ``[B, ...]``, or the events of B recordings."""
@@ -115,6 +115,13 @@ def as_dataset(data: Data) -> Dataset | Batches:
     return data
 
 
+def findings_of(data: Data) -> Iterator[str]:
+    """Yield a finding of dark images, unless `load_images` has said it, which names its data."""
+    data = as_dataset(data)
+    if isinstance(data, ImageDataset) and not data.name:
+        yield from dark_findings(data)
+
+
 def hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[Data, Data | None]:
     """Return training and validation data; a share is held out of the training data.
 
@@ -155,6 +162,8 @@ def describe_data(train: Data, validation: Any) -> dict[str, Any]:
         described["changes"] = plain(data.transforms)
     if isinstance(data, ImageDataset) and data.size:
         described["size"] = list(data.size)
+    if isinstance(data, ImageDataset) and data.inverted:
+        described["inverted"] = True
     if validation is not None and not isinstance(validation, float):
         validation = _digest(validation)
     return {**described, "validation": validation}

@@ -9,6 +9,7 @@ import os
 import re
 import string
 import textwrap
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from spikemnist._progress import progress_bar
 from spikemnist.data.csv_rows import columns_of, read_csv
-from spikemnist.data.images import ImageDataset
+from spikemnist.data.images import ImageDataset, image_findings
 from spikemnist.data.mnist import read_idx
 from spikemnist.data.picture import PreparedPicture, open_picture
 
@@ -60,7 +61,10 @@ EMNIST = {
 
 
 def load_images(
-    path: str | os.PathLike[str], *, size: int | tuple[int, int] | None = None
+    path: str | os.PathLike[str],
+    *,
+    size: int | tuple[int, int] | None = None,
+    invert: bool = False,
 ) -> tuple[ImageDataset, ImageDataset]:
     """Load a set of labelled images in one of four forms.
 
@@ -70,9 +74,11 @@ def load_images(
     ``emnist-...`` and upright here. **One npz file** with the arrays ``x_train``, ``y_train``,
     ``x_test`` and ``y_test`` as in Keras, or ``images`` and ``labels``. Images with four dimensions
     have 1 or 3 channels, first or last. **A CSV file** with a label and the pixels of an image in
-    each row: the label comes first, or where a header says ``label`` or ``class``. Pixels are 0 to
-    255, or in [0, 1] if none is above 1. A file beside it with as many columns, whose name differs
-    only in ``train``, ``test`` or ``val``, belongs to it. **Pictures** in a folder for each class,
+    each row: the label comes first, or where a header says ``label`` or ``class``. Words are names
+    of classes, and an index of pandas is left out. Pixels are 0 to 255, or in [0, 1] if none of the
+    set is above 1; columns are parted by commas, semicolons or tabulators. A file beside it with as
+    many columns, whose name differs only in ``train``, ``test`` or ``val``, belongs to it.
+    **Pictures** in a folder for each class,
     such as ``train/seven/1.png`` or ``seven/1.png``, all of one size, read as they are. Grey
     pictures with more than 8 bits are refused; Pillow reduces colours of 16 bits to 8.
 
@@ -89,6 +95,9 @@ def load_images(
         resized by Pillow's bilinear filter, which averages where it reduces and does not keep the
         proportions. The pixels of a row of a CSV file are those of a square unless ``size`` says
         otherwise. None reads pictures as they are.
+    invert : bool, default False
+        Whether to turn dark strokes on light paper into light ones on dark, as the codes want them:
+        255 minus the grey values, or 1 minus those in [0, 1].
 
     Returns
     -------
@@ -96,7 +105,7 @@ def load_images(
         ``images`` ``[N, H, W]``, or ``[N, C, H, W]`` for colours, uint8 or as stored in npz.
         Integer labels stay as they are, but for the letters of EMNIST, which begin at 0 here.
         ``classes`` names each label: by the character of EMNIST, by the sorted names of the folders
-        of pictures, else by its number.
+        of pictures or of the labels of a CSV file, else by its number.
 
     Raises
     ------
@@ -107,6 +116,11 @@ def load_images(
         neither 1 nor 3 channels, or a label is 65,536 or more, as an ID may be; for a ``size`` with
         IDX or npz files. An npz file with Python objects is refused, since reading them can
         run code.
+
+    Warns
+    -----
+    UserWarning
+        If the training images are dark, of 16 grey values for example, or dark on light.
 
     Notes
     -----
@@ -130,8 +144,11 @@ def load_images(
     sides = (size, size) if isinstance(size, int) else size
     splits, classes = _read_files(place, sides) or _pictures(place, sides)
     try:
-        name = str(place.resolve())
-        sets = {split: _dataset(pair, classes, name, sides) for split, pair in splits.items()}
+        own: dict[str, Any] = {"classes": classes, "name": str(place.resolve())}
+        own |= {"size": sides, "inverted": invert}
+        sets = {split: _dataset(*pair, **own) for split, pair in splits.items()}
+        for finding in image_findings(sets["train"]):
+            warnings.warn(f"{place}: {finding}", stacklevel=2)
         if len(sets) == 1:
             return sets["train"].split(HELD_OUT)
         shapes = {split: list(data.images.shape[1:]) for split, data in sets.items()}
@@ -165,7 +182,9 @@ def _read_files(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...
         alike = [path for path in paths if columns_of(path) == columns_of(place)]
         files = {_split(path.name): path for path in alike}
         files = files if "train" in files else {"train": place}
-        splits = {split: read_csv(file, size) for split, file in files.items()}
+        splits, words = read_csv(files, size)
+        if words:
+            return splits, words
     elif size:
         raise ValueError(f"{place} has images of one size: leave out size={size}")
     elif name.endswith(".npz"):
@@ -317,17 +336,14 @@ def as_it_is(file: Path) -> PreparedPicture:
     return PreparedPicture(image, None, (image.shape[-2], image.shape[-1]), 1)
 
 
-def _dataset(
-    pair: tuple[NDArray[Any], NDArray[Any]], classes: tuple[str, ...], name: str, size: Sides | None
-) -> ImageDataset:
-    """Return a dataset, with channels first.
+def _dataset(images: NDArray[Any], labels: NDArray[Any], **own: Any) -> ImageDataset:
+    """Return a dataset, with channels first, inverted where this is among its ``own`` fields.
 
     Raises
     ------
     ValueError
         If images with four dimensions have neither 1 nor 3 channels, or labels do not fit.
     """
-    images, labels = pair
     if images.ndim == 4 and images.shape[1] not in (1, 3):
         if images.shape[3] not in (1, 3):
             raise ValueError(
@@ -338,4 +354,6 @@ def _dataset(
     images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
     pixels = torch.from_numpy(np.ascontiguousarray(images))
     targets = torch.from_numpy(labels.astype(np.int64))
-    return ImageDataset(pixels, targets, classes, name, size=size)
+    if own["inverted"]:
+        pixels = (255 if pixels.dtype == torch.uint8 else 1) - pixels
+    return ImageDataset(pixels, targets, **own)

@@ -5,6 +5,7 @@ Shapes: ``N`` samples, ``B`` samples of a batch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +13,13 @@ from torch import Tensor
 
 from spikemnist._tensors import check_images, check_tensor
 from spikemnist.data.dataset import LabelledDataset
+
+DARK = 64
+"""Grey value, of 255, that no pixel of dark images reaches: images of 16 grey values, or of two."""
+
+PAPER, OF_IMAGES, LOOKED_AT = 0.75, 0.9, 1000
+"""Share of the highest grey value that the edge of an image of ink on paper has at least, share of
+such images in a set of them, and number of images that are looked at."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,6 +44,8 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
         files. The loaders of this package set them, and a run folder holds them.
     size : tuple of int, default None
         Height and width that `load_images` was asked for; a run folder holds them.
+    inverted : bool, default False
+        Whether `load_images` was asked to invert the images; a run folder holds it.
 
     Raises
     ------
@@ -68,6 +78,7 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
     name: str = ""
     root: str = ""
     size: tuple[int, int] | None = None
+    inverted: bool = False
 
     def __post_init__(self) -> None:
         check_tensor(self.images, "images", "[N, ...]")
@@ -111,3 +122,30 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
         if isinstance(index, slice):
             return self.images[index], self.labels[index]
         return self.images.index_select(0, index), self.labels.index_select(0, index)
+
+
+def image_findings(data: ImageDataset) -> Iterator[str]:
+    """Yield what keeps the codes from working on images: dark ones, or dark strokes on light.
+
+    The spikes of dark images are late or rare; on light paper nearly every pixel spikes.
+    """
+    yield from dark_findings(data)
+    images = data.images[:: 1 + len(data) // LOOKED_AT].float()
+    images = images.mean(1) if images.dim() == 4 else images
+    if images.dim() == 3 and images.numel() and not data.inverted:
+        highest = images.amax()
+        edges = torch.cat((images[:, 0], images[:, -1], images[..., 0], images[..., -1]), 1)
+        paper = edges.median(1).values > PAPER * highest
+        paper &= (images.mean((1, 2)) > highest / 2) & (images.amin((1, 2)) < highest / 2)
+        if bool(paper.float().mean() >= OF_IMAGES):
+            yield (
+                "the images are dark on light, so nearly every pixel spikes: pass invert=True to "
+                "load_images, or --invert on the command line"
+            )
+
+
+def dark_findings(data: ImageDataset) -> Iterator[str]:
+    """Yield a factor for uint8 images that are all dark."""
+    highest = int(data.images.max()) if data.images.numel() else 0
+    if data.images.dtype == torch.uint8 and 0 < highest < DARK:
+        yield f"the images are dark, up to {highest} of 255: multiply them by {255 // highest}"

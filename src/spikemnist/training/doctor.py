@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from spikemnist._seeds import seeded
 from spikemnist.data import ImageDataset
 from spikemnist.data.feed import Data
+from spikemnist.data.images import image_findings
 from spikemnist.energy import Summary
 from spikemnist.energy.summarising import check_network, norm, summarise
 from spikemnist.models import Classifier, LayerSummary, SpikingNetwork
@@ -62,9 +63,6 @@ WIDE = 3.0
 
 WIDER = ('spike_grad="atan"', "a smaller slope of the surrogate")
 """Remedies for a surrogate that is too narrow."""
-
-DARK = 64
-"""Grey value, of 255, that no pixel of dark images reaches: images of 16 grey values, or of two."""
 
 
 def diagnose(
@@ -141,7 +139,7 @@ def diagnose(
         texts = [*training_findings(metrics, steps, config, network, initial, table.layers)]
     if right < LEARNED * len(labels) or asleep > PATIENCE:
         texts = texts or [*layer_findings(table.layers, metrics.needed)]
-    texts += image_findings(feed.data)
+    texts += image_findings(feed.data) if isinstance(feed.data, ImageDataset) else ()
     texts += output_findings(classifier.classes, metrics.classes, feed.classes, len(labels))
     woken = [x.name for x in table.layers if not x.spikes and metrics.sums[f"spikes of {x.name}"]]
     learned = right / len(labels)
@@ -161,14 +159,6 @@ def examine(
         record = network(spikes, record="all")
         torch.autograd.backward(compute_loss(loss, record, labels))
         return summarise(network.eval(), record, backward=True)
-
-
-def image_findings(data: object) -> Iterator[str]:
-    """Yield a finding if all uint8 images of a dataset are dark: their spikes are late or rare."""
-    if isinstance(data, ImageDataset) and data.images.dtype == torch.uint8 and data.images.numel():
-        highest = int(data.images.max())
-        if 0 < highest < DARK:
-            yield f"the images are dark, up to {highest} of 255: multiply them by {255 // highest}"
 
 
 def layer_findings(layers: Sequence[LayerSummary], needed: Container[str]) -> Iterator[str]:

@@ -145,10 +145,10 @@ def fit(
     -----
     TrainingWarning
         If a layer did not fire in a whole epoch, or fired at nearly every timestep: `diagnose` says
-        why; if a layer cannot fire at ``initial_rate``; if the loss has parameters, which are not
-        trained; if threads waited for processors that other programs use, which Linux counts; at
-        the end, if a cross-entropy is not below that of guessing, or if the validation accuracy is
-        far below the training accuracy.
+        why; if all images are dark; if a layer cannot fire at ``initial_rate``; if the loss has
+        parameters, which are not trained; if threads waited for processors that other programs use,
+        which Linux counts; at the end, if a cross-entropy is not below that of guessing, or if the
+        validation accuracy is far below the training accuracy.
     UserWarning
         If a run is resumed with another number of threads.
 

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from spikemnist._signatures import takes
 from spikemnist.data import Augmentation, EventDataset
 from spikemnist.data.augmentation import get_augmentation
-from spikemnist.data.feed import Data, Feed, describe_data, hold_out, make_feed, sample_shape
+from spikemnist.data.feed import (
+    Data,
+    Feed,
+    describe_data,
+    findings_of,
+    hold_out,
+    make_feed,
+    sample_shape,
+)
 from spikemnist.models import Classifier
 from spikemnist.models.classifier import check_classifier
 from spikemnist.models.devices import parameter_dtype, select_device
@@ -106,6 +114,8 @@ def check_request(
             TrainingWarning,
             stacklevel=3,  # the caller of `fit`
         )
+    for text in findings_of(train):
+        warnings.warn(text, TrainingWarning, stacklevel=3)
     if get_augmentation(config.augment) is not None and isinstance(train, EventDataset):
         raise ValueError(
             "augment needs images, but train has recordings of an event camera; change them with "
