@@ -77,8 +77,9 @@ def to_c(
         alone takes only spikes, and there is no ``main.c`` and no ``test.c``.
     folder : path
         Folder for ``network.h``, ``network.c``, an example ``main.c``, a ``README.md`` with the
-        sizes, and ``test.c``, which compares spikes and classes with those that Python computes for
-        ten digits, resized to the images of the network. Older files of these names are replaced:
+        sizes, and ``test.c``, which compares spikes and classes with those that Python computes
+        with the same numbers, integers for ``"int8"``, for ten digits, resized to the images of the
+        network. Older files of these names are replaced:
         all of them or, if one cannot be written, none. A C++ program can include the header, too.
     weights : str, default "float32"
         Type of the weights. ``"int8"`` computes in integers from end to end. Its scales come from

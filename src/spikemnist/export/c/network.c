@@ -309,10 +309,41 @@ void network_step(struct network_state *state, const uint8_t *input)
 }
 #else
 
+/* Returns how many events are left of an unsorted list, put into state->events in ascending order,
+ * each once. The list may be state->events: an event is read before its place is taken. */
+static int sort(struct network_state *state, const uint16_t *index, int count)
+{
+    int i, size = 0;
+
+    for (i = 0; i < count; i++) {
+        const uint16_t event = index[i];
+        int place = size, j;
+        while (place > 0 && state->events[place - 1] > event) {
+            place--;
+        }
+        if (place > 0 && state->events[place - 1] == event) {
+            continue;
+        }
+        for (j = size++; j > place; j--) {
+            state->events[j] = state->events[j - 1];
+        }
+        state->events[place] = event;
+    }
+    return size;
+}
+
 void network_step_events(struct network_state *state, const uint16_t *index, int count)
 {
     struct events events = {NULL, 0, 0, NULL};
+    int i = 1;
 
+    while (i < count && index[i - 1] < index[i]) {
+        i++;
+    }
+    if (i < count) {
+        count = sort(state, index, count);
+        index = state->events;
+    }
     events.index = count > 0 ? index : state->events; /* NULL would keep the currents */
     events.count = count;
     advance(state, events);

@@ -60,11 +60,12 @@ void network_reset(struct network_state *state);
  * input: NETWORK_INPUTS grey values from 0 to 255, @ORDER@.
  */
 #else
-/* Runs all layers for one timestep on a list of spikes, of which nothing is checked.
+/* Runs all layers for one timestep on a list of spikes.
  *
- * index: numbers of the inputs that spike, from 0 to NETWORK_INPUTS - 1, in ascending order: a
- * convolution misses others. That of a pixel is @NUMBER@. The list may
- * be state->events.
+ * index: numbers of the inputs that spike, from 0 to NETWORK_INPUTS - 1, which is not checked. That
+ * of a pixel is @NUMBER@. In ascending order they are taken as
+ * they are; others are sorted into state->events first, and count once. The list may be
+ * state->events.
  * count: how many.
  */
 void network_step_events(struct network_state *state, const uint16_t *index, int count);

@@ -1,4 +1,5 @@
-/* Compares the network with the spikes and classes that spikemnist @VERSION@ has for ten images:
+/* Compares the network with the spikes and classes that spikemnist @VERSION@ computes with the same
+ * numbers, of the type of the weights, for ten images:
  *
  *     cc -std=c99 -O2 test.c network.c -o test && ./test
  *
