@@ -128,9 +128,12 @@ def _formula(
     if share <= 0:
         return silent
     timesteps = math.log(share) / math.log(beta)
-    return {"above": math.floor(timesteps) + 1, "below": math.floor(timesteps)}.get(
-        whole, timesteps
-    )
+    rounded = {
+        "above": math.floor(timesteps) + 1,
+        "below": math.floor(timesteps),
+        "not below": math.ceil(timesteps),
+    }
+    return rounded.get(whole, timesteps)
 
 
 def _draw_constant(generator: torch.Generator) -> list[tuple[Any, ...]]:
@@ -141,6 +144,7 @@ def _draw_constant(generator: torch.Generator) -> list[tuple[Any, ...]]:
             cases += [(threshold * (1 - beta) * float(x), beta, threshold) for x in above]
             cases.append((1.1 * threshold, beta, threshold))  # fires at once
             cases.append((0.9 * threshold * (1 - beta), beta, threshold))  # never fires
+    cases.append((1.0, 0.5, 1.5))  # is at the threshold after two timesteps, and fires in the third
     cases.append((0.5, 0.5, 1.0))  # comes as near to the threshold as one likes, and never fires
     return cases
 
@@ -226,6 +230,10 @@ TASKS = {
             "after that moment, math.floor(...) + 1.": lambda *case: _formula(*case, whole="no"),
             "The interval is one timestep too short: n must be above the fraction, so it is "
             "math.floor(...) + 1.": lambda *case: _formula(*case, whole="below"),
+            "A fraction that is a whole number is rounded to itself: n must be above it, so it is "
+            "math.floor(...) + 1 and not math.ceil(...).": (
+                lambda *case: _formula(*case, whole="not below")
+            ),
             "The leak is forgotten in the weakest current: it is threshold * (1 - beta).": (
                 lambda *case: _formula(*case, weakest="no leak")
             ),
