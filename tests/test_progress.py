@@ -73,7 +73,7 @@ def compile_and_load(folder: Path, patch: pytest.MonkeyPatch) -> str:
     return sys.stderr.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-NOTICE = "spikemnist: compiling kernels for the first time; later runs reuse them\n"
+NOTICE = "spikemnist: compiling kernels; later runs with the same settings reuse them\n"
 
 
 def test_notice_of_a_first_compilation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ class Files:
 
 @functools.cache
 def _announce() -> None:
-    note("compiling kernels for the first time; later runs reuse them")
+    note("compiling kernels; later runs with the same settings reuse them")
 
 
 @functools.cache

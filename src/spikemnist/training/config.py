@@ -83,8 +83,8 @@ class TrainConfig:
         A resumed run has its weights already.
     seed : int, default 0
         Seed for shuffling, augmentation, encoding and dropout. It does not affect the initial
-        weights, which were drawn when the network was built: call `torch.manual_seed` before that,
-        so that runs with equal seeds are equal.
+        weights, which were drawn when the network was built: give it a ``seed``, or call
+        `torch.manual_seed` before that, so that runs with equal seeds are equal.
 
     Raises
     ------

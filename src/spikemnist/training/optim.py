@@ -1,4 +1,4 @@
-"""Optimisers, learning-rate schedules and a moving average of the weights.
+"""Optimisers and learning-rate schedules.
 
 Schedules are pure functions of the progress of the training, so a resumed run has nothing to
 restore of them.
