@@ -69,9 +69,9 @@ def read_csv(
 def _first_rows(file: Path) -> tuple[str, list[str], list[str]]:
     """Return the separator of a file, and the fields of its first two rows."""
     with file.open(encoding="utf-8-sig", errors="replace") as lines:
-        rows = lines.readline(), lines.readline()
+        rows = [lines.readline().replace("\0", "") for _ in range(2)]  # Python 3.10 refuses NUL
     separator = max(",;\t", key=rows[0].count)
-    first, second = csv.reader(rows, delimiter=separator)
+    first, second = (next(csv.reader([row], delimiter=separator), []) for row in rows)
     return separator, [field.strip() for field in first], second
 
 

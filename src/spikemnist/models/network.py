@@ -386,7 +386,10 @@ class SpikingNetwork(Tabular, nn.Module):
                     f"backend={backend!r} cannot run this network: {reason}. "
                     "Use backend='auto' or 'reference'"
                 )
-            reading.warn_once(f"no compiled kernels run this network, so it is slower: {reason}")
+            if reading.hooked or backend == "event_driven":  # kernels of a GPU say why they fail
+                reading.warn_once(
+                    f"no compiled kernels run this network, so it is slower: {reason}"
+                )
             backend = "reference"
         if backend == "snntorch" and self.training and torch.is_grad_enabled():
             self._check_not_normalised(reading.layers)
