@@ -120,7 +120,7 @@ def test_rows_that_are_no_squares(tmp_path):
         ("0,0.5,-0.1,0,0\n", "row 1 has the label 0 and pixels from -0.1 to 0.5"),
         ("pixel0,pixel1,pixel2,pixel3\n0,0,0,0\n", "begins with 'pixel0,.*one column label or"),
         ("label,class,x\n0,0,0\n", "begins with 'label,class,x'; expected rows of a label and"),
-        ("label|1|2|3|4\n0|0|0|0|0\n", "has 0 pixels in a row"),
+        ("label|1|2|3|4\n0|0|0|0|0\n", r"begins with 'label\|1\|2\|3\|4'"),
         ("digit,0,1,2,3\n5,0,9,0,0\n", "begins with 'digit,0,1,2,3'; expected rows"),
         (",0,0,9,0\n5,0,9,0,0\n", "could not convert string '' .* at row 1, column 1"),
         ("label,1,2,3,4\n", "begins with 'label,1,2,3,4'; expected rows"),
@@ -178,6 +178,23 @@ def test_classes_by_name_in_two_files(tmp_path):
     (tmp_path / "test.csv").write_text("1,0,0,0,99\n")
     with pytest.raises(ValueError, match=r"test.csv has numbers as labels, and another file of"):
         load_images(tmp_path / "train.csv")
+
+
+@pytest.mark.parametrize("letter", ["e", "y", "E", "infinity", "a"])
+def test_letters_without_a_header(tmp_path, letter):
+    """Also one that numbers have, and one that names the column of labels."""
+    (tmp_path / "a.csv").write_text(f"{letter},0,99,0,0\nhorses,0,0,99,0\n" * 3)
+    train, test = load_images(tmp_path / "a.csv")
+    assert train.classes == tuple(sorted([letter, "horses"]))
+    assert len(train) + len(test) == 6
+
+
+@pytest.mark.parametrize("columns", ["1,2,3", "0,1,2", "0,1"])
+def test_numbered_columns_of_small_images(tmp_path, columns):
+    pixels = ",".join(["99"] * len(columns.split(",")))
+    (tmp_path / "a.csv").write_text(f"label,{columns}\n" + f"0,{pixels}\n1,{pixels}\n" * 3)
+    train, _ = load_images(tmp_path / "a.csv", size=(1, len(columns.split(","))))
+    assert train.classes == ("0", "1")
 
 
 def test_one_scale_for_all_files_of_a_set(tmp_path):

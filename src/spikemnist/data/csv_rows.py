@@ -22,9 +22,8 @@ LABELS = ("label", "labels", "class", "target", "y")
 INDEX = ("", "unnamed: 0")
 """Names of the first column where pandas wrote the index of its rows."""
 
-
-TEXT = re.compile(r"[^-+.\de\s]", re.IGNORECASE)
-"""Matches a field that is no number."""
+NUMBER = re.compile(r"\s*([-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)?\s*", re.IGNORECASE)
+"""Matches all of a field that is a number, or empty."""
 
 
 def columns_of(file: Path) -> int:
@@ -80,11 +79,12 @@ def _read(file: Path) -> tuple[NDArray[np.float32], NDArray[Any]]:
     separator, first, second = _first_rows(file)
     names = [name.lower() for name in first]
     behind = names[1:] if names[:1] and names[0] in INDEX else names
-    places = [place for place, name in enumerate(names) if name in LABELS]
-    header = places or _counts(behind) or any(map(TEXT.search, names[1:]))
-    header = bool(header or (_counts(names[1:]) and TEXT.search(names[0])))
+    counted = len(behind) > 4 and _counts(behind)  # as four pixels and a label hardly are
+    word = not _are_numbers(names[:1])  # a name of the column of labels, or a label
+    header = counted or (word and _counts(names[1:])) or not _are_numbers(names[1:])
     index = len(names) - len(behind) if header else 0
-    if not places and not (header and not _counts(behind)):
+    places = [place for place, name in enumerate(names) if name in LABELS]
+    if counted or not header:
         places = [index]
     if len(places) != 1 or not (second if header else first):
         raise ValueError(
@@ -93,16 +93,19 @@ def _read(file: Path) -> tuple[NDArray[np.float32], NDArray[Any]]:
         )
     others = [place for place in range(index, len(first)) if place not in places]
     load = partial(_load, file, separator, int(header))
-    if any(map(TEXT.search, (second if header else first)[places[0] :][:1])):
+    if not _are_numbers((second if header else first)[places[0] :][:1]):
         return load(np.float32, others), np.char.strip(load(np.str_, places)[:, 0])
     table = load(np.float32, None)
     return np.delete(table, [*range(index), *places], axis=1), table[:, places[0]]
 
 
+def _are_numbers(fields: Sequence[str]) -> bool:
+    return all(map(NUMBER.fullmatch, fields))
+
+
 def _counts(fields: Sequence[str]) -> bool:
     """Return whether fields are the numbers from 0 or 1 on, as pandas names columns."""
-    texts = [[*map(str, range(start, start + len(fields)))] for start in (0, 1)]
-    return len(fields) > 3 and [*fields] in texts
+    return [*fields] in [[*map(str, range(s, s + len(fields)))] for s in (0, 1)]
 
 
 def _load(

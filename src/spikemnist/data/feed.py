@@ -115,7 +115,7 @@ def as_dataset(data: Data) -> Dataset | Batches:
     return data
 
 
-def findings_of(data: Data) -> Iterator[str]:
+def first_findings(data: Data) -> Iterator[str]:
     """Yield a finding of dark images, unless `load_images` has said it, which names its data."""
     data = as_dataset(data)
     if isinstance(data, ImageDataset) and not data.name:

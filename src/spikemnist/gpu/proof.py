@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,12 +33,7 @@ def unsupported(
     -------
     str or None
         The surrogate that they lack, or the error that they raise, also where a result differs
-        from the reference's by more than rounding.
-
-    Warns
-    -----
-    RuntimeWarning
-        The first time that the kernels fail, for example because Triton finds no C compiler.
+        from the reference's by more than rounding, or Triton finds no C compiler.
     """
     if type(surrogate) not in ops.SURROGATES.values():
         return f"the kernels do not know the surrogate {surrogate!r}"
@@ -47,15 +41,8 @@ def unsupported(
         _compare(device, dtype, reset_mechanism, surrogate)
     except Exception as error:  # Triton and the driver may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-    else:
-        return None
-    warnings.warn(
-        f"the kernels of backend='triton' fail on {device} ({reason}): with backend='auto' plain "
-        "torch runs in their place, and is slower",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-    return f"its kernels fail on {device} ({reason})"
+        return f"its kernels fail on {device} ({reason})"
+    return None
 
 
 @torch.inference_mode(mode=False)

@@ -72,7 +72,8 @@ def accelerate(
         A few samples for a forward that loops over time: ``[T, B, ...]``, or ``[B, ...]`` if each
         timestep has the same input. None for a forward of one timestep. The layers are compared
         with copies of the network on the example and on numbers drawn in its range, twice as long:
-        what depends on time beyond that, or on values outside of the range, cannot be seen.
+        what depends on time beyond that, or on values outside of the range, cannot be seen. A
+        forward for a certain number of timesteps or samples is compared with that number.
     in_shape : sequence of int, default None
         Shape of a sample at one timestep, such as ``(1, 28, 28)``. The exports need it where the
         network begins with a convolution.

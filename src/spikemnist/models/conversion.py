@@ -263,7 +263,8 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
             chain[i : i + 2] = chain[i + 1], chain[i]  # they commute
     layers: Layers = [[]]
     sequences = [one for one in walk(ann, "ann") if is_kind(one[1], nn.Sequential)]
-    for path, module in (*(one for one in sequences if is_hooked(one[1])), *chain):
+    hooked = [one for one in sequences if is_hooked(one[1])]
+    for path, module in (*hooked, *chain):
         if type(module) not in KINDS or is_hooked(module):
             names = ", ".join(kind.__name__ for kind in KINDS)
             raise ValueError(

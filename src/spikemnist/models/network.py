@@ -58,11 +58,11 @@ class _Reading:
         except UnsupportedError as reason:
             self.obstacle = str(reason)
 
-    def warn_once(self, text: str) -> None:
+    def warn_once(self, text: str, category: type[Warning], stacklevel: int) -> None:
         """Warn of the first thing that a call of the network shows."""
         if not self.warned:
             self.warned = True
-            warnings.warn(text, stacklevel=5)
+            warnings.warn(text, category, stacklevel)
 
     def values_now(self) -> list[object]:
         """Return the options as they are now, and which modules have hooks."""
@@ -111,6 +111,10 @@ class SpikingNetwork(Tabular, nn.Module):
     -----
     UserWarning
         If ``backend="auto"`` has snnTorch step the network, from its beginning or after a change.
+        At the first call after which a module of your own, without a method ``reset()``, holds
+        something else than before.
+    RuntimeWarning
+        At the first call if ``backend="auto"`` takes the reference in place of compiled kernels.
 
     Examples
     --------
@@ -288,15 +292,7 @@ class SpikingNetwork(Tabular, nn.Module):
         if backend == "snntorch":
             if layers:
                 neuron_shapes(layers, spikes.shape[2:], like)  # raises where the input does not fit
-            try:
-                run = stepped.run(self.network, spikes, like, initial)
-            except stepped.LoopInForwardError as reason:
-                raise ValueError(f"{reason}. {advice(self.network, spikes)}") from None
-            if run.carried:
-                reading.warn_once(
-                    f"{', '.join(run.carried)} changed in a call, so the next one may differ: give "
-                    "the module a method reset(), which each call from rest begins with"
-                )
+            run = self._step(reading, spikes, like, initial)
         elif state and len(state) != len(layers):
             raise ValueError(
                 f"state must hold the membranes of {len(layers)} layers; got {len(state)}"
@@ -321,6 +317,22 @@ class SpikingNetwork(Tabular, nn.Module):
 
     if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
         __call__ = forward
+
+    def _step(
+        self, reading: _Reading, spikes: Tensor, like: Tensor, state: Sequence[Tensor] | None
+    ) -> NetworkOutput:
+        """Let snnTorch step the network."""
+        try:
+            run = stepped.run(self.network, spikes, like, state)
+        except stepped.LoopInForwardError as reason:
+            raise ValueError(f"{reason}. {advice(self.network, spikes)}") from None
+        if run.carry_over:
+            text = (
+                f"{', '.join(run.carry_over)} changed in a call, so the next one may differ: give "
+                "the module a method reset(), which each call from rest begins with"
+            )
+            reading.warn_once(text, UserWarning, stacklevel=6)
+        return run
 
     def _record(
         self, run: NetworkOutput, backend: str, spikes: Tensor | None, *, final: bool
@@ -386,10 +398,8 @@ class SpikingNetwork(Tabular, nn.Module):
                     f"backend={backend!r} cannot run this network: {reason}. "
                     "Use backend='auto' or 'reference'"
                 )
-            if reading.hooked or backend == "event_driven":  # kernels of a GPU say why they fail
-                reading.warn_once(
-                    f"no compiled kernels run this network, so it is slower: {reason}"
-                )
+            text = f"no compiled kernels run this network, so it is slower: {reason}"
+            reading.warn_once(text, RuntimeWarning, stacklevel=6)
             backend = "reference"
         if backend == "snntorch" and self.training and torch.is_grad_enabled():
             self._check_not_normalised(reading.layers)

@@ -43,14 +43,14 @@ class NetworkOutput(NamedTuple):
 
     ``neurons`` has those of each of ``outputs``, or None for a last module that has none. ``state``
     are the tensors ``[B, ...]`` from which a next call continues. ``path`` is the place of the
-    output neurons. ``carried`` names what modules of a user's own keep for the next call.
+    output neurons. ``carry_over`` names what modules of a user's own hold for the next call.
     """
 
     outputs: list[LayerOutput]
     neurons: list[snntorch.SpikingNeuron | None]
     state: tuple[Tensor, ...]
     path: str
-    carried: Sequence[str] = ()
+    carry_over: Sequence[str] = ()
 
 
 def run(
@@ -79,7 +79,7 @@ def run(
     with own_states(list(neurons)), _watched(neurons, not_last(network), steps):
         for module in () if state else resets:
             module.reset()
-        earlier = _kept(network, resets)
+        marks = _attribute_marks(network, resets)
         for (neuron, name), value in zip(states, initial, strict=True):
             setattr(neuron, name, value)
         for signal in spikes:
@@ -98,17 +98,19 @@ def run(
         raise ValueError(f"{', '.join(sorted(some))} must be called at each timestep, or at none")
     outputs = [_stack([step[layer] for step in steps]) for layer in layers]
     path = "network" if layers[-1] is None else neurons[layers[-1]]
-    kept = _kept(network, resets)
-    carried = [n for n in kept if n not in earlier or earlier[n][1] != kept[n][1]]
-    return NetworkOutput(outputs, layers, last, path, carried)
+    after_call = _attribute_marks(network, resets)
+    carry_over = [n for n, (_, mark) in after_call.items() if n not in marks or marks[n][1] != mark]
+    return NetworkOutput(outputs, layers, last, path, carry_over)
 
 
-def _kept(network: nn.Module, resets: Sequence[nn.Module]) -> dict[str, tuple[object, object]]:
-    """Return what modules of a user's own keep, by its place, with marks of its present value.
+def _attribute_marks(
+    network: nn.Module, resets: Sequence[nn.Module]
+) -> dict[str, tuple[object, object]]:
+    """Return the attributes of a user's own modules by place, with marks that tell of a change.
 
     Those of torch and snnTorch are left out, and modules in one of ``resets``.
     """
-    kept: dict[str, tuple[object, object]] = {}
+    marks: dict[str, tuple[object, object]] = {}
     cleared = {below for module in resets for below in module.modules()}
     for path, module in walk(network):
         foreign = type(module).__module__.startswith("torch.")
@@ -118,9 +120,9 @@ def _kept(network: nn.Module, resets: Sequence[nn.Module]) -> dict[str, tuple[ob
         for name, value in {**vars(module), **buffers}.items():
             if not name.startswith("_") and name != "training":
                 parts = [*value] if isinstance(value, (list, deque)) else [value]
-                # An id is that of no other value while this one is kept.
-                kept[f"{path}.{name}"] = parts, [(id(part), _version(part)) for part in parts]
-    return kept
+                # No other value gets the id of one that is held here.
+                marks[f"{path}.{name}"] = parts, [(id(part), _version(part)) for part in parts]
+    return marks
 
 
 def _version(value: object) -> float:

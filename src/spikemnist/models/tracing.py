@@ -99,9 +99,9 @@ def _checked_calls(network: nn.Module, example: Tensor) -> tuple[Calls, int]:
     nn.Module.train(network, mode=False)  # a class may have a train of its own
     with torch.no_grad():
         _, steps = _firing(network, example).chain(example)
-        drawn, call = _drawn(network, example, steps)
+        drawn, call = _random_case(network, example, steps)
         if steps == 1 and call.chain(drawn)[1] is None:  # one timestep of one sample looks constant
-            drawn, call = _drawn(network, drawn, None)
+            drawn, call = _random_case(network, drawn, None)
         calls, steps = call.chain(drawn)
     layers = _layers(network, calls)
     for name, module in zip(calls, layers, strict=True):
@@ -117,7 +117,7 @@ def _checked_calls(network: nn.Module, example: Tensor) -> tuple[Calls, int]:
     return calls, call.steps
 
 
-def _drawn(network: nn.Module, example: Tensor, steps: int | None) -> tuple[Tensor, _Call]:
+def _random_case(network: nn.Module, example: Tensor, steps: int | None) -> tuple[Tensor, _Call]:
     """Return numbers in the range of an example and their call, for twice as many timesteps.
 
     There are two samples at least. A forward for a certain number of timesteps or samples gets
@@ -148,8 +148,8 @@ def advice(network: nn.Module, spikes: Tensor) -> str:
     order: list[str] = []
     for example in (spikes, spikes[0]):  # forward takes all timesteps, or one
         call = _Call()
-        with suppress(Exception), torch.no_grad():
-            call.run(_copy(network), example)
+        with suppress(Exception), torch.no_grad(), own_states([*stepped.neurons_of(network)]):
+            call.run(network, example)
         calls = dict.fromkeys(f"net.{name}" for name, _, _ in call.calls if isinstance(name, str))
         order = max(order, list(calls), key=len)
     return (
@@ -250,7 +250,7 @@ class _Call(TorchFunctionMode):
                 raise _broken(f"{name} takes {[*taken.shape]}, reshaped from {[*same[0].shape]}")
             calls.append(name)
             before, signal = f"the output of {name}", made
-        steps = len(example) if timed else len([*self.neurons.values()][-1])
+        steps = len(example) if timed else self.steps
         for path, outputs in self.neurons.items():
             if path not in calls:
                 raise _broken(f"{path} is not called in the first timestep")

@@ -17,7 +17,7 @@ from spikemnist._evaluation import Evaluable, Evaluation
 from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist._names import LossName
 from spikemnist._tensors import not_finite
-from spikemnist.data.feed import Data, Feed, findings_of, make_feed
+from spikemnist.data.feed import Data, Feed, first_findings, make_feed
 from spikemnist.models import Record
 from spikemnist.models.classifier import Classifier, check_classifier, responses
 from spikemnist.models.devices import parameter_dtype, select_device
@@ -103,7 +103,7 @@ def evaluate(
     target = select_device(device, dtype=parameter_dtype(classifier))
     classifier.to(target)
     feed = make_feed(data, batch_size, target, "data")  # type: ignore[arg-type]  # it refuses arrays
-    for text in findings_of(feed.data):
+    for text in first_findings(feed.data):
         warnings.warn(text, stacklevel=2)
     with interruptible():
         evaluation = evaluate_feed(

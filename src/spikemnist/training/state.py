@@ -16,7 +16,7 @@ from spikemnist.data.feed import (
     Data,
     Feed,
     describe_data,
-    findings_of,
+    first_findings,
     hold_out,
     make_feed,
     sample_shape,
@@ -114,7 +114,7 @@ def check_request(
             TrainingWarning,
             stacklevel=3,  # the caller of `fit`
         )
-    for text in findings_of(train):
+    for text in first_findings(train):
         warnings.warn(text, TrainingWarning, stacklevel=3)
     if get_augmentation(config.augment) is not None and isinstance(train, EventDataset):
         raise ValueError(
