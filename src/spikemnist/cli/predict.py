@@ -61,7 +61,7 @@ def run(command: Command) -> int:
         )
     options: dict[str, Any] = {"invert": INVERT[command.invert]}
     if (trained.get("name") or "digits") not in sources.DIGITS:
-        refuse(command, "invert", because=f"for {command.run}, which reads pictures as those of its training")
+        refuse(command, "invert", because=f"for {command.run}, which reads pictures as in training")
         options["prepare"] = False
     data = sources.options_of(trained)
     if isinstance(classifier, spikemnist.Classifier):
