@@ -87,7 +87,7 @@ def test_it_stores_nothing_of_the_machine() -> None:
     assert len(TEXT) < 1e6
 
 
-@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")  # the own surrogate
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")  # the own surrogate
 def test_it_and_its_solutions_run_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -247,7 +247,7 @@ KINDS: dict[str, tuple[Callable[[], Classifier], dict[str, Any]]] = {
 
 
 @pytest.mark.usefixtures("neurons")
-@pytest.mark.filterwarnings("ignore:training accuracy", "ignore:no compiled kernels run")
+@pytest.mark.filterwarnings("ignore:training accuracy", "ignore:the slower reference runs")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_run_is_resumed(kind: str, tmp_path: Path) -> None:
     """By a new classifier, or by the very one that was trained, as in a notebook."""

@@ -157,7 +157,7 @@ class OwnConv2d(nn.Conv2d):
         return super()._conv_forward(x, centred, bias)
 
 
-@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
 def test_own_convolution() -> None:
     own = nn.Sequential(OwnConv2d(1, 4, 5), neuron(), nn.Flatten(), nn.Linear(400, 3), neuron())
     by_instance = copy.deepcopy(own)

@@ -125,7 +125,7 @@ EFFECTIVE: dict[str, Callable[[SpikingNetwork], Any]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
 @pytest.mark.parametrize("build", NETWORKS)
 @pytest.mark.parametrize("change", EFFECTIVE)
 def test_changes_take_effect(build: Callable[[], Any], change: str) -> None:

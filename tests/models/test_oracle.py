@@ -124,7 +124,7 @@ def test_a_perceptron(options: dict[str, Any], backend: str) -> None:
     assert_equals_the_loop(model.network, images(), backend)
 
 
-@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
 @pytest.mark.parametrize("backend", ["auto", "reference", "snntorch"])
 @pytest.mark.parametrize("network", ["two layers", "convolutions"])
 def test_one_surrogate_of_ones_own_among_others(network: str, backend: str) -> None:
@@ -133,7 +133,7 @@ def test_one_surrogate_of_ones_own_among_others(network: str, backend: str) -> N
     assert_equals_the_loop(made, images(), backend)
 
 
-@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
 @pytest.mark.parametrize("backend", ["auto", "reference", "snntorch"])
 def test_surrogates_disabled(backend: str) -> None:
     """No gradient passes a spike, and the membranes have theirs."""

@@ -96,7 +96,7 @@ class Returned(Surrogate):
         return torch.exp(-3 * x * x)
 
 
-@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
 @pytest.mark.parametrize("backend", ["auto", "reference", "snntorch"])
 def test_a_derivative_may_be_a_new_tensor(backend: ops.Backend) -> None:
     gradients = []

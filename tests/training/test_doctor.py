@@ -79,7 +79,7 @@ COUNT = {"readout": "spike_count"}
 SGD = {"optimizer": "sgd"}
 
 
-@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
 @pytest.mark.parametrize(
     ("network", "code", "config", "finding", "remedy"),
     [
@@ -196,7 +196,7 @@ def test_a_diagnosis_changes_nothing(batch_norm):
     assert not any(module.training for module in classifier.modules())
 
 
-@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
 def test_a_network_that_cannot_be_copied():
     """A pruned weight, and a membrane of an earlier call, hold the graph that made them."""
     network = new_classifier().network
@@ -228,7 +228,7 @@ def test_the_table_is_that_of_the_record_and_of_the_energy(network):
     assert sum(layer.parameters for layer in table.layers) == table.parameters
 
 
-@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
 @pytest.mark.parametrize(
     ("spike_grad", "backend", "known"),
     [("atan", "auto", True), (torch.sigmoid, "reference", True), (torch.sigmoid, "auto", False)],

@@ -212,7 +212,7 @@ def test_a_layer_that_cannot_reach_the_rate_keeps_its_weights(
     assert torch.equal(second, before)
 
 
-@pytest.mark.filterwarnings("ignore:no compiled kernels run this network")
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
 def test_pruned_weights_are_kept():
     network = nn.Sequential(
         nn.Flatten(),

@@ -398,7 +398,7 @@ class SpikingNetwork(Tabular, nn.Module):
                     f"backend={backend!r} cannot run this network: {reason}. "
                     "Use backend='auto' or 'reference'"
                 )
-            text = f"no compiled kernels run this network, so it is slower: {reason}"
+            text = f"the slower reference runs this network, since {backend=} cannot: {reason}"
             reading.warn_once(text, RuntimeWarning, stacklevel=6)
             backend = "reference"
         if backend == "snntorch" and self.training and torch.is_grad_enabled():
