@@ -61,7 +61,17 @@ if TYPE_CHECKING:
     from spikemnist.training import evaluate as evaluate
     from spikemnist.training import fit as fit
 else:
-    __getattr__, __dir__, _lazy_names = lazy(__name__)
+    _MODULES = {
+        ".": "data encoding energy export models ops plasticity training viz",
+        "._load": "load",
+        ".data": "load_digits load_fashion_mnist load_images load_mnist load_nmnist",
+        ".encoding": "DirectEncoder LatencyEncoder RateEncoder get_encoder",
+        ".energy": "measure_energy summary",
+        ".models": "Classifier LeakyConvNet LeakyMLP accelerate",
+        ".plasticity": "STDPClassifier",
+        ".training": "TrainConfig diagnose evaluate fit",
+    }
+    __getattr__, __dir__, _lazy_names = lazy(__name__, _MODULES)
     __all__ = ["__version__", *_lazy_names]
 
 __version__ = "0.1.0"

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+def lazy(
+    package: str, modules: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return ``__getattr__``, ``__dir__`` and the public names of a package.
 
-    They are the names that the package imports for type checkers, in ``if TYPE_CHECKING:``, so that
-    they are listed once.
+    Parameters
+    ----------
+    package : str
+        Name of the package, which imports the same names in ``if TYPE_CHECKING:``, for type
+        checkers. Source files, where these stand, need not be there when it is used.
+    modules : mapping of str to str
+        Names by the module that has them, ``".module"`` of the package or another one.
     """
-    source = sys.modules[package].__spec__.loader.get_source(package)  # type: ignore[union-attr]
-    modules = {
-        alias.name: statement.module
-        for block in ast.parse(source).body
-        if isinstance(block, ast.If)
-        for statement in block.body
-        if isinstance(statement, ast.ImportFrom) and statement.module
-        for alias in statement.names
-    }
+    places = {name: module for module, names in modules.items() for name in names.split()}
 
     def get(name: str) -> Any:
-        if name not in modules:
+        if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if modules[name] == package:
-            return importlib.import_module(f"{package}.{name}")
-        return getattr(importlib.import_module(modules[name]), name)
+        if places[name] == ".":
+            return importlib.import_module(f".{name}", package)
+        return getattr(importlib.import_module(places[name], package), name)
 
-    return get, lambda: sorted(sys.modules[package].__all__), [*modules]
+    return get, lambda: sorted(sys.modules[package].__all__), [*places]

@@ -33,4 +33,15 @@ if TYPE_CHECKING:
     from spikemnist.data.nmnist import load_nmnist as load_nmnist
     from spikemnist.data.picture import prepare_image as prepare_image
 else:
-    __getattr__, __dir__, __all__ = lazy(__name__)
+    _MODULES = {
+        ".augmentation": "Augmentation Compose ElasticDeformation RandomAffine RandomErasing "
+        "RandomFlip",
+        ".event_transforms": "DropEvents FirstSaccade",
+        ".events": "EVENT EventBatch EventDataset",
+        ".image_files": "load_images",
+        ".images": "ImageDataset",
+        ".mnist": "load_digits load_fashion_mnist load_mnist",
+        ".nmnist": "load_nmnist",
+        ".picture": "prepare_image",
+    }
+    __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

@@ -15,6 +15,19 @@ from spikemnist.encoding.registry import available_encoders as available_encoder
 from spikemnist.encoding.registry import get_encoder as get_encoder
 from spikemnist.encoding.registry import register_encoder as register_encoder
 
+ENCODERS = {
+    "burst": ".burst.BurstEncoder",
+    "delta": ".delta.DeltaEncoder",
+    "direct": ".direct.DirectEncoder",
+    "events": ".event_encoder.EventEncoder",
+    "latency": ".latency.LatencyEncoder",
+    "phase": ".phase.PhaseEncoder",
+    "population": ".population.PopulationEncoder",
+    "rank_order": ".rank.RankOrderEncoder",
+    "rate": ".rate.RateEncoder",
+}
+"""Module and class of each code by its name."""
+
 if TYPE_CHECKING:
     from spikemnist.encoding.burst import BurstEncoder as BurstEncoder
     from spikemnist.encoding.delta import DeltaEncoder as DeltaEncoder
@@ -29,20 +42,9 @@ if TYPE_CHECKING:
     from spikemnist.encoding.rank import RankOrderEncoder as RankOrderEncoder
     from spikemnist.encoding.rate import RateEncoder as RateEncoder
 else:
-    __getattr__, __dir__, _lazy_names = lazy(__name__)
+    _CLASSES = {module: kind for module, _, kind in (x.rpartition(".") for x in ENCODERS.values())}
+    _MODULES = {**_CLASSES, ".measure": "CodeMeasure measure_code", ".protocol": "Encoder"}
+    __getattr__, __dir__, _lazy_names = lazy(__name__, _MODULES)
     __all__ = ["available_encoders", "get_encoder", "register_encoder", *_lazy_names]
 
-ENCODERS = {
-    "burst": "burst.BurstEncoder",
-    "delta": "delta.DeltaEncoder",
-    "direct": "direct.DirectEncoder",
-    "events": "event_encoder.EventEncoder",
-    "latency": "latency.LatencyEncoder",
-    "phase": "phase.PhaseEncoder",
-    "population": "population.PopulationEncoder",
-    "rank_order": "rank.RankOrderEncoder",
-    "rate": "rate.RateEncoder",
-}
-"""Module and class of each code by its name."""
-
-registry.provide({name: f"{__name__}.{path}" for name, path in ENCODERS.items()})
+registry.provide({name: f"{__name__}{path}" for name, path in ENCODERS.items()})

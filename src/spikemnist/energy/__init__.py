@@ -23,4 +23,10 @@ if TYPE_CHECKING:
     from spikemnist.energy.summarising import Summary as Summary
     from spikemnist.energy.summarising import summary as summary
 else:
-    __getattr__, __dir__, __all__ = lazy(__name__)
+    _MODULES = {
+        ".costs": "MEMORIES TECHNOLOGIES Technology",
+        ".measuring": "measure_energy",
+        ".results": "EarlyExit Energy Estimate",
+        ".summarising": "Summary summary",
+    }
+    __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

@@ -57,7 +57,7 @@ class Files:
         try:
             write_atomically(self._file(key), lambda file: file.write_bytes(dumps(data)))
         except OSError as error:
-            warn(error.strerror)
+            warn(error.strerror or str(error))
         for file in self._kernel.parent.glob(f"{self._kernel.name}.*.nbc"):
             if self._version not in file.name:
                 with contextlib.suppress(OSError):  # in use, or removed by another process
@@ -74,11 +74,11 @@ def _announce() -> None:
 
 
 @functools.cache
-def warn(reason: object) -> None:
+def warn(reason: str, remedy: str = "Set NUMBA_CACHE_DIR to a folder that can be written") -> None:
     """Warn once that kernels cannot be cached."""
     warnings.warn(
         f"compiled kernels cannot be cached ({reason}): each process compiles them anew, which "
-        "takes some 10 s. Set NUMBA_CACHE_DIR to a folder that can be written",
+        f"takes some 10 s. {remedy}",
         RuntimeWarning,
         stacklevel=2,
     )

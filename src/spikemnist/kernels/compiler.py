@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from spikemnist.kernels.cache import Files, warn
@@ -99,9 +100,12 @@ def kernel(function: Callable[..., None]) -> Callable[..., None]:
     options = {**OPTIONS, "pipeline_class": KernelCompiler}
     try:
         dispatcher = numba.njit(**options, cache=True)(function)
-    except RuntimeError:  # Numba finds no folder
-        warn("no folder can be written")
+        if not numba.config.DISABLE_JIT:
+            dispatcher._cache._cache_file = Files(dispatcher.stats.cache_path, function)
+    except (RuntimeError, OSError):  # Numba finds no folder, or there is no source to compare
+        if Path(function.__code__.co_filename).exists():
+            warn("no folder can be written")
+        else:
+            warn("their source files are not there", "Install the package with them")
         return numba.njit(**options)(function)  # type: ignore[no-any-return]
-    if not numba.config.DISABLE_JIT:
-        dispatcher._cache._cache_file = Files(dispatcher.stats.cache_path, function)
     return dispatcher  # type: ignore[no-any-return]

@@ -31,4 +31,17 @@ if TYPE_CHECKING:
     from spikemnist.models.record import LayerRecord as LayerRecord
     from spikemnist.models.record import Record as Record
 else:
-    __getattr__, __dir__, __all__ = lazy(__name__)
+    _MODULES = {
+        "spikemnist._decision": "Decision Limits",
+        "spikemnist._names": "ReadoutName",
+        ".builders": "LeakyConvNet LeakyMLP accelerate",
+        ".classifier": "Classifier",
+        ".conversion": "Conversion convert",
+        ".layer_table": "LayerSummary",
+        ".network": "SpikingNetwork",
+        ".network_options": "NetworkOptions",
+        ".pretrained": "available_pretrained",
+        ".readout": "READOUTS decide first_spike_times get_readout running_scores",
+        ".record": "LayerRecord Record",
+    }
+    __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

@@ -36,4 +36,19 @@ if TYPE_CHECKING:
     from spikemnist.training.robustness import Robustness as Robustness
     from spikemnist.training.robustness import measure_robustness as measure_robustness
 else:
-    __getattr__, __dir__, __all__ = lazy(__name__)
+    _MODULES = {
+        "spikemnist._evaluation": "Evaluation",
+        "spikemnist.models.devices": "available_devices select_device",
+        ".callbacks": "Callback csv_logger",
+        ".config": "TrainConfig",
+        ".doctor": "diagnose",
+        ".evaluation": "evaluate",
+        ".initialisation": "initialize",
+        ".loop": "fit",
+        ".losses": "L1Spikes Regularized SmoothedCrossEntropy SnnTorchLoss SpikeTimeCrossEntropy "
+        "SpikeTimeMSE TargetRate cross_entropy",
+        ".metrics": "EpochMetrics History TrainingWarning",
+        ".recipe": "Recipe recipes",
+        ".robustness": "Robustness measure_robustness",
+    }
+    __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

@@ -6,12 +6,14 @@ The first argument of a function is the data to draw, such as a `Record`, a `His
 `Evaluation`, an `Energy`, an `STDPClassifier` or a recording of an event camera; keyword options
 follow. Every function draws into a new figure, or into the given Axes, and returns the Figure,
 whose Axes are ``figure.axes``; functions named ``animate`` return a FuncAnimation. A notebook,
-after ``%matplotlib inline``, shows the figure that ends a cell; a script saves it::
+after ``%matplotlib inline``, shows the figure that ends a cell; a script saves it, or shows it::
 
     viz.raster(record, layer="hidden 1").savefig("raster.png")
+    plt.show()
 
-pyplot is not used, so ``plt.show()`` shows none of them, and ``rcParams`` stay as they are. A
-notebook shows a figure of pyplot by itself: if ``ax`` belongs to one, end the line with ``;``.
+A window opens where the script has imported pyplot, with a backend that has windows; of more than
+ten the oldest closes. Nothing here imports pyplot, and ``rcParams`` stay as they are. A notebook
+shows a figure of pyplot by itself: if ``ax`` belongs to one, end the line with ``;``.
 Letters follow ``rcParams["font.size"]``, and titles are broken by the width of the Axes. The title
 is the one at the left, ``ax.set_title("", loc="left")`` removes it; a caption is the last text of
 its Axes.
@@ -44,4 +46,18 @@ if TYPE_CHECKING:
     from spikemnist.viz._training import training_curves as training_curves
     from spikemnist.viz._weights import receptive_fields as receptive_fields
 else:
-    __getattr__, __dir__, __all__ = lazy(__name__)
+    _MODULES = {
+        "._animation": "animate",
+        "._decisions": "decision spike_counts",
+        "._encodings": "codes encoding",
+        "._energy": "energy",
+        "._events": "animate_events event_frames",
+        "._membranes": "membrane",
+        "._overviews": "of_run of_sample",
+        "._plasticity": "animate_receptive_fields stdp stdp_window",
+        "._rasters": "raster",
+        "._robustness": "robustness",
+        "._training": "confusion training_curves",
+        "._weights": "receptive_fields",
+    }
+    __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)
