@@ -159,6 +159,13 @@ def test_ctrl_c_in_a_callback_of_the_compiler() -> None:
             check_interrupt()
 
 
+def test_files_of_weak_references_are_those_of_their_frames() -> None:
+    """A frozen library has other paths in its modules than in its code."""
+    frames = (weakref.WeakValueDictionary(), weakref.WeakSet())
+    callbacks = {kind._remove.__code__.co_filename for kind in frames}
+    assert callbacks == {*_interrupt.WEAK_REFERENCES}
+
+
 def test_ctrl_c_while_a_weak_reference_is_removed() -> None:
     class Value:
         pass

@@ -24,8 +24,14 @@ PATIENCE = 3.0
 compiled."""
 
 
-WEAK_REFERENCES = (weakref.__file__, weakref.WeakSet.add.__code__.co_filename)
-"""Files of the functions that Python calls when an object of a weak dictionary or set is gone."""
+WEAK_REFERENCES = tuple(
+    function.__code__.co_filename
+    for function in (weakref.WeakValueDictionary.__init__, weakref.WeakSet.add)
+)
+"""Files of the functions that Python calls when an object of a weak dictionary or set is gone.
+
+As the frames name them, also where the standard library is frozen or a zip.
+"""
 
 
 class Interruption:

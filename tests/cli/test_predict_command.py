@@ -32,11 +32,12 @@ def decided(run: Path, file: Path) -> dict[str, Any]:
 
 
 def test_several_pictures(run: Path, tmp_path: Path) -> None:
-    """Drawings of pictures that share a name have a number."""
+    """Drawings of pictures that share a name have a number, also where case alone differs."""
     files = [picture(tmp_path, 0, "one.png"), picture(tmp_path, 1, "two.jpg", inverted=True)]
     files += [picture(tmp_path / "other", 2, name) for name in ("one-2.png", "one.png")]
+    files.append(picture(tmp_path / "third", 0, "ONE.png"))
     results = answers("predict", run, *files, "--out", "out", cwd=tmp_path)
-    names = [f"{name}-decision.png" for name in ("one", "two", "one-2", "one-3")]
+    names = [f"{name}-decision.png" for name in ("one", "two", "one-2", "one-3", "ONE-4")]
     for result, file, name in zip(results, files, names, strict=True):
         more = {"picture": str(file), "written": [str(Path("out", name))]}
         assert result == decided(run, file) | more

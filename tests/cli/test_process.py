@@ -91,7 +91,6 @@ def test_without_docstrings_the_options_are_the_same() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGPIPE and no code for it")
 @pytest.mark.parametrize("words", [["--help"], ["encode"]])
 def test_a_pipe_whose_reader_has_left(words: list[str], tmp_path: Path) -> None:
     with subprocess.Popen(

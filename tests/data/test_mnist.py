@@ -242,5 +242,5 @@ def test_without_a_network(tmp_path, monkeypatch, name):
 
 def test_folder_without_permission(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=re.escape(str(tmp_path / "file"))):
+    with pytest.raises(OSError, match=re.escape(repr(str(tmp_path / "file"))[1:-1])):
         load_mnist(tmp_path / "file")

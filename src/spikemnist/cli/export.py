@@ -67,7 +67,7 @@ def _next(command: Command, out: Path) -> str:
     files = (out / "main.c", out / f"{command.prefix}.c")
     return {
         "html": f"open {out} in a browser",
-        "nir": f'nir.read("{out}") in Python',
-        "onnx": f'onnxruntime.InferenceSession("{out}") in Python',
+        "nir": f"nir.read({str(out)!r}) in Python",
+        "onnx": f"onnxruntime.InferenceSession({str(out)!r}) in Python",
         "c": command_line("cc", "-std=c99", "-O2", *files, "-o", "classify"),
     }[command.to]

@@ -129,7 +129,8 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         inside = [path]
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in endings)
+            inside = [file for file in path.iterdir() if file.suffix.lower() in endings]
+            inside.sort(key=lambda file: file.name)  # with case, on Windows as well
             if not inside:
                 raise WrongRequest(f"{path} holds no picture that Pillow reads")
         files += inside
@@ -137,8 +138,12 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _stems(files: Sequence[Path]) -> list[str]:
-    """Return a name for the drawings of each file, with a number where files share theirs."""
-    stems: list[str] = []
+    """Return a name for the drawings of each file, with a number where files share theirs.
+
+    Names that differ in case alone are one file on Windows and on a Mac.
+    """
+    stems: dict[str, str] = {}
     for file in files:
-        stems.append(next(name for name in numbered(file.stem) if name not in stems))
-    return stems
+        name = next(name for name in numbered(file.stem) if name.casefold() not in stems)
+        stems[name.casefold()] = name
+    return [*stems.values()]
