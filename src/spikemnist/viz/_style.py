@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
+import weakref
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import rcParams
+from matplotlib import get_backend, rcParams
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.backends.registry import backend_registry
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -83,9 +87,35 @@ def write_on(ax: Axes, place: tuple[float, float], text: str, field: Any, size: 
     ax.text(*place, text, ha="center", va="center", fontsize=size, color=colour)
 
 
+OPEN = 10
+"""Most windows of pictures, below the 20 figures of which pyplot warns.
+
+The next one closes the oldest, whose Figure stays as it is.
+"""
+
+_windows: deque[weakref.ref[Figure]] = deque()
+
+
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of the given size in inches, not registered in pyplot."""
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    """Return an empty figure of the given size in inches.
+
+    Where a script has imported pyplot, and can open windows, ``plt.show()`` shows it.
+    """
+    look: dict[str, Any] = {"figsize": (width, height), "facecolor": "white"}
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None or not _has_windows():
+        return Figure(**look, layout="constrained")
+    if len(_windows) == OPEN and (oldest := _windows.popleft()()) is not None:
+        pyplot.close(oldest)
+    figure: Figure = pyplot.figure(**look, layout="constrained")
+    _windows.append(weakref.ref(figure))
+    return figure
+
+
+def _has_windows() -> bool:
+    """Return whether pyplot's backend opens windows; the one of a notebook draws into its page."""
+    backend: Any = backend_registry.load_backend_module(get_backend())  # type: ignore[no-untyped-call]
+    return backend.FigureCanvas.required_interactive_framework is not None
 
 
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
