@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import set_numbers
 from spikemnist._descriptions import fields_of
-from spikemnist._tables import Table, Tabular
+from spikemnist._tables import Result, Table
 from spikemnist.data.image_files import as_it_is
 from spikemnist.data.picture import PreparedPicture, prepare
 
@@ -64,10 +65,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         ranges = tuple((float(low), float(high)) for low, high in self.hidden_spikes)
-        object.__setattr__(self, "margin", float(self.margin))
         object.__setattr__(self, "hidden_spikes", ranges)
-        if not 0 <= self.margin <= 1:
-            raise ValueError(f"margin must lie in [0, 1]; got {self.margin}")
+        set_numbers(self, margin="[0, 1]")
 
 
 def limits_of(batches: Iterable[tuple[Tensor, Record, Tensor]]) -> Limits:
@@ -93,7 +92,7 @@ def hidden_spikes(spikes: Tensor, record: Record) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Decision(Tabular):
+class Decision(Result):
     """Decision of a classifier on one picture.
 
     Attributes

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from spikemnist._tables import Table, Tabular
+from spikemnist._tables import Result, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(Tabular):
+class Evaluation(Result):
     """Metrics of a model on labelled data.
 
     Attributes
@@ -78,6 +78,11 @@ class Evaluation(Tabular):
     def __post_init__(self) -> None:
         error = math.sqrt(self.accuracy * (1 - self.accuracy) / self.samples)
         object.__setattr__(self, "standard_error", error)
+
+    def __format__(self, form: str) -> str:
+        if form:
+            raise TypeError(f"an Evaluation has no format {form!r}: format its .accuracy")
+        return str(self)
 
     def table(self) -> Table:
         """Return name and value of each metric that was measured, as ``repr`` shows."""

@@ -3,8 +3,6 @@
 Nothing heavy is imported here, so that the command line can list them at once.
 """
 
-import difflib
-from collections.abc import Iterable
 from typing import Literal
 
 Backend = Literal["auto", "event_driven", "triton", "reference", "snntorch"]
@@ -32,16 +30,3 @@ MemoryName = Literal["8KB", "32KB", "1MB", "DRAM"]
 
 NUM_STEPS = 8
 """Number of timesteps of an encoder that is given none."""
-
-
-def suggestion(word: str, names: Iterable[str]) -> str:
-    """Return a question for the name that was meant, or an empty string.
-
-    Examples
-    --------
-    >>> suggestion("treshold", ["beta", "threshold"])
-    '; did you mean threshold?'
-    """
-    bare = {name.lstrip("-"): name for name in names}
-    close = difflib.get_close_matches(word.lstrip("-"), bare, 1)
-    return f"; did you mean {bare[close[0]]}?" if close else ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from spikemnist import __version__
+from spikemnist._arguments import must_be
 from spikemnist._atomic import PREFIX, write_atomically
 from spikemnist._descriptions import differences
 
@@ -48,7 +49,7 @@ def find_folder(
         If the folder to resume holds no run.
     """
     if resume not in (True, False, "auto"):
-        raise ValueError(f"resume must be True, False or 'auto'; got {resume!r}")
+        raise must_be("resume", "True, False or 'auto'", resume)
     if run is None:
         if resume:
             raise ValueError(f"resume={resume!r} needs run=, the folder of the run to continue")
@@ -148,9 +149,9 @@ def _continued(folder: Path, description: Mapping[str, Any]) -> dict[str, Any]:
     """Return the description of a run that is resumed; refuse one that differs from before."""
     earlier = read_config(folder)
     settings, former = description.get("config", {}), earlier.get("config")
-    if settings.get("schedule") == "constant" and isinstance(former, dict):
-        epochs = settings["epochs"]
-        earlier["config"] = {**former, "epochs": max(epochs, former.get("epochs", epochs))}
+    epochs = former.get("epochs") if isinstance(former, dict) else None
+    if settings.get("schedule") == "constant" and isinstance(epochs, int):
+        earlier["config"]["epochs"] = max(settings["epochs"], epochs)
     if named := differences(earlier, description, FREE):
         raise OtherConfigurationError(
             f"cannot resume {folder} with another configuration: {named}. Resume with the "

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from spikemnist._arguments import SEEDS, check_number
+
 
 def derive_seed(seed: int, *path: int) -> int:
     """Return a seed for a part of a run, unrelated to the seeds of the other parts.
@@ -35,7 +37,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     afterwards. Encoders draw from the generator on the CPU: it gives the same numbers on every
     device, and no device is waited for. On CUDA, convolutions use deterministic algorithms.
     """
-    cudnn = torch.backends.cudnn
+    seed, cudnn = check_number("seed", seed, SEEDS), torch.backends.cudnn
     algorithms = cudnn.deterministic, cudnn.benchmark
     mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
     with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
+
+from spikemnist._arguments import suggestion
 
 ENDS = 5
 """Rows that the text of a long table shows at each end."""
@@ -56,6 +58,26 @@ class Tabular:
 
     def _repr_html_(self) -> str:
         return self.table().html()
+
+
+class Result(Tabular):
+    """What a function returns, as a table; it answers a wrong name by the one that was meant."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """How to write what is looked for as an attribute, and is none."""
+
+    if not TYPE_CHECKING:  # a type checker would believe in every name
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):  # a property that raises: again, for its own words
+                return object.__getattribute__(self, name)
+            names = [known for known in dir(self) if not known.startswith("_")]
+            hint = "" if name.startswith("_") else suggestion(name, names, self.elsewhere)
+            raise AttributeError(f"{type(self).__name__} has no {name!r}{hint}")
+
+        def __getitem__(self, name: object) -> NoReturn:
+            hint = suggestion(str(name), dir(self), self.elsewhere)
+            raise TypeError(f"{type(self).__name__} has attributes, no entries{hint}")
 
 
 def _aligned(column: Sequence[str]) -> list[str]:

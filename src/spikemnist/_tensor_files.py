@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
+import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor
 
 from spikemnist import __version__
+from spikemnist._arguments import must_be
 from spikemnist._atomic import write_atomically
 from spikemnist._tensors import not_finite
 
@@ -89,9 +92,15 @@ def read(path: str | os.PathLike[str], kind: Format) -> tuple[Tensors, dict[str,
     if not path.is_file():
         raise FileNotFoundError(f"no {kind.title} at {path}")
     data = path.read_bytes()  # an unreadable file raises OSError, not damage
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        raise ValueError(
+            f"{path} is a zip, as torch.save writes: build the network as it was, and call its "
+            f"load_state_dict(torch.load({str(path)!r}))"
+        )
     try:
         metadata = _checked_metadata(data)
         tensors: Tensors = safetensors.torch.load(data)
+        bad = not_finite(tensors)
     except Exception as error:  # bytes of any other kind may raise anything
         raise ValueError(
             f"{path} is damaged, or not a file of spikemnist. {kind.remedy}"
@@ -101,7 +110,7 @@ def read(path: str | os.PathLike[str], kind: Format) -> tuple[Tensors, dict[str,
             f"{path} has format {metadata.get('format')!r}, written by version "
             f"{metadata.get('version')}; expected {kind.name!r}, a {kind.title}"
         )
-    if bad := not_finite(tensors):
+    if bad:
         raise ValueError(f"{path} holds NaN or infinity in {bad}. {kind.remedy}")
     return tensors, metadata
 
@@ -131,7 +140,7 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor])
 def check_classes(classes: Collection[str]) -> None:
     """Raise a `ValueError` unless all names can be printed: a file must not control a terminal."""
     if not all(isinstance(name, str) and name.isprintable() for name in classes):
-        raise ValueError(f"classes must be names without control characters; got {classes!r}")
+        raise must_be("classes", "names without control characters", classes)
 
 
 @contextlib.contextmanager

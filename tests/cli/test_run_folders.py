@@ -189,7 +189,11 @@ def test_what_no_option_names_is_continued_in_python(tmp_path: Path) -> None:
     digits = load_digits()[0][:50]
     own = accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), Leaky(beta=0.9)))
     for network, validation, message in (
-        (own, None, "network must be mlp or conv; got 'torch.nn.modules.container.Sequential'"),
+        (
+            own,
+            None,
+            "network must be one of mlp, conv; got 'torch.nn.modules.container.Sequential'",
+        ),
         (LeakyMLP(hidden=8, threshold=0.2), digits, "has validation data of its own, which no opt"),
     ):
         options: Any = {"validation": validation, "run": tmp_path / message[:7], "progress": False}

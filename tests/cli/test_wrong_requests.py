@@ -16,7 +16,7 @@ from tests.cli.command import error
         ("train --epochs 0", "--epochs must be an integer >= 1; got 0"),
         ("train --epochs", "--epochs: expected one argument"),
         ("train --hidden 512 0", "--hidden must be a whole number from 1 to 1,000,000; got '0'"),
-        ("train --beta 1.5", "--beta must lie in [0, 1]; got 1.5"),
+        ("train --beta 1.5", "--beta must be in [0, 1]; got 1.5"),
         ("train --validation 1", "--validation must be a number that is at least 0 and below 1"),
         ("train --augment affine none", "--augment: none stands alone; got affine none"),
         ("encode --index -1", "--index must be a whole number, at least 0; got '-1'"),

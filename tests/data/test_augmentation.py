@@ -235,7 +235,9 @@ def test_flipped_images(probability: float, height: int, width: int) -> None:
 def test_wrong_images(augment: Any) -> None:
     with pytest.raises(TypeError, match=r"images must be a torch.Tensor .*; got a ndarray"):
         augment(torch.zeros(2, 28, 28).numpy())
-    with pytest.raises(ValueError, match=r"images must be \[B, ..., H, W\]; got shape \(2, 784\)"):
+    with pytest.raises(
+        ValueError, match=r"images must be \[B, ..., H, W\]; got torch.float32 of shape \(2, 784\)"
+    ):
         augment(torch.zeros(2, 784))
     with pytest.raises(ValueError, match=r"floating images must lie in \[0, 1\]; got values in"):
         augment(torch.full((2, 28, 28), math.nan))

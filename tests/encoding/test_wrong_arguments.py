@@ -46,52 +46,64 @@ def test_num_steps(name: str, num_steps: Any) -> None:
 @pytest.mark.parametrize("kind", [RateEncoder, LatencyEncoder])
 @pytest.mark.parametrize("first_spike_time", [-1, 5, 9, True, 1.0])
 def test_first_spike_time(kind: Any, first_spike_time: Any) -> None:
-    with pytest.raises(ValueError, match=rf"integer in 0\.\.4 \(.*\); got {first_spike_time!r}"):
+    with pytest.raises(ValueError, match=rf"integer in 0\.\.4; got {first_spike_time!r}"):
         kind(num_steps=5, first_spike_time=first_spike_time)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: RateEncoder(5, gain=-1), r"no pixel would ever fire with gain=-1 and"),
+        (lambda: RateEncoder(5, gain=-1), r"no pixel would ever fire with gain=-1.0 and"),
         (lambda: RateEncoder(5, gain=-1, offset=-0.1), "offset=1 inverts an image"),
         (lambda: RateEncoder(5, gain=0.0).decode(SPIKES), "do not depend on the image"),
         (
             lambda: latency(threshold=-0.1),
-            r"threshold must lie in \[0, 1\) for the linear curve; got -0.1",
+            r"threshold must be a number, at least 0 and below 1; got -0.1",
         ),
-        (lambda: latency(threshold=math.nan), r"threshold must lie in \[0, 1\).*got nan"),
+        (lambda: latency(threshold=math.nan), r"at least 0 and below 1; got nan"),
         (
             lambda: latency(threshold=0.0, curve="log"),
-            r"in \[1e-07, 1\) for the log curve; got 0.0",
+            r"at least 1e-07 and below 1; got 0.0",
         ),
-        (lambda: latency(tau=0.0), "tau must be positive and finite; got 0.0"),
-        (lambda: latency(tau=math.nan), "tau must be positive and finite; got nan"),
+        (lambda: latency(tau=0.0), "tau must be a number, above 0 and finite; got 0.0"),
+        (lambda: latency(tau=math.nan), "tau must be a number, above 0 and finite; got nan"),
         (
             lambda: latency(curve="exponential"),
-            "curve must be 'linear' or 'log'; got 'exponential'",
+            "curve must be one of linear, log; got 'exponential'",
         ),
         (lambda: latency(tau=20.0, normalize=False), BEYOND_THE_WINDOW),
-        (lambda: DeltaEncoder(5, threshold=0.0), r"threshold must lie in \(0, 1\]"),
-        (lambda: DeltaEncoder(5, threshold=math.nan), "threshold must lie in"),
+        (
+            lambda: DeltaEncoder(5, threshold=0.0),
+            r"threshold must be a number, above 0 and at most 1",
+        ),
+        (lambda: DeltaEncoder(5, threshold=math.nan), "at most 1; got nan"),
         (lambda: PhaseEncoder(5, num_phases=17), r"an integer in 1\.\.16; got 17"),
         (lambda: PhaseEncoder(5, num_phases=True), "got True"),
         (lambda: PhaseEncoder(5).decode(torch.zeros(4, 1, 3)), r"T = 5 .*\(4, 1, 3\)"),
         (lambda: PhaseEncoder(5).decode(torch.zeros(5)), r"T = 5 .*\(5,\)"),
-        (lambda: BurstEncoder(50, max_spikes=0), r"integers in 1\.\.100000; got 0, 1, 2"),
-        (lambda: BurstEncoder(50, min_interval=1.5), r"got 4, 1\.5, 2"),
-        (lambda: BurstEncoder(50, min_interval=6), "must not exceed max_interval"),
-        (lambda: BurstEncoder(9, max_spikes=10**9), "got 1000000000, 1, 2"),
+        (lambda: BurstEncoder(50, max_spikes=0), r"an integer in 1\.\.100000; got 0"),
+        (
+            lambda: BurstEncoder(50, min_interval=1.5),
+            r"min_interval must be an integer in 1\.\.2; got 1\.5",
+        ),
+        (
+            lambda: BurstEncoder(50, min_interval=6),
+            r"min_interval must be an integer in 1\.\.2; got 6",
+        ),
+        (lambda: BurstEncoder(9, max_spikes=10**9), "got 1000000000"),
         (lambda: BurstEncoder(6), "the longest burst ends on timestep"),
-        (lambda: RankOrderEncoder(5, threshold=1.0), r"must lie in \[0, 1\)"),
+        (lambda: RankOrderEncoder(5, threshold=1.0), "at least 0 and below 1; got 1.0"),
         (lambda: PopulationEncoder(5, num_fields=2), "integer >= 3; got 2"),
-        (lambda: PopulationEncoder(5, overlap=0.0), "positive and finite; got 0"),
-        (lambda: PopulationEncoder(5, threshold=0.0), r"must lie in \(0, 1\)"),
+        (lambda: PopulationEncoder(5, overlap=0.0), "above 0 and finite; got 0"),
+        (lambda: PopulationEncoder(5, threshold=0.0), "above 0 and below 1; got 0.0"),
         (lambda: PopulationEncoder(5, overlap=8.0), "would be silent"),
-        (lambda: EventEncoder(4, polarity="x"), "polarity must be 'channels' or 'merged'; got 'x'"),
+        (
+            lambda: EventEncoder(4, polarity="x"),
+            "polarity must be one of channels, merged; got 'x'",
+        ),
         (
             lambda: EventEncoder(4, duration=0),
-            r"duration must be an integer >= 1 \(microseconds\) or None; got 0",
+            r"duration must be an integer >= 1; got 0",
         ),
     ],
 )

@@ -248,8 +248,8 @@ def test_network_and_random_state() -> None:
     ("options", "message"),
     [
         ({"technology": "7nm"}, "technology must be one of 45nm-fp32, .*; got '7nm'"),
-        ({"memory": "2KB"}, "memory must be None or one of 8KB, .*; got '2KB'"),
-        ({"ann_density": 1.1}, r"ann_density must lie in \[0, 1\]; got 1.1"),
+        ({"memory": "2KB"}, "memory must be one of 8KB, .*, or None; got '2KB'"),
+        ({"ann_density": 1.1}, r"ann_density must be a number, at least 0 and at most 1; got 1.1"),
     ],
 )
 def test_invalid_choices(options: dict[str, Any], message: str) -> None:

@@ -122,5 +122,7 @@ def test_other_devices_are_refused(other: str) -> None:
 
 
 def test_layers_fit_one_another() -> None:
-    with pytest.raises(ValueError, match=r"weight must have the shape \(5, 66\); got \(5, 65\)"):
+    with pytest.raises(
+        ValueError, match=r"weight must be of shape \(5, 66\); got torch.float64 of shape \(5, 65\)"
+    ):
         engine.run([layer(66, F), layer(N, 65)], spikes(T, B, F))

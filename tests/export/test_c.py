@@ -613,7 +613,7 @@ def test_folder_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_wrong_weights_and_sizes(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="weights must be 'float32' or 'int8'; got 'int4'"):
+    with pytest.raises(ValueError, match="weights must be one of float32, int8; got 'int4'"):
         to_c(LeakyMLP(), tmp_path, weights="int4")
     with pytest.raises(ValueError, match=r"numbered in 16 bits; got 70,000 inputs and 3 neurons"):
         to_c(Classifier(LeakyMLP((3,), in_features=70_000), LatencyEncoder(num_steps=3)), tmp_path)

@@ -97,7 +97,7 @@ def refusal(path: Path) -> str:
         READERS[path.name](path)
     assert {file: file.read_bytes() for file in path.parent.iterdir() if file.is_file()} == before
     message = str(caught.value)
-    assert str(path.parent) in message
+    assert any(folder in message for folder in (str(path.parent), repr(str(path.parent))[1:-1]))
     assert path.name in message or "with another configuration" in message
     assert len(message) < 2500
     return message
@@ -211,7 +211,7 @@ def rewrite(path: Path, change: Change) -> None:
         return
     with safetensors.safe_open(path, "pt") as file:
         description = json.loads(file.metadata()["spikemnist"])
-    tensors = safetensors.torch.load_file(path)
+    tensors = safetensors.torch.load(path.read_bytes())  # a mapped file cannot be written
     change(description, tensors)
     text = json.dumps({**description, "sha256": "0" * 64})
     data = safetensors.torch.save(tensors, {"spikemnist": text})
@@ -261,8 +261,16 @@ CHANGES: list[tuple[Sequence[str], str, Change]] = [
     (STORED, "extra", lambda _, tensors: tensors.update(extra=torch.zeros(1))),
     ([MODEL], "got 'rnn'", lambda m, _: m["network"].update(name="rnn")),
     ([MODEL], "no option 'colour'", lambda m, _: m["network"].update(colour="red")),
-    ([MODEL], "dropout must lie in", lambda m, _: m["network"].update(dropout=2.0)),
-    ([MODEL], "'os' is missing", lambda m, _: m["network"].update(spike_grad={"name": "os"})),
+    (
+        [MODEL],
+        "dropout must be a number, at least 0",
+        lambda m, _: m["network"].update(dropout=2.0),
+    ),
+    (
+        [MODEL],
+        "spike_grad must be one of .* got 'os'",
+        lambda m, _: m["network"].update(spike_grad={"name": "os"}),
+    ),
     # Takes no 3e12 bytes of memory.
     ([MODEL], "4000000000", lambda m, _: m["network"].update(hidden=[4_000_000_000])),
     ([MODEL], "the model that it describes", lambda m, _: m.update(network=None)),

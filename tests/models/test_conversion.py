@@ -203,7 +203,9 @@ def test_what_cannot_be_converted(case: str) -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match=r"percentile must lie in \(0, 100\]; got 0"):
+    with pytest.raises(
+        ValueError, match=r"percentile must be a number, above 0 and at most 100; got 0"
+    ):
         convert(mlp(), pictures(), percentile=0)
     with pytest.raises(ValueError, match="num_steps must be"):
         convert(mlp(), pictures(), num_steps=0)

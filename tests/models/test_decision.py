@@ -157,8 +157,8 @@ def test_hidden_spikes_of_a_network_without_a_record_of_them() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"margin": 1.1}, r"margin must lie in \[0, 1\]; got 1.1"),
-        ({"margin": "high"}, "could not convert"),
+        ({"margin": 1.1}, r"margin must be a number, at least 0 and at most 1; got 1.1"),
+        ({"margin": "high"}, "margin must be a number, .*; got 'high'"),
         ({"hidden_spikes": ((1, 2, 3),)}, "too many values"),
     ],
 )

@@ -61,7 +61,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     r"do not know the surrogate <.*>, in network\[0\]\.leaky": lambda: perceptron(
         spike_grad=torch.sigmoid, backend="event_driven"
     )(torch.zeros(6, 3, 12)),
-    "record must be 'output' or 'all'; got 'hidden'": lambda: perceptron()(
+    "record must be one of output, all; got 'hidden'": lambda: perceptron()(
         torch.zeros(6, 3, 12), record="hidden"
     ),
     "the membranes of 3 layers; got 2": lambda: perceptron()(
@@ -95,7 +95,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     ): lambda: run(nn.Sequential(nn.Conv2d(1, 2, 3), neuron()), 5, 3, 1, 4, 4),
     (
         r"beta of network\[1\] must be a number or broadcast against its neurons, "
-        r"\(4,\); got shape \(5,\)"
+        r"\(4,\); got torch.float32 of shape \(5,\)"
     ): lambda: run(nn.Sequential(nn.Linear(6, 4), neuron(beta=torch.full((5,), 0.5))), 5, 3, 6),
 }
 
@@ -109,6 +109,6 @@ def test_call_that_does_not_fit(message: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_state_that_does_not_fit(backend: Any) -> None:
     model = accelerate(mlp(6, 5, 4), backend=backend)
-    message = r"the state of network\[4\] must have the shape \(3, 4\).*; got \(3, 5\)"
+    message = r"the state of network\[4\].* must be of shape \(3, 4\); got .* of shape \(3, 5\)"
     with pytest.raises(ValueError, match=message):
         model(torch.zeros(5, 3, 6), state=[torch.zeros(3, 5), torch.zeros(3, 5)])

@@ -446,7 +446,7 @@ def test_network_that_cannot_be_stepped(forward: Any, message: str) -> None:
         ([torch.zeros(B, H)], "state must hold 3 tensors of neurons; got 1"),
         (
             [torch.zeros(2, H)] * 3,
-            r"the state of network.lif1 must have the shape \(3, 7\) in \w+; got \(2, 7\)",
+            r"the state of network.lif1 in \w+ must be of shape \(3, 7\); got .* \(2, 7\)",
         ),
     ],
     ids=["number", "shape"],

@@ -60,25 +60,29 @@ SIZES_BY_INPUT = r"the network begins with network\[{}\] \({}\).*pass in_shape t
 
 # The calls by the words of their errors.
 VALUES: dict[str, Callable[[], Any]] = {
-    r"positive integers; got 0, \(1000,\), 10": lambda: LeakyMLP(in_features=0),
-    r"positive integers; got 784, \(5, -1\), 10": lambda: LeakyMLP(hidden=(5, -1)),
-    r"positive integers; got 784, \(5.5,\), 10": lambda: LeakyMLP(hidden=(5.5,)),
-    r"positive integers; got 784, \(np.int64\(5\),\), 10": lambda: LeakyMLP(hidden=np.int64(5)),
+    "in_features must be an integer >= 1; got 0": lambda: LeakyMLP(in_features=0),
+    "hidden must be an integer >= 1; got -1": lambda: LeakyMLP(hidden=(5, -1)),
+    "hidden must be an integer >= 1; got 5.5": lambda: LeakyMLP(hidden=(5.5,)),
+    "hidden must be an integer >= 1; got '100'": lambda: LeakyMLP(hidden="100"),
     "subtract, zero, none; got 'soft'": lambda: LeakyMLP(reset_mechanism="soft"),
     "spike_grad must be one of atan, .*; got 'relu'": lambda: LeakyMLP(spike_grad="relu"),
-    r"dropout must lie in \[0, 1\); got 1.0": lambda: LeakyMLP(dropout=1.0),
-    r"input_dropout must lie in \[0, 1\); got 1.0": lambda: LeakyMLP(input_dropout=1.0),
-    r"dropout must lie in \[0, 1\); got nan": lambda: LeakyMLP(dropout=math.nan),
-    r"beta must lie in \[0, 1\]; got 1.1": lambda: LeakyMLP(beta=1.1),
-    r"beta must lie in \[0, 1\]; got nan": lambda: LeakyMLP(beta=math.nan),
-    "one entry for each of the 2 layers; got 1 entries": lambda: LeakyMLP(beta=[0.9]),
-    r"beta of a layer of 10 neurons must be a number or have shape \(10,\).*\(9,\)": lambda: (
-        LeakyMLP(beta=[0.9, [0.5] * 9])
+    "dropout must be a number, at least 0 and below 1; got 1.0": lambda: LeakyMLP(dropout=1.0),
+    "input_dropout must be a number, at least 0 and below 1; got 1.0": lambda: LeakyMLP(
+        input_dropout=1.0
     ),
-    r"got shape \(2, 5\)": lambda: LeakyMLP(beta=[0.9, torch.full((2, 5), 0.5)]),
-    "beta of a layer of 12 neurons must": lambda: LeakyConvNet(beta=[[0.5] * 2, 0.5, 0.5]),
-    r"threshold must lie in \(0, inf\); got 0.0": lambda: LeakyMLP(threshold=0.0),
-    r"threshold must lie in \(0, inf\); got -1.0": lambda: LeakyMLP(threshold=[1.0, -1.0]),
+    "dropout must be a number, at least 0 and below 1; got nan": lambda: LeakyMLP(dropout=math.nan),
+    r"beta must be in \[0, 1\]; got 1.1": lambda: LeakyMLP(beta=1.1),
+    r"beta must be in \[0, 1\]; got nan": lambda: LeakyMLP(beta=math.nan),
+    r"one entry for each of the 2 layers; got \[0.9\]": lambda: LeakyMLP(beta=[0.9]),
+    r"beta must be a number, or one for each of the 10 neurons .*\(9,\)": lambda: LeakyMLP(
+        beta=[0.9, [0.5] * 9]
+    ),
+    r"got torch.float32 of shape \(2, 5\)": lambda: LeakyMLP(beta=[0.9, torch.full((2, 5), 0.5)]),
+    "or one for each of the 12 neurons of the layer": lambda: LeakyConvNet(
+        beta=[[0.5] * 2, 0.5, 0.5]
+    ),
+    r"threshold must be in \(0, inf\); got 0.0": lambda: LeakyMLP(threshold=0.0),
+    r"threshold must be in \(0, inf\); got -1.0": lambda: LeakyMLP(threshold=[1.0, -1.0]),
     r"'M2' in layers='12C5-M2-10' is none of 12C5 \(a convolution\), P2": lambda: LeakyConvNet(
         "12C5-M2-10"
     ),
@@ -92,7 +96,9 @@ VALUES: dict[str, Callable[[], Any]] = {
         "12C29-10"
     ),
     r"in_shape must be \(channels, height, width\)": lambda: LeakyConvNet("4C3-P2-10", (28, 28)),
-    "positive integers": lambda: LeakyConvNet("4C3-P2-10", (1, 28.0, 28)),
+    "each size of in_shape must be an integer >= 1; got 28.0": lambda: LeakyConvNet(
+        "4C3-P2-10", (1, 28.0, 28)
+    ),
     ("readout must be one of mean_membrane, .*, or a function .*; got 'soft'"): lambda: accelerate(
         network(), readout="soft"
     ),

@@ -151,12 +151,20 @@ def test_a_parameter_of_another_dtype_gets_its_gradient() -> None:
     ("current", "options", "message"),
     [
         ((4, 2, 3), {"reset_mechanism": "soft"}, "subtract, zero, none; got 'soft'"),
-        ((0, 2, 3), {}, r"at least one timestep; got \(0, 2, 3\)"),
-        ((4,), {}, r"must be \[T, B, ...\].*got \(4,\)"),
-        ((4, 2, 3), {"initial": (3,)}, r"timestep, \(2, 3\); got \(3,\)"),
-        ((4, 2, 3), {"beta": (2,)}, r"beta must be.*against \(2, 3\); got shape \(2,\)"),
-        ((4, 2, 3), {"beta": (4, 2, 3)}, r"beta must.*got shape \(4, 2, 3\)"),
-        ((4, 2, 3), {"threshold": (3, 1)}, r"threshold must.*got shape \(3, 1\)"),
+        ((0, 2, 3), {}, r"at least one timestep; got torch.float32 of shape \(0, 2, 3\)"),
+        ((4,), {}, r"must be \[T, B, ...\].*got torch.float32 of shape \(4,\)"),
+        (
+            (4, 2, 3),
+            {"initial": (3,)},
+            r"timestep of shape \(2, 3\); got torch.float32 of shape \(3,\)",
+        ),
+        (
+            (4, 2, 3),
+            {"beta": (2,)},
+            r"beta must be.*against \(2, 3\); got torch.float32 of shape \(2,\)",
+        ),
+        ((4, 2, 3), {"beta": (4, 2, 3)}, r"beta must.*got torch.float32 of shape \(4, 2, 3\)"),
+        ((4, 2, 3), {"threshold": (3, 1)}, r"threshold must.*got torch.float32 of shape \(3, 1\)"),
     ],
 )
 def test_shapes_and_names_that_do_not_fit(

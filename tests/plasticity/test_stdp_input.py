@@ -32,19 +32,23 @@ def test_use_before_a_fit(use: Callable[[STDPClassifier], object], error: type[E
 
 
 PARAMETERS = [
-    ("passes", 2.5, "passes must be a whole number, at least 1; got 2.5"),
-    ("n_neurons", 0, "n_neurons must be a whole number, at least 1; got 0"),
-    ("min_spikes", -1, "min_spikes must be a whole number, at least 0; got -1"),
-    ("random_state", 1 << 63, "random_state must be a whole number"),
-    ("tau_trace", 0.0, "tau_trace must be positive and finite; got 0.0"),
-    ("refractory", -1.0, "refractory must be at least 0 and finite; got -1.0"),
-    ("rest_potential", math.nan, "rest_potential must be finite; got nan"),
+    ("passes", 2.5, r"passes must be an integer in 1\.\.2\*\*63 - 1; got 2.5"),
+    ("n_neurons", 0, r"n_neurons must be an integer in 1\.\.2\*\*63 - 1; got 0"),
+    ("min_spikes", -1, r"min_spikes must be an integer in 0\.\.2\*\*63 - 1; got -1"),
+    ("random_state", 1 << 63, r"random_state must be an integer in 0\.\.2\*\*63 - 1"),
+    ("tau_trace", 0.0, "tau_trace must be a number, above 0 and finite; got 0.0"),
+    ("refractory", -1.0, "refractory must be a number, at least 0 and finite; got -1.0"),
+    ("rest_potential", math.nan, "rest_potential must be a number, finite; got nan"),
     *(("rest", value, "rest must be .* finite; got ") for value in (math.inf, "1.0", None)),
-    ("theta_plus", -0.1, "theta_plus must be None or at least 0 and finite; got -0.1"),
-    ("learning_rate", 0.0, "learning_rate must be None or positive and finite; got 0.0"),
+    ("theta_plus", -0.1, "theta_plus must be a number, at least 0 and finite; got -0.1"),
+    ("learning_rate", 0.0, "learning_rate must be a number, above 0 and finite; got 0.0"),
     ("duration", 0.4, "duration must be at least a timestep of 1.0 ms; got 0.4"),
-    ("max_rate", 1001.0, "max_rate must be at most one spike per timestep of 1.0 ms; got 1001"),
-    ("threshold", -65.0, "threshold must lie above reset_potential, -65.0 mV; got -65.0"),
+    (
+        "max_rate",
+        1001.0,
+        "max_rate in Hz must be at most one spike per timestep of 1.0 ms; got 1001",
+    ),
+    ("threshold", -65.0, "threshold must be a number, above -65 and finite; got -65.0"),
     ("voting", "loud", "voting must be one of proportional, assigned; got 'loud'"),
 ]
 
@@ -107,7 +111,10 @@ def test_sparse_images(fitted: STDPClassifier) -> None:
 
 def test_images_of_another_size(fitted: STDPClassifier) -> None:
     for use in (fitted.count_spikes, lambda images: fitted.partial_fit(images, TEST_LABELS)):
-        with pytest.raises(ValueError, match="X must have 36 pixels, as in the fit; got 30"):
+        with pytest.raises(
+            ValueError,
+            match=r"X must be of 36 pixels, as in the fit; got torch.uint8 of shape \(200, 30\)",
+        ):
             use(TEST_IMAGES[:, :5])
 
 

@@ -117,5 +117,5 @@ def test_decision_on_a_vector():
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match="names must be among encoding; got rster"):
+    with pytest.raises(ValueError, match=r"names must be among encoding; got \['rster'\]"):
         viz.of_sample(torch.ones(2, 1, 784), names=["rster"])

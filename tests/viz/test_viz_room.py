@@ -129,16 +129,16 @@ def test_one_timestep(name, label):
 
 @pytest.mark.parametrize("name", [*OF_RECORDS, "encoding", "animate"])
 def test_sample_beyond_the_batch(name):
-    with pytest.raises(IndexError, match="index 3 is out of bounds"):
+    with pytest.raises(IndexError, match="sample must be below 3, the size of the batch; got 3"):
         getattr(viz, name)(make_record(), sample=3)
 
 
 @pytest.mark.parametrize(
     ("name", "data", "options", "message"),
     [
-        ("spike_counts", RECORD, {"label": 10}, "label must be from 0 to 9, got 10"),
-        ("decision", RECORD, {"label": 10}, "label must be from 0 to 9, got 10"),
-        ("animate", RECORD, {"label": 10}, "label must be from 0 to 9, got 10"),
+        ("spike_counts", RECORD, {"label": 10}, r"label must be an integer in 0\.\.9; got 10"),
+        ("decision", RECORD, {"label": 10}, r"label must be an integer in 0\.\.9; got 10"),
+        ("animate", RECORD, {"label": 10}, r"label must be an integer in 0\.\.9; got 10"),
         ("encoding", OUTPUT, {}, r"holds no input.*model\(spikes, record='all'\)"),
         ("animate", OUTPUT, {}, r"holds no input.*model\(spikes, record='all'\)"),
         ("raster", OUTPUT, {"layer": 0}, r"0 was not recorded.*record='all'"),

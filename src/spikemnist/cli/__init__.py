@@ -9,6 +9,7 @@ before its work begins, so that help and wrong requests are answered at once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -16,8 +17,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from spikemnist._arguments import suggestion
 from spikemnist._interrupt import check_interrupt, interruptible
-from spikemnist._names import suggestion
 from spikemnist._progress import silence
 from spikemnist.cli.errors import (
     CLOSED_PIPE,
@@ -72,16 +73,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("spikemnist: interrupted", file=sys.stderr)
             code = INTERRUPTED
-        except BrokenPipeError:
-            # Python flushes the stream once more when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = CLOSED_PIPE
         except Exception as error:
+            if _is_closed_pipe(error):
+                # Python flushes the stream once more when it ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return CLOSED_PIPE
             if "--debug" in words:
                 raise
             print_error(str(error) or type(error).__name__)
             code = WRONG_REQUEST if isinstance(error, WrongRequest) else FAILURE
     return code
+
+
+def _is_closed_pipe(error: Exception) -> bool:
+    """Return whether the reader of the output has left, which on Windows is EINVAL, of no file."""
+    if sys.platform != "win32":
+        return isinstance(error, BrokenPipeError)
+    return isinstance(error, OSError) and (error.errno, error.filename) == (errno.EINVAL, None)
 
 
 def _answer(words: list[str]) -> int:

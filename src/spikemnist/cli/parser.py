@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import Any, NoReturn, get_args
 
 from spikemnist import _names
-from spikemnist._names import NUM_STEPS, suggestion
+from spikemnist._arguments import suggestion
+from spikemnist._names import NUM_STEPS
 from spikemnist.cli.errors import WrongRequest, flag
 from spikemnist.encoding import ENCODERS
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikemnist._signatures import takes
+from spikemnist._arguments import check_number, must_be, named, set_numbers, takes
 from spikemnist._tensors import check_images, check_tensor
 
 
@@ -56,6 +56,7 @@ class Augmentation(Protocol):
         ...
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class RandomAffine:
     r"""Rotate, shear, scale and shift each image at random.
@@ -103,13 +104,8 @@ class RandomAffine:
     shear: float = 5.0
 
     def __post_init__(self) -> None:
-        _check_range("degrees", self.degrees, 180)
-        _check_range("translate", self.translate, 1)
-        _check_range("shear", self.shear, 89)
-        low, high = self.scale
-        if not 0 < low <= high < math.inf:
-            raise ValueError(f"scale must be two factors, 0 < low <= high; got {self.scale}")
-        object.__setattr__(self, "scale", (low, high))
+        set_numbers(self, degrees="[0, 180]", translate="[0, 1]", shear="[0, 89]")
+        object.__setattr__(self, "scale", _pair("scale", self.scale, "(0, inf)"))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
@@ -129,6 +125,7 @@ class RandomAffine:
         )
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class ElasticDeformation:
     r"""Shift each pixel of an image by a smooth random field, as if it were drawn on rubber.
@@ -173,9 +170,8 @@ class ElasticDeformation:
     sigma: float = 4.0
 
     def __post_init__(self) -> None:
-        _check_range("displacement", self.displacement)
-        if not 1 <= self.sigma < math.inf:  # a knot for each pixel, at most
-            raise ValueError(f"sigma must be at least 1 pixel and finite; got {self.sigma}")
+        # A knot for each pixel, at most.
+        set_numbers(self, displacement="[0, inf)", sigma="[1, inf)")
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
@@ -193,6 +189,7 @@ class ElasticDeformation:
         return field.movedim(0, -1).add_(_still(height, width, images.device))
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class RandomErasing:
     """Blacken a random rectangle in some images.
@@ -228,11 +225,8 @@ class RandomErasing:
     size: tuple[float, float] = (0.1, 0.4)
 
     def __post_init__(self) -> None:
-        _check_range("probability", self.probability, 1)
-        low, high = self.size
-        if not 0 < low <= high <= 1:
-            raise ValueError(f"size must be two shares, 0 < low <= high <= 1; got {self.size}")
-        object.__setattr__(self, "size", (low, high))
+        set_numbers(self, probability="[0, 1]")
+        object.__setattr__(self, "size", _pair("size", self.size, "(0, 1]"))
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
@@ -251,6 +245,7 @@ class RandomErasing:
         return images.masked_fill(region.to(images.device), 0)
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class RandomFlip:
     """Mirror some images, left to right.
@@ -280,7 +275,7 @@ class RandomFlip:
     probability: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_range("probability", self.probability, 1)
+        set_numbers(self, probability="[0, 1]")
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
@@ -289,6 +284,7 @@ class RandomFlip:
         return torch.where(selection.view(-1, *[1] * (images.dim() - 1)), images.flip(-1), images)
 
 
+@named()
 @dataclass(frozen=True)
 class Compose:
     """Apply several augmentations in order.
@@ -404,17 +400,19 @@ def _knot_weights(size: int, sigma: float, dtype: torch.dtype) -> Tensor:
     return functional.normalize(torch.exp(-0.5 * distance.square()), dim=1)
 
 
-def _check_range(name: str, value: float, most: float = math.inf) -> None:
-    if not (0 <= value <= most and value < math.inf):
-        above = f" and at most {most}" if most < math.inf else " and finite"
-        raise ValueError(f"{name} must be at least 0{above}; got {value}")
+def _pair(name: str, values: Sequence[float], span: str) -> tuple[float, float]:
+    """Return the least and the greatest factor of a range, each within a span."""
+    if len(values) != 2 or not values[0] <= values[1]:
+        raise must_be(name, "the least and the greatest of a range", values)
+    low, high = (check_number(f"each factor of {name}", value, span) for value in values)
+    return low, high
 
 
 def _batch_and_size(images: Tensor) -> tuple[int, tuple[int, int]]:
     """Check images; return the batch size, and their height and width."""
     check_tensor(images, "images", "[B, ..., H, W]")
     if images.dim() < 3 or not images.numel():
-        raise ValueError(f"images must be [B, ..., H, W]; got shape {tuple(images.shape)}")
+        raise must_be("images", "[B, ..., H, W]", images)
     check_images(images)  # a pixel of NaN would spread, and one of 255.0 would be clamped
     return len(images), (images.shape[-2], images.shape[-1])
 
@@ -450,11 +448,11 @@ def get_augmentation(augment: tuple[str, ...] | Augmentation | None) -> Augmenta
         _check_augmentation(augment)
         return augment
     if not isinstance(augment, (tuple, list)) or not AUGMENTATIONS.keys() >= set(augment):
-        raise ValueError(
-            f"augment must be a tuple of names among {', '.join(AUGMENTATIONS)}, or an "
-            "augmentation such as RandomAffine() or Compose([RandomAffine(), RandomErasing()]); "
-            f"got {augment!r}"
+        expected = (
+            f"a tuple of names among {', '.join(AUGMENTATIONS)}, or an augmentation such as "
+            "RandomAffine() or Compose([RandomAffine(), RandomErasing()])"
         )
+        raise must_be("augment", expected, augment)
     return Compose([AUGMENTATIONS[name] for name in augment]) if augment else None
 
 

@@ -5,7 +5,6 @@ Shapes: ``N`` samples, ``B`` samples of a batch.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from spikemnist._arguments import SEEDS, check_number, must_be
 from spikemnist._tensors import check_tensor
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ class LabelledDataset(Dataset[tuple[Sample, Tensor]], Generic[Sample, Batch]):
         >>> len(kept), held_out.labels.bincount().tolist()
         (80, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
         """
-        if not 0 < fraction < 1:
-            raise ValueError(f"fraction must lie between 0 and 1; got {fraction}")
+        fraction = check_number("fraction", fraction, "(0, 1)")
         total = round(fraction * len(self))
         if total in (0, len(self)):
             empty = "held-out" if total == 0 else "kept"
@@ -148,9 +147,7 @@ class LabelledDataset(Dataset[tuple[Sample, Tensor]], Generic[Sample, Batch]):
         >>> [len(labels) for _, labels in data.batches(2, seed=0, drop_last=True)]
         [2, 2]
         """
-        size = operator.index(batch_size)
-        if size < 1:
-            raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+        size = check_number("batch_size", batch_size, "1..")
         starts = range(0, len(self) - (len(self) % size if drop_last else 0), size)
         if seed is None:
             return (self._batch(slice(start, start + size), 0) for start in starts)
@@ -177,24 +174,16 @@ class LabelledDataset(Dataset[tuple[Sample, Tensor]], Generic[Sample, Batch]):
 def _check_labels(labels: Tensor, samples: int, what: str, classes: Sequence[str]) -> None:
     check_tensor(labels, "labels", "[N]")
     if labels.ndim != 1:
-        raise ValueError(
-            f"labels must be [N], one class index for each of the {what}; got shape "
-            f"{list(labels.shape)}"
-        )
+        raise must_be("labels", f"[N], one class index for each of the {what}", labels)
     if labels.dtype == torch.bool or labels.is_floating_point() or labels.is_complex():
-        raise ValueError(
-            "labels must be class indices of an integer dtype such as torch.int64; got "
-            f"{labels.dtype}"
-        )
+        raise must_be("labels", "class indices of an integer dtype such as torch.int64", labels)
     if len(labels) != samples:
         raise ValueError(f"{samples} {what} but {len(labels)} labels; expected one for each")
     if isinstance(classes, str):
-        raise TypeError(
-            f"classes must be a tuple with the name of each class; got the string {classes!r}"
-        )
-    lowest, highest = (int(bound) for bound in labels.aminmax()) if samples else (0, -1)
+        raise must_be("classes", "a tuple with the name of each class", classes, TypeError)
+    lowest, highest = (int(bound) for bound in labels.long().aminmax()) if samples else (0, -1)
     if lowest < 0:
-        raise ValueError(f"labels must be at least 0; got {lowest}")
+        raise must_be("labels", "at least 0", lowest)
     if classes and highest >= len(classes):
         raise ValueError(
             f"labels must lie in 0..{len(classes) - 1}, as classes has {len(classes)} names; got "
@@ -204,7 +193,7 @@ def _check_labels(labels: Tensor, samples: int, what: str, classes: Sequence[str
 
 def _generator(seed: int) -> torch.Generator:
     """Return a CPU generator, which gives the same numbers for data on every device."""
-    return torch.Generator().manual_seed(int(seed))  # torch refuses the integers of NumPy
+    return torch.Generator().manual_seed(check_number("seed", seed, SEEDS))
 
 
 def _stratified_mask(labels: Tensor, fraction: float, total: int, seed: int) -> Tensor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spikemnist._arguments import named, set_numbers
 from spikemnist.data.events import Events
 
 Sensor = tuple[int, int]
@@ -38,6 +39,7 @@ class FirstSaccade:
         return events[events["t"] < SACCADE], sensor
 
 
+@named()
 @dataclass(frozen=True)
 class DropEvents:
     """Drop each event with a given probability, as an augmentation for training.
@@ -64,8 +66,7 @@ class DropEvents:
     probability: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.probability < 1:
-            raise ValueError(f"probability must lie in [0, 1); got {self.probability}")
+        set_numbers(self, probability="[0, 1)")
 
     def __call__(
         self, events: Events, sensor: Sensor, generator: np.random.Generator

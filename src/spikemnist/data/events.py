@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Subset
 
-from spikemnist._signatures import takes
+from spikemnist._arguments import check_number, takes
 from spikemnist.data.dataset import LabelledDataset
 
 Events: TypeAlias = NDArray[np.void]
@@ -278,9 +278,8 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
     root: str = ""
 
     def __post_init__(self) -> None:
-        height, width = self.sensor
-        if height < 1 or width < 1:
-            raise ValueError(f"sensor must be (height, width), integers >= 1; got {self.sensor}")
+        height, width = (check_number("each size of sensor", size, "1..") for size in self.sensor)
+        object.__setattr__(self, "sensor", (height, width))
         self._set_labels(len(self.recordings), "recordings")
         transforms = (one if takes(one, 3) else EventsOnly(one) for one in self.transforms)
         object.__setattr__(self, "transforms", tuple(transforms))

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import check_number, must_be
 from spikemnist._descriptions import plain
 from spikemnist.data.events import EventBatch, EventDataset
 from spikemnist.data.images import ImageDataset, dark_findings
@@ -93,17 +94,17 @@ def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> F
     ValueError
         If images and labels do not belong together.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
+    batch_size = check_number("batch_size", batch_size, "1..")
     data = as_dataset(data)
     if isinstance(data, Dataset):
         dataset = data.to(device) if isinstance(data, ImageDataset) else data
         return Feed(dataset, batch_size, device)
     if not isinstance(data, Iterable) or isinstance(data, (str, Tensor)):
-        raise TypeError(
-            f"{name} must be a dataset of spikemnist.data, a pair of tensors (images, labels), or "
-            f"an iterable of such batches, a DataLoader for example; got {type(data).__name__}"
+        expected = (
+            "a dataset of spikemnist.data, a pair of tensors (images, labels), or an iterable of "
+            "such batches, such as torch.utils.data.DataLoader(dataset, batch_size=64)"
         )
+        raise must_be(name, expected, data, TypeError)
     return Feed(data, batch_size, device)
 
 
@@ -130,7 +131,7 @@ def hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[D
     ValueError
         If an iterable cannot be split.
     """
-    if not isinstance(validation, float):
+    if not isinstance(validation, int | float):
         return train, validation
     dataset = as_dataset(train)
     if not isinstance(dataset, Dataset):
@@ -164,7 +165,7 @@ def describe_data(train: Data, validation: Any) -> dict[str, Any]:
         described["size"] = list(data.size)
     if isinstance(data, ImageDataset) and data.inverted:
         described["inverted"] = True
-    if validation is not None and not isinstance(validation, float):
+    if validation is not None and not isinstance(validation, int | float):
         validation = _digest(validation)
     return {**described, "validation": validation}
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikemnist._arguments import check_number, must_be, named
 from spikemnist._progress import progress_bar
 from spikemnist.data.csv_rows import columns_of, read_csv
 from spikemnist.data.images import ImageDataset, image_findings
@@ -60,6 +61,7 @@ EMNIST = {
 """Characters of the labels of EMNIST; those of letters begin at 1."""
 
 
+@named()
 def load_images(
     path: str | os.PathLike[str],
     *,
@@ -141,7 +143,7 @@ def load_images(
     place = Path(path).expanduser()
     if not place.exists():
         raise FileNotFoundError(f"no data at {place}. Expected {EXPECTED}")
-    sides = (size, size) if isinstance(size, int) else size
+    sides = None if size is None else _sides(size)
     splits, classes = _read_files(place, sides) or _pictures(place, sides)
     try:
         own: dict[str, Any] = {"classes": classes, "name": str(place.resolve())}
@@ -153,10 +155,19 @@ def load_images(
             return sets["train"].split(HELD_OUT)
         shapes = {split: list(data.images.shape[1:]) for split, data in sets.items()}
         if len({*map(str, shapes.values())}) > 1:
-            raise ValueError(f"the images of all splits must have one shape; got {shapes}")
+            raise must_be("the images of all splits", "of one shape", shapes)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
     return sets["train"], sets["test" if "test" in sets else "val"]
+
+
+def _sides(size: Any) -> Sides:
+    """Return the height and width of a number, for a square, or of a pair."""
+    pair = (size, size) if np.ndim(size) == 0 else tuple(size)
+    if len(pair) != 2:
+        raise must_be("size", "a number, or (height, width)", size)
+    height, width = (check_number("size", side, "1..") for side in pair)
+    return height, width
 
 
 def _split(name: str) -> str:
@@ -271,10 +282,13 @@ def _pictures(place: Path, size: Sides | None) -> tuple[Splits, tuple[str, ...]]
     has_splits = bool(inside) and all(map(SPLIT_FOLDER.fullmatch, inside))
     pattern = "/".join(["[!.]*"] * (3 if has_splits else 2))
     kinds = Image.registered_extensions()
-    files = [file for file in sorted(place.glob(pattern)) if file.suffix.lower() in kinds]
+    files = [file for file in place.glob(pattern) if file.suffix.lower() in kinds]
+    files.sort(key=lambda file: file.parts)  # with case, on Windows as well: one order everywhere
     splits = np.array([_split(file.parts[-3]) if has_splits else "train" for file in files])
     if "train" not in splits:
-        raise ValueError(f"{place} holds no training images. Expected {EXPECTED}")
+        deeper = any(file.suffix.lower() in kinds for file in place.glob("/".join(["[!.]*"] * 3)))
+        where = "holds pictures two folders down, not one" if deeper else "holds no training images"
+        raise ValueError(f"{place} {where}. Expected {EXPECTED}")
     with progress_bar(progress=True, iterable=files, desc="reading", unit="picture") as bar:
         pictures = [read_picture(file, size) for file in bar]
     _check_sizes(place, files, pictures)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import must_be
 from spikemnist._tensors import check_images, check_tensor
 from spikemnist.data.dataset import LabelledDataset
 
@@ -83,10 +84,7 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
     def __post_init__(self) -> None:
         check_tensor(self.images, "images", "[N, ...]")
         if self.images.ndim == 0:
-            raise ValueError(
-                "images must be [N, ...], one entry for each sample; got a tensor without "
-                "dimensions"
-            )
+            raise must_be("images", "[N, ...], one entry for each sample", self.images)
         check_images(self.images)
         self._set_labels(len(self.images), "images")
         object.__setattr__(self, "labels", self.labels.to(self.images.device))

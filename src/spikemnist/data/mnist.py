@@ -239,7 +239,8 @@ def _download(source: OfficialSet, root: Path) -> None:
     try:
         getattr(datasets, source.name)(root, download=True)
     except (RuntimeError, URLError, ConnectionError) as error:
-        reason = " ".join(str(error).split())[-60:]  # torchvision lists each address it has tried
+        # torchvision lists each address that it has tried, with an error.
+        reason = " ".join(str(error).split()).rpartition("got: ")[2]
         raise ConnectionError(
             f"{source.title} could not be downloaded: {reason}. Copy the four files "
             "{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz into "

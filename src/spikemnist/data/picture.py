@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from spikemnist._arguments import must_be
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
@@ -111,7 +113,7 @@ def prepare(picture: Any, *, invert: bool | None = None) -> PreparedPicture:
         As in `prepare_image`.
     """
     if invert not in (None, True, False):
-        raise ValueError(f"invert must be True, False or None; got {invert!r}")
+        raise must_be("invert", "True, False or None", invert)
     grey, size = _grey(open_picture(picture))
     inverted = _is_dark_on_light(grey) if invert is None else invert
     image = torch.from_numpy(_centre(_strokes(1 - grey if inverted else grey)))
@@ -143,8 +145,7 @@ def open_picture(picture: Any) -> Image.Image:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no picture at {picture}") from error
     except AttributeError as error:
-        kind = type(picture).__name__
-        raise TypeError(f"picture must be a path, an image or an array; got {kind}") from error
+        raise must_be("picture", "a path, an image or an array", picture, TypeError) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{picture} is not a picture that Pillow can read: {error}") from error
 
@@ -153,11 +154,9 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     from PIL import Image
 
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise ValueError(
-            f"picture must be [H, W], [H, W, 3] or [H, W, 4]; got shape {tuple(array.shape)}"
-        )
+        raise must_be("picture", "[H, W], [H, W, 3] or [H, W, 4]", array)
     if not array.size:
-        raise ValueError(f"picture must have at least one pixel; got shape {tuple(array.shape)}")
+        raise must_be("picture", "of at least one pixel", array)
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails
             raise ValueError(
@@ -168,7 +167,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     elif array.dtype == np.bool_:
         array = array * np.uint8(255)
     elif array.dtype != np.uint8:
-        raise ValueError(f"picture must be uint8 or floating in [0, 1]; got {array.dtype}")
+        raise must_be("picture", "uint8 or floating in [0, 1]", array)
     return Image.fromarray(np.ascontiguousarray(array))
 
 
@@ -178,7 +177,7 @@ def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
 
     size = picture.height, picture.width
     if not all(size):
-        raise ValueError(f"picture must have at least one pixel; got {size[0]} x {size[1]}")
+        raise must_be("picture", "of at least one pixel", size)
     if picture.mode.startswith(("I", "F")):  # 16 bits and more, of any range
         values = np.asarray(picture, np.float64)
         span = float(np.ptp(values))

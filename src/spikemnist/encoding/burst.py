@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spikemnist.encoding.protocol import PixelEncoder, check_spikes, is_integer
+from spikemnist._arguments import named, set_numbers
+from spikemnist.encoding.protocol import PixelEncoder, check_spikes
 from spikemnist.encoding.spikes import timesteps
 
 LARGEST = 100_000
 """Limit of ``max_spikes`` and the intervals, which bounds the search for the longest burst."""
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class BurstEncoder(PixelEncoder):
     r"""Encode a pixel as a burst from timestep 0; its brightness sets the length and the interval.
@@ -64,17 +66,9 @@ class BurstEncoder(PixelEncoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        numbers = (self.max_spikes, self.min_interval, self.max_interval)
-        if not all(is_integer(number, 1, LARGEST) for number in numbers):
-            raise ValueError(
-                "max_spikes, min_interval and max_interval must be integers in "
-                f"1..{LARGEST}; got {', '.join(map(repr, numbers))}"
-            )
-        if self.min_interval > self.max_interval:
-            raise ValueError(
-                f"min_interval must not exceed max_interval; got {self.min_interval} and "
-                f"{self.max_interval}"
-            )
+        span = f"1..{LARGEST}"
+        set_numbers(self, max_spikes=span, max_interval=span)
+        set_numbers(self, min_interval=f"1..{self.max_interval}")
         if self._latest >= self.num_steps:
             raise ValueError(
                 f"the longest burst ends on timestep {self._latest}, after the last of "

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import named, set_numbers
 from spikemnist.encoding.protocol import PixelEncoder, check_spikes
 from spikemnist.encoding.spikes import timesteps
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class DeltaEncoder(PixelEncoder):
     r"""Encode a pixel as one spike for each threshold step that its estimate has to rise.
@@ -59,8 +61,7 @@ class DeltaEncoder(PixelEncoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.threshold <= 1:
-            raise ValueError(f"threshold must lie in (0, 1]; got {self.threshold}")
+        set_numbers(self, threshold="(0, 1]")
 
     def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         rises = (x / self.threshold).floor()

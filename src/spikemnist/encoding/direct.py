@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import named
 from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class DirectEncoder(Timesteps):
     r"""Encode a pixel as a constant current, :math:`I_t = x`.

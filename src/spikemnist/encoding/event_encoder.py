@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from spikemnist.encoding.protocol import Timesteps, is_integer
+from spikemnist._arguments import check_choice, named, set_numbers
+from spikemnist.encoding.protocol import Timesteps
 
 if TYPE_CHECKING:
     from spikemnist.data.events import EventBatch
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class EventEncoder(Timesteps):
     r"""Sort events into timesteps; a pixel fires once in each timestep with any of its events.
@@ -67,12 +69,8 @@ class EventEncoder(Timesteps):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.polarity not in ("channels", "merged"):
-            raise ValueError(f"polarity must be 'channels' or 'merged'; got {self.polarity!r}")
-        if self.duration is not None and not is_integer(self.duration, 1):
-            raise ValueError(
-                f"duration must be an integer >= 1 (microseconds) or None; got {self.duration!r}"
-            )
+        check_choice("polarity", self.polarity, ("channels", "merged"))
+        set_numbers(self, duration="1..")
 
     def __call__(
         self,

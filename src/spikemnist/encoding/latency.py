@@ -5,17 +5,16 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import check_choice, named, set_numbers
 from spikemnist.encoding.pixels import Ramp, by_sample, code_pixels
 from spikemnist.encoding.protocol import (
     Timesteps,
-    check_first_spike_time,
     check_spikes,
     intensities,
 )
@@ -25,6 +24,7 @@ EPSILON = 1e-7
 """Distance from the threshold below which the logarithmic code no longer tells pixels apart."""
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class LatencyEncoder(Timesteps):
     r"""Encode a pixel as the time of its only spike: the brighter, the earlier.
@@ -93,17 +93,10 @@ class LatencyEncoder(Timesteps):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_first_spike_time(self.first_spike_time, self.num_steps)
-        if self.curve not in ("linear", "log"):
-            raise ValueError(f"curve must be 'linear' or 'log'; got {self.curve!r}")
+        check_choice("curve", self.curve, ("linear", "log"))
         lowest = EPSILON if self.curve == "log" else 0
-        if not lowest <= self.threshold < 1:
-            raise ValueError(
-                f"threshold must lie in [{lowest:g}, 1) for the {self.curve} curve; "
-                f"got {self.threshold}"
-            )
-        if not 0 < self.tau < math.inf:
-            raise ValueError(f"tau must be positive and finite; got {self.tau}")
+        span = f"0..{self.num_steps - 1}"
+        set_numbers(self, first_spike_time=span, threshold=f"[{lowest}, 1)", tau="(0, inf)")
         latest = float(self.spike_times(torch.zeros(())))
         if latest > self.num_steps - 1:
             raise ValueError(

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spikemnist.encoding.protocol import PixelEncoder, check_spikes, is_integer
+from spikemnist._arguments import named, set_numbers
+from spikemnist.encoding.protocol import PixelEncoder, check_spikes
 from spikemnist.encoding.spikes import timesteps
 
 MOST_PHASES = 16
 """Most digits; single precision holds whole numbers of this size with room to spare."""
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class PhaseEncoder(PixelEncoder):
     r"""Encode a pixel as its binary digits: a spike at each phase whose digit is one.
@@ -67,10 +69,7 @@ class PhaseEncoder(PixelEncoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_integer(self.num_phases, 1, MOST_PHASES):
-            raise ValueError(
-                f"num_phases must be an integer in 1..{MOST_PHASES}; got {self.num_phases!r}"
-            )
+        set_numbers(self, num_phases=f"1..{MOST_PHASES}")
 
     def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         number = (x * (2**self.num_phases - 1)).round().to(torch.int32)

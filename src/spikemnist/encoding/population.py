@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import named, set_numbers
 from spikemnist.encoding.pixels import CodedPixels, by_sample
-from spikemnist.encoding.protocol import PixelEncoder, check_spikes, is_integer
+from spikemnist.encoding.protocol import PixelEncoder, check_spikes
 from spikemnist.encoding.spikes import once, timesteps
 
 LEAST_FIELDS = 3
@@ -22,6 +23,7 @@ LEVELS = 256
 """Number of grey values that `PopulationEncoder.decode` compares."""
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class PopulationEncoder(PixelEncoder):
     r"""Encode a pixel by Gaussian receptive fields: the nearest field fires first.
@@ -79,14 +81,8 @@ class PopulationEncoder(PixelEncoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_integer(self.num_fields, LEAST_FIELDS):
-            raise ValueError(
-                f"num_fields must be an integer >= {LEAST_FIELDS}; got {self.num_fields!r}"
-            )
-        if not 0 < self.overlap < float("inf"):
-            raise ValueError(f"overlap must be positive and finite; got {self.overlap}")
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"threshold must lie in (0, 1); got {self.threshold}")
+        spans = {"overlap": "(0, inf)", "threshold": "(0, 1)"}
+        set_numbers(self, num_fields=f"{LEAST_FIELDS}..", **spans)
         between = math.exp(-((self.overlap / 2) ** 2) / 2)
         if between < self.threshold:
             raise ValueError(

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import set_numbers
 from spikemnist._names import NUM_STEPS
 from spikemnist._tensors import check_images, check_tensor
 
@@ -103,11 +104,6 @@ def intensities(images: Tensor) -> Tensor:
     return images if images.dtype == torch.float64 else images.to(torch.float32)
 
 
-def is_integer(value: object, least: int, most: float = float("inf")) -> bool:
-    """Return whether a value is an integer in a range; a bool is not."""
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
 @dataclass(frozen=True)
 class Timesteps:
     """Base class of the encoders of the package: ``num_steps`` comes first, by position or name."""
@@ -115,7 +111,7 @@ class Timesteps:
     num_steps: int = NUM_STEPS
 
     def __post_init__(self) -> None:
-        check_num_steps(self.num_steps)
+        set_numbers(self, num_steps="1..")
 
 
 @dataclass(frozen=True)
@@ -137,21 +133,6 @@ class PixelEncoder(Timesteps):
     def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the spikes of pixels ``x`` in [0, 1], float32 ``[B, ...]``."""
         raise NotImplementedError
-
-
-def check_num_steps(num_steps: int) -> None:
-    """Raise a `ValueError` unless ``num_steps`` is an integer of at least 1."""
-    if not is_integer(num_steps, 1):
-        raise ValueError(f"num_steps must be an integer >= 1; got {num_steps!r}")
-
-
-def check_first_spike_time(first_spike_time: int, num_steps: int) -> None:
-    """Raise a `ValueError` unless ``first_spike_time`` is a timestep of the window."""
-    if not is_integer(first_spike_time, 0, num_steps - 1):
-        raise ValueError(
-            f"first_spike_time must be an integer in 0..{num_steps - 1} (num_steps - 1); "
-            f"got {first_spike_time!r}"
-        )
 
 
 def check_spikes(spikes: Tensor, num_steps: int) -> None:

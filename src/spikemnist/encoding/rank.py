@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import named, set_numbers
 from spikemnist.encoding.pixels import CodedPixels, by_sample
 from spikemnist.encoding.protocol import PixelEncoder
 from spikemnist.encoding.spikes import once
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class RankOrderEncoder(PixelEncoder):
     r"""Encode each lit pixel as one spike, in order of brightness.
@@ -59,8 +61,7 @@ class RankOrderEncoder(PixelEncoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.threshold < 1:
-            raise ValueError(f"threshold must lie in [0, 1); got {self.threshold}")
+        set_numbers(self, threshold="[0, 1)")
 
     def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         flat = by_sample(x)

@@ -11,17 +11,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import named, set_numbers
 from spikemnist.encoding.pixels import code_pixels
-from spikemnist.encoding.protocol import (
-    Timesteps,
-    check_first_spike_time,
-    check_spikes,
-    intensities,
-)
+from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities
 from spikemnist.encoding.spikes import RANGE, bernoulli, evenly
 from spikemnist.kernels.splitmix import draw_seeds
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class RateEncoder(Timesteps):
     r"""Encode brightness as a rate: independent Bernoulli spikes, or evenly spaced ones.
@@ -93,7 +90,8 @@ class RateEncoder(Timesteps):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_first_spike_time(self.first_spike_time, self.num_steps)
+        span = f"0..{self.num_steps - 1}"
+        set_numbers(self, gain="(-inf, inf)", offset="(-inf, inf)", first_spike_time=span)
         if self.gain < 0 and self.offset <= 0:
             raise ValueError(
                 f"no pixel would ever fire with gain={self.gain} and offset={self.offset}: "

@@ -7,8 +7,8 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from spikemnist._arguments import suggestion
 from spikemnist._descriptions import fields_of, plain
-from spikemnist._names import suggestion
 
 if TYPE_CHECKING:
     from spikemnist.encoding.protocol import Encoder

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import check_choice, check_number, named
 from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist.data.feed import Data, make_feed
 from spikemnist.energy.costs import MEMORIES, TECHNOLOGIES, Technology
@@ -22,6 +23,7 @@ from spikemnist.models.readout import margins
 from spikemnist.models.record import Record, check_output
 
 
+@named()
 def measure_energy(
     classifier: Classifier,
     data: Data,
@@ -140,18 +142,15 @@ def _costs(technology: str | Technology) -> Technology:
     """Return the costs that a name stands for."""
     if isinstance(technology, Technology):
         return technology
-    if technology not in TECHNOLOGIES:
-        names = ", ".join(TECHNOLOGIES)
-        raise ValueError(f"technology must be one of {names}, or a Technology; got {technology!r}")
+    check_choice("technology", technology, TECHNOLOGIES, ", or a Technology")
     return TECHNOLOGIES[technology]
 
 
 def _check_estimate(memory: str | None, ann_density: float) -> None:
     """Raise a `ValueError` for an unknown memory or a density out of range."""
-    if memory is not None and memory not in MEMORIES:
-        raise ValueError(f"memory must be None or one of {', '.join(MEMORIES)}; got {memory!r}")
-    if not 0 <= ann_density <= 1:
-        raise ValueError(f"ann_density must lie in [0, 1]; got {ann_density}")
+    if memory is not None:
+        check_choice("memory", memory, MEMORIES, ", or None")
+    check_number("ann_density", ann_density, "[0, 1]")
 
 
 def _values(counts: Sequence[Counts], record: Record, labels: Tensor) -> dict[str, Tensor]:

@@ -13,7 +13,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from spikemnist._tables import Table, Tabular
+from spikemnist._arguments import check_choice
+from spikemnist._tables import Result, Table
 from spikemnist.energy.costs import BYTES, MEMORIES, NANOJOULE, Technology
 from spikemnist.models.layer_table import LayerSummary, layer_table
 
@@ -99,7 +100,7 @@ class EarlyExit:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Energy(Tabular):
+class Energy(Result):
     """Operations and energy of a network on labelled data.
 
     Attributes
@@ -175,8 +176,7 @@ class Energy(Tabular):
             "timesteps": self._step_table,
             "exits": self._exit_table,
         }
-        if part not in tables:
-            raise ValueError(f"part must be one of {', '.join(tables)}; got {part!r}")
+        check_choice("part", part, tables)
         return tables[part]()
 
     @property

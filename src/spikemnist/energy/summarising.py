@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from spikemnist import ops
-from spikemnist._tables import Table, Tabular
+from spikemnist._tables import Result, Table
 from spikemnist.data.feed import Samples
 from spikemnist.energy.costs import TECHNOLOGIES
 from spikemnist.energy.operations import Tally
@@ -43,7 +43,7 @@ ACTIVITY = (
 
 
 @dataclass(frozen=True, repr=False)
-class Summary(Tabular):
+class Summary(Result):
     """What the layers of a network are, and what they do with a batch of images.
 
     Attributes

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import must_be
 from spikemnist.ops.layer import LayerParams
 
 NUMPY: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64}
@@ -23,10 +24,7 @@ NUMPY: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.fl
 def check_layers(spikes: Tensor, layers: Sequence[LayerParams]) -> None:
     """Raise an error unless layers fit their input ``[T, B, F]`` and each other."""
     if spikes.dim() != 3 or not spikes.shape[0] or not spikes.shape[2]:
-        raise ValueError(
-            "spikes must be [T, B, F] with at least one timestep and one feature; "
-            f"got {tuple(spikes.shape)}"
-        )
+        raise must_be("spikes", "[T, B, F] with at least one timestep and one feature", spikes)
     dtype = layers[0].beta.dtype
     check_dtype(dtype)
     batch, size = spikes.shape[1:]
@@ -71,5 +69,4 @@ def _check(name: str, tensor: Tensor | None, dtype: torch.dtype, *shapes: tuple[
     if tensor.dtype != dtype:
         raise TypeError(f"{name} must have the dtype {dtype}; got {tensor.dtype}")
     if tensor.shape not in shapes:
-        expected = " or ".join(map(str, shapes))
-        raise ValueError(f"{name} must have the shape {expected}; got {tuple(tensor.shape)}")
+        raise must_be(name, f"of shape {' or '.join(map(str, shapes))}", tensor)

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from spikemnist._arguments import must_be
 from spikemnist._tensors import not_finite
 from spikemnist.encoding import Encoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
@@ -300,10 +301,8 @@ def square(path: str, name: str, value: Any, least: int = 0) -> int:
     """Return a size that is the same along height and width; raise a `ValueError` otherwise."""
     sizes = set(np.ravel(value).tolist())
     if len(sizes) != 1 or not all(isinstance(size, int) and size >= least for size in sizes):
-        raise ValueError(
-            f"{name} of {path} must be the same along height and width, an integer >= {least}; "
-            f"got {value}"
-        )
+        expected = f"the same along height and width, an integer >= {least}"
+        raise must_be(f"{name} of {path}", expected, value)
     return int(sizes.pop())
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from spikemnist import __version__
+from spikemnist._arguments import check_choice, must_be
 from spikemnist._atomic import write_atomically
 from spikemnist.data import load_digits
 from spikemnist.export.arrays import NetworkArrays, read_model
@@ -112,13 +113,10 @@ def to_c(
     ...     sorted(file.name for file in folder.iterdir())
     ['README.md', 'main.c', 'network.c', 'network.h', 'test.c']
     """
-    if weights not in ("float32", "int8"):
-        raise ValueError(f"weights must be 'float32' or 'int8'; got {weights!r}")
+    check_choice("weights", weights, ("float32", "int8"))
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", prefix) or prefix.lower() in RESERVED:
-        raise ValueError(
-            "prefix must be a C identifier that begins with a letter, and no name of an example or "
-            f"a header of C: {', '.join(RESERVED)}; got {prefix!r}"
-        )
+        expected = "a C identifier that begins with a letter, and no name of an example or a header"
+        raise must_be("prefix", f"{expected} of C: {', '.join(RESERVED)}", prefix)
     network, encoder = read_model(model)
     for layer in network.layers:
         numbers = math.prod(layer.in_shape), math.prod(layer.shape)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 
 from spikemnist import __version__
+from spikemnist._arguments import check_number, must_be
 from spikemnist._atomic import write_atomically
 from spikemnist._tensors import not_finite
 from spikemnist.export.arrays import (
@@ -117,7 +118,7 @@ def to_nir(
     0.002
     """
     nir = require("nir", "NIR")
-    _check_timestep(dt)
+    dt = check_number("dt", dt, "(0, inf)")  # seconds
     arrays, _ = read_model(model)
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(arrays.in_shape)})}
     for number, layer in enumerate(arrays.layers, 1):
@@ -145,11 +146,6 @@ def to_nir(
     content = io.BytesIO()
     nir.write(content, graph)
     return write_atomically(path, lambda file: file.write_bytes(content.getvalue()))
-
-
-def _check_timestep(dt: object) -> None:
-    if not (isinstance(dt, (int, float, np.floating)) and 0 < dt < math.inf):
-        raise ValueError(f"dt must be a positive number of seconds; got {dt!r}")
 
 
 def _nodes(nir: Any, layer: LayerArrays, dt: float, number: int) -> Iterator[tuple[str, Any]]:
@@ -252,7 +248,7 @@ def from_nir(
     """
     nir = require("nir", "NIR")
     if dt is not None:
-        _check_timestep(dt)
+        dt = check_number("dt", dt, "(0, inf)")  # seconds
     file = None if isinstance(graph, nir.NIRGraph) else Path(graph)
     if file is not None and not file.is_file():
         raise FileNotFoundError(f"no file at {file}")
@@ -288,7 +284,7 @@ def _check_group(nir: Any, h5py: Any, group: Any) -> None:
 def _model_of(nir: Any, graph: nir.NIRGraph, dt: float | None) -> LeakyMLP | LeakyConvNet:
     metadata: dict[str, Any] = json.loads(graph.metadata.get(KEY, "{}"))
     dt = metadata.get("dt", TIMESTEP) if dt is None else dt
-    _check_timestep(dt)
+    dt = check_number("dt", dt, "(0, inf)")  # seconds
     with np.errstate(over="ignore"):  # found below
         layers = _read_layers(nir, graph, dt)
     resets = metadata.get("reset", ["zero"] * len(layers))
@@ -311,7 +307,7 @@ def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
         if isinstance(node, nir.Input):
             shape = tuple(map(int, node.input_type["input"]))
             if min(shape, default=0) < 1:
-                raise ValueError(f"{name} must have a shape of positive sizes; got {shape}")
+                raise must_be(name, "of positive sizes", shape)
         elif isinstance(node, (nir.Affine, nir.Linear, nir.Conv2d)) and synapses is None:
             pooled = (*shape[:1], *(size // side for size in shape[1:]))
             synapses = _behind_pool(name, _weights(nir, name, node, pooled), shape, side, gain)
@@ -354,7 +350,7 @@ def _numbers(name: str, node: Any, part: str, shape: tuple[int, ...]) -> NDArray
     """Return a parameter of a node; raise a `ValueError` for another shape or kind of numbers."""
     values = np.asarray(getattr(node, part))
     if values.shape != shape:
-        raise ValueError(f"{part} of {name} must have the shape {shape}; got {values.shape}")
+        raise must_be(f"{part} of {name}", f"of shape {shape}", values)
     if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise ValueError(f"{part} of {name} must be finite real numbers")
     return values.astype(np.float64)

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikemnist import __version__
+from spikemnist._arguments import check_number, must_be
 from spikemnist._atomic import write_atomically
-from spikemnist.encoding.protocol import check_num_steps
 from spikemnist.export.arrays import LayerArrays, NetworkArrays, read_model
 from spikemnist.export.codebook import codebook
 from spikemnist.export.extra import require
@@ -77,11 +77,11 @@ def to_onnx(
     """
     onnx = require("onnx", "ONNX")
     if num_steps is not None:
-        check_num_steps(num_steps)
+        num_steps = check_number("num_steps", num_steps, "1..")
     arrays, encoder = read_model(model)
     steps = num_steps if encoder is None else encoder.num_steps
     if num_steps not in (None, steps):
-        raise ValueError(f"num_steps must be {steps}, as in the encoder; got {num_steps}")
+        raise must_be("num_steps", f"{steps}, as in the encoder", num_steps)
     graph = _Graph(onnx)
     graph.output("predictions", ["B"], np.int64)
     graph.output("scores", ["B", arrays.classes])

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikemnist import __version__
+from spikemnist._arguments import must_be
 from spikemnist._atomic import write_atomically
 from spikemnist.data import ImageDataset, load_digits
 from spikemnist.encoding import DirectEncoder, Encoder, LatencyEncoder, RateEncoder
@@ -96,7 +97,7 @@ def to_html(
         )
     names = list(classifier.classes) or [str(i) for i in range(number)]
     if len(names) != number:
-        raise ValueError(f"classes must have {number} names; got {len(names)}")
+        raise must_be("classes", f"{number} names", names)
     contents = _contents(classifier, network, names)
     shown = load_digits()[1] if examples is None else examples
     contents["examples"] = _examples(shown, number)
@@ -182,7 +183,9 @@ def _write(
         "NETWORK": content.replace("<", "\\u003c"),
     }
     text = re.sub("@([A-Z]+)@", lambda match: words[match[1]], _read("page.html"))
-    return write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    return write_atomically(
+        path, lambda file: file.write_text(text, encoding="utf-8", newline="\n")
+    )
 
 
 def _code(encoder: Encoder) -> tuple[str, list[Any] | None]:
@@ -194,15 +197,12 @@ def _code(encoder: Encoder) -> tuple[str, list[Any] | None]:
         For an encoder that the page does not know.
     """
     if type(encoder) not in CODES:
-        raise ValueError(
-            f"the page supports latency, rate and direct codes; got {type(encoder).__name__}"
-        )
+        kind = type(encoder).__name__
+        raise ValueError(f"the page supports latency, rate and direct codes; got {kind}")
     if not isinstance(encoder, RateEncoder) or encoder.deterministic:
         return CODES[type(encoder)], codebook(encoder).tolist()
     if encoder != RateEncoder(num_steps=encoder.num_steps):
-        raise ValueError(
-            f"the page supports the random rate code only without options; got {encoder}"
-        )
+        raise ValueError(f"the page supports the random rate code without options; got {encoder}")
     return CODES[type(encoder)], None
 
 
@@ -284,10 +284,7 @@ def _examples(images: ImageDataset, classes: int) -> list[dict[str, Any]]:
     """Return the first image of each class, then the second."""
     pixels = images.images
     if not len(pixels) or (pixels.dtype, pixels.shape[1:]) != (torch.uint8, (28, 28)):
-        raise ValueError(
-            "examples must be at least one uint8 image of 28 x 28 pixels; got "
-            f"{pixels.dtype}, {tuple(pixels.shape)}"
-        )
+        raise must_be("examples", "at least one uint8 image of 28 x 28 pixels", pixels)
     first = [(images.labels == label).nonzero().flatten()[:2].tolist() for label in range(classes)]
     order = [(label, at) for turn in zip_longest(*first) for label, at in enumerate(turn)]
     return [

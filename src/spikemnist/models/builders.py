@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -19,20 +20,23 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
+from spikemnist._arguments import check_names, named
 from spikemnist._descriptions import fields_of
-from spikemnist._names import ReadoutName, suggestion
+from spikemnist._names import ReadoutName
 from spikemnist._seeds import seeded
 from spikemnist.models.inputs import check_spikes
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.network_options import ConvNetOptions, MLPOptions, NetworkOptions
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
-from spikemnist.models.parameters import check_choices, per_layer
+from spikemnist.models.parameters import per_layer
 from spikemnist.models.readout import Readout, named_or_own
 from spikemnist.models.stepped import neurons_of
 from spikemnist.models.tracing import read_loop
+from spikemnist.ops.dynamics import check_reset
 
 
+@named()
 def accelerate(
     network: nn.Module,
     example: Tensor | None = None,
@@ -161,6 +165,13 @@ Network = TypeVar("Network", bound="LeakyNetwork")
 Options = TypeVar("Options", bound="MLPOptions | ConvNetOptions")
 Arguments = ParamSpec("Arguments")
 
+ELSEWHERE = {
+    "num_steps": "it at the encoder, LatencyEncoder(num_steps=...)",
+    "lr": "TrainConfig(lr=...)",
+    "epochs": "TrainConfig(epochs=...)",
+}
+"""Options that networks do not have, and where they are."""
+
 SHARED = "**options\n    Those of `spikemnist.models.NetworkOptions`."
 """Line of a docstring that stands for the options that networks share."""
 
@@ -184,10 +195,7 @@ def with_options(
     ) -> Callable[Concatenate[Network, Arguments], None]:
         @functools.wraps(build)
         def construct(self: Network, /, *args: Arguments.args, **options: Arguments.kwargs) -> None:
-            for name in options:
-                if name not in signature.parameters:
-                    hint = suggestion(name, signature.parameters)
-                    raise TypeError(f"{type(self).__name__} has no option {name!r}{hint}")
+            check_names(type(self).__name__, options, signature.parameters, ELSEWHERE)
             if len(args) > len(places):
                 raise TypeError(
                     f"{type(self).__name__} takes {' and '.join(places)} by position, and all else "
@@ -236,7 +244,7 @@ class LeakyNetwork(SpikingNetwork):
         in_shape: Sequence[int],
         options: NetworkOptions,
     ) -> None:
-        check_choices(options.reset_mechanism, options.dropout, options.input_dropout)
+        check_reset(options.reset_mechanism)
         surrogate: Any = ops.get_surrogate(options.spike_grad)
         widths = [_width(stage) for stage in stages]
         betas = per_layer("beta", options.beta, widths)
@@ -317,15 +325,15 @@ class LeakyMLP(LeakyNetwork):
 
     @with_options(MLPOptions)
     def __init__(self, options: MLPOptions) -> None:
-        given, in_features = options.hidden, options.in_features
-        hidden = tuple(given) if isinstance(given, Iterable) else (given,)
-        sizes = (in_features, *hidden, options.out_features)
-        if any(not isinstance(size, int) or size < 1 for size in sizes):
-            raise ValueError(
-                "in_features, hidden and out_features must be positive integers; "
-                f"got {in_features}, {hidden}, {options.out_features}"
+        hidden: tuple[int, ...] = tuple(options.hidden)  # type: ignore[arg-type]
+        ends = options.in_features, options.out_features
+        if len({*ends}) > 1 and (hidden[:1], hidden[-1:]) == (ends[:1], ends[1:]):
+            warnings.warn(
+                f"hidden={hidden} are hidden layers, beside in_features={ends[0]} inputs and "
+                f"out_features={ends[1]} classes; did you mean hidden={hidden[1:-1]}?",
+                stacklevel=3,
             )
-        widths = (in_features, *hidden, options.out_features * options.population)
+        widths = (ends[0], *hidden, ends[1] * options.population)
         stages: list[dict[str, nn.Module]] = [
             {"linear": nn.Linear(*pair)} for pair in itertools.pairwise(widths)
         ]
@@ -333,7 +341,7 @@ class LeakyMLP(LeakyNetwork):
         if options.batch_norm:
             for stage, size in zip(stages, hidden, strict=False):
                 stage["norm"] = nn.BatchNorm1d(size)
-        super().__init__(stages, (in_features,), replace(options, hidden=hidden))
+        super().__init__(stages, (options.in_features,), options)
 
     def _check_input(self, spikes: Tensor) -> Tensor:
         check_spikes(spikes, self.in_shape)
@@ -387,9 +395,7 @@ class LeakyConvNet(LeakyNetwork):
 
     @with_options(ConvNetOptions)
     def __init__(self, options: ConvNetOptions) -> None:
-        stages = stages_of(options)
-        shape = tuple(options.in_shape)
-        super().__init__(stages, shape, replace(options, in_shape=shape))
+        super().__init__(stages_of(options), options.in_shape, options)
 
 
 def _width(stage: Mapping[str, nn.Module]) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from spikemnist._arguments import check_number, must_be, named
 from spikemnist._decision import Decision, Limits, decision_of_record, limits_of, read_picture
 from spikemnist._descriptions import fields_of
 from spikemnist._interrupt import between
@@ -30,6 +31,7 @@ from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.record import Record
 
 
+@named({"num_steps": "it at the encoder, LatencyEncoder(num_steps=...)"})
 class Classifier(nn.Module):
     """A network with its encoder: samples in, a `Record` out.
 
@@ -197,8 +199,7 @@ class Classifier(nn.Module):
         TypeError, ValueError
             If the samples do not fit the encoder, or its spikes the network.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be an integer >= 1; got {batch_size}")
+        batch_size = check_number("batch_size", batch_size, "1..")
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
         with evaluating(self, seed, device) as generator:
             classes = [
@@ -468,10 +469,8 @@ def _check_encoder(encoder: Encoder | str) -> Encoder:
     if isinstance(encoder, str):
         return get_encoder(encoder)
     if not isinstance(encoder, Encoder) or isinstance(encoder, type):
-        raise TypeError(
-            "encoder must be a name such as 'latency', or an Encoder such as "
-            f"LatencyEncoder(num_steps=8); got {encoder!r}"
-        )
+        expected = "a name such as 'latency', or an Encoder such as LatencyEncoder(num_steps=8)"
+        raise must_be("encoder", expected, encoder, TypeError)
     if isinstance(encoder, nn.Module) and any(True for _ in encoder.parameters()):
         raise ValueError(
             f"{type(encoder).__name__} has parameters, and an encoder is not trained: put them "
@@ -498,5 +497,7 @@ def _batches(data: Samples | ImageDataset | EventDataset, batch_size: int) -> It
         return (samples for samples, _ in data.batches(batch_size))
     if isinstance(data, EventBatch):
         return [data]
+    if isinstance(data, (str, os.PathLike)):
+        raise TypeError(f"predict takes images; for a picture file, call decide({str(data)!r})")
     check_tensor(data, "data", "[N, ...]")
     return torch.split(data, batch_size) if len(data) else []

@@ -15,7 +15,8 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from spikemnist._tables import Table, Tabular
+from spikemnist._arguments import check_number, must_be, named
+from spikemnist._tables import Result, Table
 from spikemnist._tensors import not_finite
 from spikemnist.data import ImageDataset
 from spikemnist.data.feed import make_feed
@@ -42,7 +43,7 @@ Layers = list[list[nn.Module]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Conversion(Tabular):
+class Conversion(Result):
     r"""A spiking network made of an ANN, and what both do with the same images.
 
     Attributes
@@ -143,6 +144,7 @@ class Conversion(Tabular):
         return Table(title, ("network", what), rows, f"error of each layer: {errors}")
 
 
+@named()
 def convert(
     ann: nn.Module,
     images: Tensor | ImageDataset,
@@ -220,8 +222,7 @@ def convert(
     >>> network.sizes, network.obstacle, float(network.layers[0].leaky.beta)
     ({'hidden 1': 50, 'output': 10}, None, 1.0)
     """
-    if not 0 < percentile <= 100:
-        raise ValueError(f"percentile must lie in (0, 100]; got {percentile}")
+    percentile = check_number("percentile", percentile, "(0, 100]")
     encoder, data = DirectEncoder(num_steps=num_steps), _dataset(images)
     layers = _read(ann)
     if bad := not_finite(ann.state_dict()):
@@ -234,6 +235,8 @@ def convert(
     scales = _scales(layers, some.to(next(layers[0].parameters())), percentile)
     spiking = _spiking(layers, [*scales.values()], num_steps)
     network = accelerate(spiking, in_shape=tuple(some.shape[1:]))
+    if data.classes and len(data.classes) != (outputs := network.sizes["output"]):
+        raise must_be("images.classes", f"{outputs} names, as the ANN has outputs", data.classes)
     conversion = Conversion(Classifier(network, encoder, data.classes), layers, scales)
     return conversion.compare(images, progress=progress)
 
@@ -252,7 +255,8 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
     if not is_kind(ann, nn.Sequential):
         raise ValueError(
             f"{type(ann).__name__} has a forward of its own: put its modules into an nn.Sequential "
-            "in the order in which forward calls them, with nn.ReLU for functional.relu"
+            "in the order in which forward calls them, with nn.ReLU for functional.relu. A sum of "
+            "two paths, such as x + f(x), cannot be converted"
         )
     chain = [one for one in flat(ann, "ann") if not is_kind(one[1], *LEFT_OUT)]
     last: Any = chain[-1][1] if chain else None
@@ -265,10 +269,14 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
     sequences = [one for one in walk(ann, "ann") if is_kind(one[1], nn.Sequential)]
     hooked = [one for one in sequences if is_hooked(one[1])]
     for path, module in (*hooked, *chain):
-        if type(module) not in KINDS or is_hooked(module):
-            names = ", ".join(kind.__name__ for kind in KINDS)
+        kind = type(module)
+        if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
+            raise must_be(path, "nn.Flatten()", module)
+        if kind not in KINDS or is_hooked(module):
+            names = [known.__name__ for known in KINDS]
+            name = f"{kind.__module__}." * (kind.__name__ in names) + kind.__name__
             raise ValueError(
-                f"{path} is {type(module).__name__}, and convert takes {names}, without hooks or "
+                f"{path} is {name}, and convert takes {', '.join(names)}, without hooks or "
                 "parametrizations: train the ANN with these, and make weights plain, as "
                 "torch.nn.utils.prune.remove does"
             )

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import _tensor_files, ops
+from spikemnist._arguments import check_choice, must_be
 from spikemnist._decision import Limits
 from spikemnist._descriptions import differences, fields_of, plain
 from spikemnist._run_folder import model_file
@@ -66,12 +67,12 @@ def build_network(description: Mapping[str, Any]) -> LeakyMLP | LeakyConvNet:
     """
     options = dict(description)
     name, surrogate = options.pop("name"), options.get("spike_grad")
-    if name not in NETWORKS:
-        raise ValueError(f"network must be {' or '.join(NETWORKS)}; got {name!r}")
+    check_choice("network", name, NETWORKS)
     if isinstance(surrogate, Mapping):
         kinds = {**ops.SURROGATES, MissingSurrogate.name: MissingSurrogate}
         values = dict(surrogate)
-        options["spike_grad"] = kinds[values.pop("name")](**values)
+        check_choice("spike_grad", kind := values.pop("name", None), kinds)
+        options["spike_grad"] = kinds[kind](**values)
     return NETWORKS[name](**options)
 
 
@@ -108,7 +109,7 @@ def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...],
         _check_kinds(tensors, floating)
         number = network.sizes["output"] // network.population
         if len(classes) not in (0, number):
-            raise ValueError(f"classes must be {number} names or none; got {classes!r}")
+            raise must_be("classes", f"{number} names or none", classes)
         return network, get_encoder(**encoder), tuple(classes), Limits(**description["limits"])
 
 

@@ -70,6 +70,12 @@ def _hint(spikes: Tensor, sample: Sequence[int], size: int) -> str:
     if spikes.dim() >= 2 and spikes.shape[1:].numel() == size:
         return (
             ". Encode images first, as in Classifier(network, encoder)(images); a single image "
-            "needs a batch axis, as in image[None]"
+            "needs a batch axis, as in image[None]. All timesteps go in one call, without a loop"
         )
-    return ""
+    if spikes.dim() > 3 and len(spikes) == spikes.shape[1] and spikes.shape[3:].numel() == size:
+        return ". Were they spikes before they were encoded? Then call classifier.network(spikes)"
+    if spikes.dim() < 3 or not spikes.numel():
+        return ""
+    shape = tuple(spikes.shape[2:]) if spikes.dim() == 5 else (1, *spikes.shape[2:])
+    own = f"in_features={math.prod(shape)}" if len(sample) == 1 else f"in_shape={shape}"
+    return f". A network for such samples has {own}"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
+from spikemnist._arguments import check_choice, check_number
 from spikemnist._names import ReadoutName
 from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import check_tensor
@@ -21,7 +22,6 @@ from spikemnist.models import execution, stepped
 from spikemnist.models.execution import present
 from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.layer_table import STRUCTURE, layer_names, layer_table, structure
-from spikemnist.models.network_options import check_population
 from spikemnist.models.neuron import is_hooked
 from spikemnist.models.readout import Readout, class_mean, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
@@ -136,7 +136,7 @@ class SpikingNetwork(Tabular, nn.Module):
     ) -> None:
         super().__init__()
         ops.select_backend(backend)
-        check_population(population)
+        population = check_number("population", population, "1..")
         check_kinds(network)
         if not neurons_of(network):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
@@ -279,8 +279,7 @@ class SpikingNetwork(Tabular, nn.Module):
             for example because its neurons have hooks; or if ``backend="snntorch"`` would train
             batch normalisation one timestep after the other.
         """
-        if record not in ("output", "all"):
-            raise ValueError(f"record must be 'output' or 'all'; got {record!r}")
+        check_choice("record", record, ("output", "all"))
         spikes = self._check_input(spikes)
         modules = _modules_in(self.network)
         reading, like = self._read(modules), _like(modules)

@@ -5,9 +5,11 @@ Nothing heavy is imported here, so that the command line can list them at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING
+
+from spikemnist._arguments import check_number, must_be, plain_number, set_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,12 +17,6 @@ if TYPE_CHECKING:
     from spikemnist._names import Backend, ReadoutName, ResetMechanism, SurrogateName
     from spikemnist.models.parameters import PerLayer
     from spikemnist.models.readout import Readout
-
-
-def check_population(population: int) -> None:
-    """Raise a `ValueError` unless this can be a number of neurons for each class."""
-    if not isinstance(population, int) or population < 1:
-        raise ValueError(f"population must be an integer >= 1; got {population!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +87,8 @@ class NetworkOptions:
     backend: Backend = "auto"
 
     def __post_init__(self) -> None:
-        check_population(self.population)
+        spans = dict.fromkeys(("dropout", "input_dropout"), "[0, 1)")
+        set_numbers(self, population="1..", **spans)
 
 
 @dataclass(frozen=True)
@@ -104,6 +101,14 @@ class MLPOptions(NetworkOptions):
     out_features: int = 10
     seed: int | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        set_numbers(self, in_features="1..", out_features="1..")
+        given = plain_number(self.hidden)
+        sizes = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+        hidden = tuple(check_number("hidden", size, "1..") for size in sizes)
+        object.__setattr__(self, "hidden", hidden)
+
 
 @dataclass(frozen=True)
 class ConvNetOptions(NetworkOptions):
@@ -113,3 +118,10 @@ class ConvNetOptions(NetworkOptions):
     in_shape: Sequence[int] = (1, 28, 28)
     _: KW_ONLY
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        sizes = tuple(check_number("each size of in_shape", size, "1..") for size in self.in_shape)
+        if len(sizes) != 3:
+            raise must_be("in_shape", "(channels, height, width)", sizes)
+        object.__setattr__(self, "in_shape", sizes)

@@ -27,13 +27,8 @@ def stages_of(options: ConvNetOptions) -> Stages:
     ValueError
         If the notation is wrong, or leaves no pixel of ``in_shape``, ``(C, H, W)``.
     """
-    layers, in_shape = options.layers, options.in_shape
-    if len(in_shape) != 3 or any(not isinstance(size, int) or size < 1 for size in in_shape):
-        raise ValueError(
-            f"in_shape must be (channels, height, width), positive integers; got {in_shape!r}"
-        )
-    stages: Stages = []
-    shape: tuple[int, ...] = tuple(in_shape)
+    layers, stages = options.layers, Stages()
+    shape: tuple[int, ...] = tuple(options.in_shape)
     tokens = layers.split("-")
     if tokens[-1].isdecimal():  # of the classes
         tokens[-1] = str(int(tokens[-1]) * options.population)

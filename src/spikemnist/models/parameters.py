@@ -7,18 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from spikemnist.ops.dynamics import check_reset
+from spikemnist._arguments import must_be
 
 PerLayer = float | Tensor | Sequence[float | Sequence[float] | Tensor]
 """One number for all layers, or an entry for each: a number, or one number for each neuron."""
-
-
-def check_choices(reset_mechanism: str, dropout: float, input_dropout: float) -> None:
-    """Raise a `ValueError` unless the reset mechanism and both probabilities are valid."""
-    check_reset(reset_mechanism)
-    for name, probability in (("dropout", dropout), ("input_dropout", input_dropout)):
-        if not 0 <= probability < 1:
-            raise ValueError(f"{name} must lie in [0, 1); got {probability}")
 
 
 _RANGES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
@@ -36,19 +28,15 @@ def per_layer(name: str, value: PerLayer, widths: Sequence[int]) -> list[Tensor]
     single = isinstance(value, (int, float)) or getattr(value, "shape", None) == ()
     entries = [value] * len(widths) if single else list(value)  # type: ignore[arg-type]
     if len(entries) != len(widths):
-        raise ValueError(
-            f"{name} must be a number or have one entry for each of the {len(widths)} layers; "
-            f"got {len(entries)} entries"
-        )
+        expected = f"a number, or one entry for each of the {len(widths)} layers"
+        raise must_be(name, expected, value)
     tensors = [_tensor(entry) for entry in entries]
     for tensor, width in zip(tensors, widths, strict=True):
         if tensor.dim() and tensor.shape != (width,):
-            raise ValueError(
-                f"{name} of a layer of {width} neurons must be a number or have shape ({width},); "
-                f"got shape {tuple(tensor.shape)}"
-            )
+            expected = f"a number, or one for each of the {width} neurons of the layer"
+            raise must_be(name, expected, tensor)
         if not tensor.is_meta and not bool(valid(tensor).all()):
-            raise ValueError(f"{name} must lie in {interval}; got {tensor.tolist()}")
+            raise must_be(name, f"in {interval}", tensor.tolist())
     return tensors
 
 

@@ -16,8 +16,8 @@ from operator import add, mul
 import torch
 from torch import Tensor, nn
 
+from spikemnist._arguments import check_choice, takes
 from spikemnist._names import ReadoutName
-from spikemnist._signatures import takes
 from spikemnist._tensors import check_tensor
 
 Readout = Callable[[Tensor, Tensor], Tensor]
@@ -83,11 +83,7 @@ def get_readout(readout: ReadoutName | Readout) -> Readout:
     tensor([[0., 2.]])
     """
     if isinstance(readout, str):
-        if readout not in READOUTS:
-            raise ValueError(
-                f"readout must be one of {', '.join(READOUTS)}, or a function of spikes and "
-                f"membranes; got {readout!r}"
-            )
+        check_choice("readout", readout, READOUTS, ", or a function of spikes and membranes")
         return READOUTS[readout]
     if not takes(readout, 2) or (isinstance(readout, nn.Module) and [*readout.parameters()]):
         raise TypeError(

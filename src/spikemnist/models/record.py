@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from spikemnist._tables import Table, Tabular
+from spikemnist._arguments import must_be
+from spikemnist._tables import Result, Table
 from spikemnist.models.readout import (
     Readout,
     class_mean,
@@ -60,7 +61,7 @@ class LayerRecord:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Record(Tabular):
+class Record(Result):
     """Result of a model for a batch of spike trains.
 
     Attributes
@@ -99,6 +100,10 @@ class Record(Tabular):
     >>> record.predictions.shape, record.margin.shape, record.decided.shape
     (torch.Size([2]), torch.Size([2]), torch.Size([2]))
     """
+
+    elsewhere = dict.fromkeys(
+        ("hidden", "layer", "hidden 1"), "record.layers[0], of network(spikes, record='all')"
+    )
 
     spikes: Tensor
     membrane: Tensor
@@ -281,10 +286,7 @@ def check_output(record: object, labels: Tensor) -> None:
         )
     samples, classes = record.scores.shape
     if labels.shape != (samples,) or labels.dtype != torch.int64:
-        raise ValueError(
-            f"labels must be int64 of shape [{samples}], one for each sample; got {labels.dtype} "
-            f"of shape {list(labels.shape)}"
-        )
+        raise must_be("labels", f"int64 of shape [{samples}], one for each sample", labels)
     low, high = (int(bound) for bound in labels.aminmax())
     if low < 0 or high >= classes:
         raise ValueError(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
+from spikemnist._arguments import must_be
 from spikemnist.ops.dropout import drop_out
 from spikemnist.ops.dynamics import is_constant
 from spikemnist.ops.layer import LayerParams
@@ -214,18 +215,13 @@ class SpikingLayer:
         try:
             return _numbered(value.broadcast_to((1, *shape)), channels_last=channels_last)[0]
         except RuntimeError:
-            raise ValueError(
-                f"{name} of {self.path} must be a number or broadcast against its neurons, "
-                f"{tuple(shape)}; got shape {tuple(value.shape)}"
-            ) from None
+            expected = f"a number or broadcast against its neurons, {tuple(shape)}"
+            raise must_be(f"{name} of {self.path}", expected, value) from None
 
     def check_state(self, membrane: Tensor | None, shape: Sequence[int]) -> None:
         """Raise a `ValueError` unless an initial membrane has the shape ``[B, ...]``."""
         if membrane is not None and membrane.shape != tuple(shape):
-            raise ValueError(
-                f"the state of {self.path} must have the shape {tuple(shape)}; "
-                f"got {tuple(membrane.shape)}"
-            )
+            raise must_be(f"the state of {self.path}", f"of shape {tuple(shape)}", membrane)
 
     def shape_behind(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the neurons' shape in a dense layer; raise if the input does not fit."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from spikemnist._signatures import takes
+from spikemnist._arguments import must_be, takes
 from spikemnist.models.neuron import own_states, state_names
 from spikemnist.models.sequential import not_last, walk
 from spikemnist.ops.layer import LayerOutput
@@ -88,10 +88,8 @@ def run(
         last = tuple(getattr(neuron, name) for neuron, name in states)
     for (neuron, name), before, after in zip(states, initial, last, strict=True):
         if state and before.shape != after.shape:
-            raise ValueError(
-                f"the state of {neurons[neuron]} must have the shape {tuple(after.shape)} in "
-                f"{name}; got {tuple(before.shape)}"
-            )
+            where = f"the state of {neurons[neuron]} in {name}"
+            raise must_be(where, f"of shape {tuple(after.shape)}", before)
     layers = list(steps[0])
     some = {neurons.get(n, "an output") for step in steps for n in steps[0].keys() ^ step.keys()}
     if some:

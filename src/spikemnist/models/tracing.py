@@ -364,7 +364,10 @@ def _side_effect(network: nn.Module, call: _Call, paths: list[str]) -> str | Non
         owned |= {_storage(tensor) for tensor in (*after.parameters(), *after.buffers())}
     for name, tensor in (*call.network.named_parameters(), *call.network.named_buffers()):
         if _storage(tensor) in call.used - owned and tensor.dtype not in _COUNTS:
-            return f"it computes with {name}, which no layer has"
+            return (
+                f"it computes with {name}, which no layer has (a last nn.Linear belongs into the "
+                "loop: readout=lambda spikes, membrane: membrane[-1] then takes the last timestep)"
+            )
     return None
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import check_choice
 from spikemnist._names import Backend
 from spikemnist.kernels import compiler
 
@@ -57,8 +58,7 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
     >>> select_backend("reference")
     'reference'
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}; got {backend!r}")
+    check_choice("backend", backend, BACKENDS)
     if backend in ("reference", "snntorch"):
         return backend
     if backend == "auto":
@@ -87,7 +87,8 @@ def _reason(backend: str, spikes: Tensor | None, weight: Tensor | None) -> str |
     """Return why a compiled backend cannot run with these spikes and weights, or None."""
     plain = spikes is None or type(spikes) is Tensor or type(spikes.detach()) is Tensor
     if not plain or torch.compiler.is_compiling():
-        return "torch.compile and torch.export cannot trace its kernels"
+        kind = "" if spikes is None or plain else f", and they read no {type(spikes).__name__}"
+        return f"torch.compile and torch.export cannot trace its kernels{kind}"
     if weight is not None and (unfit := _unfit(backend, weight)):
         return unfit
     missing = COMPILED[backend].missing()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spikemnist._arguments import check_choice, must_be
 from spikemnist._names import ResetMechanism
 from spikemnist._tensors import check_tensor
 from spikemnist.ops.reference import LeakyScan
@@ -135,16 +136,11 @@ def leaky(
     if not current.is_floating_point():
         raise TypeError(f"current must be floating; got {current.dtype}")
     if current.dim() < 2 or len(current) < 1:
-        raise ValueError(
-            f"current must be [T, B, ...] with at least one timestep; got {tuple(current.shape)}"
-        )
+        raise must_be("current", "[T, B, ...] with at least one timestep", current)
     if initial is None:
         initial = torch.zeros(current.shape[1:], dtype=current.dtype, device=current.device)
     if initial.shape != current.shape[1:]:
-        raise ValueError(
-            f"initial must have the shape of one timestep, {tuple(current.shape[1:])}; "
-            f"got {tuple(initial.shape)}"
-        )
+        raise must_be("initial", f"one timestep of shape {tuple(current.shape[1:])}", initial)
     return LeakyScan.apply(  # type: ignore[no-any-return, no-untyped-call]
         current,
         _parameter("beta", beta, current),
@@ -157,10 +153,7 @@ def leaky(
 
 def check_reset(reset_mechanism: str) -> None:
     """Raise a `ValueError` for an unknown reset mechanism; it lists the known ones."""
-    if reset_mechanism not in RESET_MECHANISMS:
-        raise ValueError(
-            f"reset_mechanism must be one of {', '.join(RESET_MECHANISMS)}; got {reset_mechanism!r}"
-        )
+    check_choice("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
 
 
 def _parameter(name: str, value: float | Tensor, current: Tensor) -> Tensor:
@@ -168,8 +161,5 @@ def _parameter(name: str, value: float | Tensor, current: Tensor) -> Tensor:
     step = current.shape[1:]
     sizes = zip(reversed(tensor.shape), reversed(step), strict=False)
     if tensor.dim() > len(step) or any(size not in (1, wide) for size, wide in sizes):
-        raise ValueError(
-            f"{name} must be a number or broadcast against {tuple(step)}; "
-            f"got shape {tuple(tensor.shape)}"
-        )
+        raise must_be(name, f"a number or broadcast against {tuple(step)}", tensor)
     return tensor

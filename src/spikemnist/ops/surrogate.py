@@ -16,11 +16,12 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import Any, ClassVar, TypeGuard
 
 import torch
 from torch import Tensor
+
+from spikemnist._arguments import check_choice, must_be, named, set_numbers
 
 __all__ = [
     "SURROGATES",
@@ -121,6 +122,7 @@ class _Step(torch.autograd.Function):
         return slope * grad, None
 
 
+@named()
 @dataclass(frozen=True)
 class ATan(Surrogate):
     r"""Derivative of a shifted arctangent; the default surrogate.
@@ -151,7 +153,7 @@ class ATan(Surrogate):
     alpha: float = 2.0
 
     def __post_init__(self) -> None:
-        _check(above=0, alpha=self.alpha)
+        set_numbers(self, alpha="(0, inf)")
 
     @property
     def constants(self) -> tuple[float, float]:
@@ -163,6 +165,7 @@ class ATan(Surrogate):
         return x.mul_(scale).square_().add_(1).reciprocal_().mul_(height)
 
 
+@named()
 @dataclass(frozen=True)
 class FastSigmoid(Surrogate):
     r"""Derivative of the fast sigmoid.
@@ -191,12 +194,13 @@ class FastSigmoid(Surrogate):
     slope: float = 25.0
 
     def __post_init__(self) -> None:
-        _check(above=0, slope=self.slope)
+        set_numbers(self, slope="(0, inf)")
 
     def derivative_(self, x: Tensor) -> Tensor:
         return x.abs_().mul_(self.slope).add_(1).square_().reciprocal_()
 
 
+@named()
 @dataclass(frozen=True)
 class SparseFastSigmoid(Surrogate):
     r"""Derivative of the fast sigmoid, but zero at and below ``cutoff``.
@@ -228,14 +232,15 @@ class SparseFastSigmoid(Surrogate):
     cutoff: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(above=0, slope=self.slope)
-        _check(cutoff=self.cutoff)
+        set_numbers(self, slope="(0, inf)")
+        set_numbers(self, cutoff="(-inf, inf)")
 
     def derivative_(self, x: Tensor) -> Tensor:
         active = x > self.cutoff
         return x.abs_().mul_(self.slope).add_(1).square_().reciprocal_().mul_(active)
 
 
+@named()
 @dataclass(frozen=True)
 class Sigmoid(Surrogate):
     r"""Derivative of the logistic sigmoid.
@@ -265,7 +270,7 @@ class Sigmoid(Surrogate):
     slope: float = 25.0
 
     def __post_init__(self) -> None:
-        _check(above=0, slope=self.slope)
+        set_numbers(self, slope="(0, inf)")
 
     def derivative_(self, x: Tensor) -> Tensor:
         # Even in x, so evaluated at -|x|, where 1 - s(kx) does not cancel.
@@ -292,6 +297,7 @@ class StraightThrough(Surrogate):
         return x.fill_(1)
 
 
+@named()
 @dataclass(frozen=True)
 class Triangular(Surrogate):
     r"""The sign-changing surrogate that snnTorch calls triangular.
@@ -318,7 +324,7 @@ class Triangular(Surrogate):
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(above=0, threshold=self.threshold)
+        set_numbers(self, threshold="(0, inf)")
 
     def derivative_(self, x: Tensor) -> Tensor:
         below = x < 0
@@ -342,6 +348,7 @@ class Heaviside(Surrogate):
         return x.copy_(above)
 
 
+@named()
 @dataclass(frozen=True)
 class SpikeRateEscape(Surrogate):
     r"""Boltzmann escape rate.
@@ -373,7 +380,7 @@ class SpikeRateEscape(Surrogate):
     slope: float = 25.0
 
     def __post_init__(self) -> None:
-        _check(above=0, beta=self.beta, slope=self.slope)
+        set_numbers(self, beta="(0, inf)", slope="(0, inf)")
 
     def derivative_(self, x: Tensor) -> Tensor:
         return x.sub_(1).abs_().mul_(-self.beta).exp_().mul_(self.slope)
@@ -403,14 +410,6 @@ class MissingSurrogate(Surrogate):
             "its file holds none. To train it again, set the surrogate: for layer in "
             "classifier.network.layers: layer.leaky.spike_grad = ..."
         )
-
-
-def _check(*, above: float = -math.inf, **parameters: float) -> None:
-    """Raise a `ValueError` unless parameters are finite numbers above a bound."""
-    for name, value in parameters.items():
-        if not isinstance(value, Real) or not above < value < math.inf:
-            expected = "finite" if above == -math.inf else f"finite and above {above}"
-            raise ValueError(f"{name} must be a number, {expected}; got {value!r}")
 
 
 SURROGATES: dict[str, type[Surrogate]] = {
@@ -490,11 +489,7 @@ def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Ten
     if isinstance(spike_grad, Surrogate):
         return spike_grad
     if isinstance(spike_grad, str):
-        if spike_grad not in SURROGATES:
-            raise ValueError(
-                f"spike_grad must be one of {', '.join(SURROGATES)} or a callable; "
-                f"got {spike_grad!r}"
-            )
+        check_choice("spike_grad", spike_grad, SURROGATES, ", or a callable")
         return SURROGATES[spike_grad]()
     # What a factory of snnTorch returns has the factory before a dot in its qualified name.
     module, name = (getattr(spike_grad, part, "") for part in ("__module__", "__qualname__"))
@@ -504,7 +499,7 @@ def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Ten
             f"{name}.apply for a torch.autograd.Function"
         )
     if not callable(spike_grad):
-        raise TypeError(f"spike_grad must be a name or a callable; got {type(spike_grad).__name__}")
+        raise must_be("spike_grad", "a name or a callable", spike_grad, TypeError)
     factory = name.partition(".")[0]
     kind = SURROGATES.get(_SNNTORCH.get(factory, factory))
     if module != SNNTORCH or kind is None or not inspect.isfunction(spike_grad):

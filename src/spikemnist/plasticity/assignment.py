@@ -10,6 +10,7 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
+from spikemnist._arguments import must_be
 from spikemnist._names import Voting
 from spikemnist._tensors import Array
 
@@ -136,7 +137,7 @@ def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
         total = mean_responses.sum(0)
         shares = mean_responses / np.where(total > 0, total, 1)
     else:
-        raise ValueError(f"voting must be one of {', '.join(sorted(VOTINGS))}; got {voting!r}")
+        raise must_be("voting", f"one of {', '.join(sorted(VOTINGS))}", voting)
     # Not a matrix product: its rounding depends on the number of images, and votes may tie.
     scores: Array = np.einsum("bn,cn->bc", counts.astype(np.float64), shares)
     return scores

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from spikemnist._arguments import check_choice, check_number, must_be, named
 from spikemnist._descriptions import plain
 from spikemnist._interrupt import interrupted, interruptible
 from spikemnist._names import Voting
@@ -50,6 +51,7 @@ RESPONDING = 256
 """Images presented at a time for their responses; the threads share them."""
 
 
+@named()
 @dataclass(eq=False)
 class STDPClassifier(Estimator):
     r"""Classifier that learns digits without labels by spike-timing-dependent plasticity.
@@ -445,18 +447,9 @@ class STDPClassifier(Estimator):
 
     def _check_combinations(self) -> None:
         if round(self.duration / self.timestep) < 1:
-            raise ValueError(
-                f"duration must be at least a timestep of {self.timestep} ms; got {self.duration}"
-            )
+            raise must_be("duration", f"at least a timestep of {self.timestep} ms", self.duration)
         if self.max_rate * self.timestep > 1000:
-            raise ValueError(
-                f"max_rate must be at most one spike per timestep of {self.timestep} ms; "
-                f"got {self.max_rate} Hz"
-            )
-        if self.threshold <= self.reset_potential:
-            raise ValueError(
-                f"threshold must lie above reset_potential, {self.reset_potential} mV; "
-                f"got {self.threshold}"
-            )
-        if self.voting not in VOTINGS:
-            raise ValueError(f"voting must be one of {', '.join(VOTINGS)}; got {self.voting!r}")
+            expected = f"at most one spike per timestep of {self.timestep} ms"
+            raise must_be("max_rate in Hz", expected, self.max_rate)
+        check_number("threshold", self.threshold, f"({self.reset_potential}, inf)")
+        check_choice("voting", self.voting, VOTINGS)

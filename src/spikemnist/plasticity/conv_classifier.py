@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spikemnist._arguments import check_number, must_be, named
 from spikemnist._interrupt import between, check_interrupt, interruptible
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist._tensors import Array
@@ -75,6 +76,7 @@ def contrast(images: Tensor) -> Tensor:
     return responses / torch.where(largest > 0, largest, 1)
 
 
+@named()
 @dataclass(eq=False)
 class ConvSTDPClassifier(Estimator):
     r"""Classifier with STDP features learned without labels and a linear readout trained on labels.
@@ -342,18 +344,10 @@ class ConvSTDPClassifier(Estimator):
             yield from torch.split(order, self.batch_size)
 
     def _check_combinations(self) -> None:
-        if self.min_contrast >= 1:
-            raise ValueError(f"min_contrast must lie between 0 and 1; got {self.min_contrast}")
-        if self.num_steps * self.pool_size**2 > LARGEST:
-            raise ValueError(
-                f"num_steps * pool_size**2 must be at most {LARGEST}; got {self.num_steps} and "
-                f"{self.pool_size}"
-            )
-        if not self.learning_rate <= self.max_learning_rate <= 1:
-            raise ValueError(
-                "max_learning_rate must lie between learning_rate and 1; "
-                f"got {self.max_learning_rate}"
-            )
+        check_number("min_contrast", self.min_contrast, "[0, 1)")
+        if (product := self.num_steps * self.pool_size**2) > LARGEST:
+            raise must_be("num_steps * pool_size**2", f"at most {LARGEST}", product)
+        check_number("max_learning_rate", self.max_learning_rate, f"[{self.learning_rate}, 1]")
 
 
 def _pictures(X: ArrayLike) -> Tensor:
@@ -366,5 +360,5 @@ def _pictures(X: ArrayLike) -> Tensor:
     if len(shape) == 1 and side * side == flat.shape[1]:
         shape = (side, side)
     if len(shape) != 2:
-        raise ValueError(f"X must be [B, H, W], or [B, F] of squares; got [B, {shape}]")
+        raise must_be("X", "[B, H, W], or [B, F] of squares", flat)
     return flat.reshape(len(flat), *shape)

@@ -10,8 +10,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from numbers import Integral, Real
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from spikemnist import _tensor_files
+from spikemnist._arguments import check_number, must_be
 from spikemnist._decision import Decision, decision_of_votes, read_picture
 from spikemnist._descriptions import fields_of, plain
 from spikemnist._evaluation import Evaluation
@@ -51,14 +51,14 @@ Whole = int
 Positive = float
 NotNegative = float
 Finite = float
-RANGES: dict[str, tuple[type[Any], str, Callable[[Any], bool]]] = {
-    "Count": (Integral, "a whole number, at least 1", lambda count: 1 <= count < 1 << 63),
-    "Whole": (Integral, "a whole number, at least 0", lambda number: 0 <= number < 1 << 63),
-    "Positive": (Real, "positive and finite", lambda number: 0 < number < math.inf),
-    "NotNegative": (Real, "at least 0 and finite", lambda number: 0 <= number < math.inf),
-    "Finite": (Real, "finite", math.isfinite),
+SPANS = {
+    "Count": f"1..{2**63 - 1}",
+    "Whole": f"0..{2**63 - 1}",
+    "Positive": "(0, inf)",
+    "NotNegative": "[0, inf)",
+    "Finite": "(-inf, inf)",
 }
-"""Kind and range of a parameter, by the name of its type."""
+"""Span of a parameter, by the name of its type."""
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -66,7 +66,7 @@ class NotFittedError(ValueError, AttributeError):
 
 
 class Estimator:
-    """A classifier as a dataclass whose fields are its parameters, with their `RANGES` as types."""
+    """A classifier as a dataclass whose fields are its parameters, with their `SPANS` as types."""
 
     file_format: ClassVar[Format]
     n_features_in_: int
@@ -224,10 +224,7 @@ class Estimator:
         if isinstance(data, ImageDataset):
             data = data.images, data.labels
         if not isinstance(data, tuple):
-            raise TypeError(
-                f"{type(self).__name__} reads images: data must be an ImageDataset or a pair "
-                f"(images, labels); got {type(data).__name__}"
-            )
+            raise must_be("data", "an ImageDataset or a pair (images, labels)", data, TypeError)
         images, labels = data
         votes = self.votes(images)
         scores, classes = votes.deciding, self.classes_
@@ -378,9 +375,7 @@ class Estimator:
         self._fitted()
         pixels = check_images(X)
         if pixels.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X must have {self.n_features_in_} pixels, as in the fit; got {pixels.shape[1]}"
-            )
+            raise must_be("X", f"of {self.n_features_in_} pixels, as in the fit", pixels)
         return pixels
 
 
@@ -389,11 +384,8 @@ def check_parameters(estimator: Estimator) -> None:
     for field in dataclasses.fields(estimator):  # type: ignore[arg-type]
         kind, _, none = str(field.type).partition(" | ")
         value = getattr(estimator, field.name)
-        if kind in RANGES and not (none and value is None):
-            number, words, in_range = RANGES[kind]
-            if not isinstance(value, number) or not in_range(value):
-                or_none = "None or " if none else ""
-                raise ValueError(f"{field.name} must be {or_none}{words}; got {value!r}")
+        if kind in SPANS and not (none and value is None):
+            check_number(field.name, value, SPANS[kind])
     estimator._check_combinations()
 
 

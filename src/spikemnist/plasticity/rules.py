@@ -29,6 +29,8 @@ import math
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import check_number, must_be
+
 
 def pair_stdp(
     pre: Tensor,
@@ -158,12 +160,9 @@ def stdp_window(
 
 
 def _check_constants(low: float, high: float, weight_dependence: float) -> None:
-    if not 0 <= weight_dependence < math.inf:
-        raise ValueError(
-            f"weight_dependence must be at least 0 and finite; got {weight_dependence}"
-        )
+    check_number("weight_dependence", weight_dependence, "[0, inf)")
     if not low < high:
-        raise ValueError(f"w_min must be less than w_max; got {low} and {high}")
+        raise must_be("w_min", f"less than w_max, {high}", low)
 
 
 def _check_tensors(pre: Tensor, post: Tensor, weight: Tensor, low: float, high: float) -> None:
@@ -186,8 +185,6 @@ def _check_tensors(pre: Tensor, post: Tensor, weight: Tensor, low: float, high: 
 
 def _decay(tau: float, timestep: float) -> float:
     """Return the factor by which a trace decays in a timestep; both times are in ms."""
-    if not (tau > 0 and timestep > 0):
-        raise ValueError(
-            f"time constants and the timestep must be positive; got {tau} and {timestep} ms"
-        )
+    check_number("a time constant in ms", tau, "(0, inf]")
+    check_number("the timestep in ms", timestep, "(0, inf]")
     return math.exp(-timestep / tau)

@@ -41,8 +41,19 @@ def backpropagate(
     """
     record: Record = model(spikes, **model_options(loss))
     value = compute_loss(loss, record, labels)
-    torch.autograd.backward(value)
+    _backward(value)
     return record, value.detach()
+
+
+def _backward(value: Tensor) -> None:
+    """Add the gradient of a loss to the parameters; raise a `ValueError` if it has none."""
+    if not value.requires_grad:
+        raise ValueError(
+            "the loss has no gradient, so nothing would be trained: look for .detach(), .item(), "
+            "argmax and torch.no_grad() in the loss, the readout and the network, and for weights "
+            "with requires_grad=False"
+        )
+    torch.autograd.backward(value)
 
 
 def backpropagate_truncated(
@@ -92,7 +103,7 @@ def backpropagate_truncated(
     for chunk in torch.split(spikes, truncate):
         record = model(chunk, state=state, **model_options(loss))
         value = compute_loss(loss, record, labels)
-        torch.autograd.backward(value * (len(chunk) / len(spikes)))
+        _backward(value * (len(chunk) / len(spikes)))
         state = tuple(tensor.detach() for tensor in record.state)
         records.append(record)
     record = _join(records)

@@ -80,7 +80,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} has format {kind!r}; this version of spikemnist reads {FORMAT!r}")
     with _damaged(path):
         epochs = [EpochMetrics(**row) for row in content["history"]["epochs"]]
-        return content | {"history": History(**{**content["history"], "epochs": epochs})}
+        history = History(**{**content["history"], "epochs": epochs})
+        str(history)  # raises for a number that is none
+        return content | {"history": history}
 
 
 @contextlib.contextmanager

@@ -5,11 +5,10 @@ Nothing heavy is imported here, so that the command line can show them at once.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from spikemnist._arguments import SEEDS, named, set_numbers
 
 if TYPE_CHECKING:
     from spikemnist._names import AugmentationName, LossName, OptimizerName, ScheduleName
@@ -17,21 +16,18 @@ if TYPE_CHECKING:
     from spikemnist.training.losses import Loss
     from spikemnist.training.optim import OptimizerFactory, Schedule
 
-_COUNT = Integral, "an integer >= 1", lambda count: count >= 1
-_AMOUNT = Real, "at least 0 and finite", lambda amount: 0 <= amount < math.inf
-_SHARE = Real, "at least 0 and below 1", lambda share: 0 <= share < 1
-_RANGES: dict[str, tuple[type[Any], str, Callable[[Any], bool]]] = {
-    **dict.fromkeys(("epochs", "batch_size", "truncate", "patience"), _COUNT),
-    **dict.fromkeys(("weight_decay", "spike_penalty"), _AMOUNT),
-    "label_smoothing": _SHARE,
-    "initial_rate": (Real, "above 0 and below 1", lambda rate: 0 < rate < 1),
-    "lr": (Real, "positive and finite", lambda lr: 0 < lr < math.inf),
-    "clip_norm": (Real, "positive", lambda norm: norm > 0),
-    "seed": (Integral, "an integer from 0 to 2**63 - 1", lambda seed: 0 <= seed < 2**63),
+_SPANS = {
+    **dict.fromkeys(("epochs", "batch_size", "truncate", "patience"), "1.."),
+    **dict.fromkeys(("weight_decay", "spike_penalty"), "[0, inf)"),
+    "label_smoothing": "[0, 1)",
+    "initial_rate": "(0, 1)",
+    "lr": "(0, inf)",
+    "clip_norm": "(0, inf]",
+    "seed": SEEDS,
 }
-"""Kind and range of each number; one whose default is None may be None."""
 
 
+@named()
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Settings of `fit`, with the defaults of ``spikemnist train``.
@@ -115,14 +111,7 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, (kind, expected, is_valid) in _RANGES.items():
-            number = getattr(self, name)
-            if number is None and getattr(TrainConfig, name) is None:
-                continue
-            if isinstance(number, bool) or not isinstance(number, kind) or not is_valid(number):
-                raise ValueError(f"{name} must be {expected}; got {number!r}")
-            plain = int(number) if kind is Integral else float(number)
-            object.__setattr__(self, name, plain)  # a checkpoint holds no NumPy numbers
+        set_numbers(self, **_SPANS)  # a checkpoint holds no NumPy numbers
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError(
                 f"label_smoothing needs the loss 'cross_entropy'; got {self.loss!r}. Use "

@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from spikemnist._arguments import named
 from spikemnist._seeds import seeded
 from spikemnist.data import ImageDataset
 from spikemnist.data.feed import Data
@@ -65,6 +66,7 @@ WIDER = ('spike_grad="atan"', "a smaller slope of the surrogate")
 """Remedies for a surrogate that is too narrow."""
 
 
+@named()
 def diagnose(
     classifier: Classifier,
     train: Data,

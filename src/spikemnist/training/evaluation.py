@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from spikemnist._arguments import named
 from spikemnist._evaluation import Evaluable, Evaluation
 from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist._names import LossName
@@ -30,6 +31,7 @@ ENOUGH = 32
 """Samples that show the number of classes: labels are all in the lower half once in 2**32."""
 
 
+@named()
 def evaluate(
     classifier: Classifier | Evaluable,
     data: Data | tuple[ArrayLike, ArrayLike],

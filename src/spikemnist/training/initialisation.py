@@ -11,6 +11,7 @@ import warnings
 
 import torch
 
+from spikemnist._arguments import check_number
 from spikemnist._seeds import seeded
 from spikemnist.data.feed import Feed, Samples
 from spikemnist.energy.summarising import check_network
@@ -107,8 +108,7 @@ def initialize(
     {'hidden 1': 0.1, 'hidden 2': 0.1, 'output': 0.0}
     """
     network = check_network(classifier, "initialize")
-    if not 0 < rate < 1:
-        raise ValueError(f"rate must be above 0 and below 1; got {rate!r}")
+    rate = check_number("rate", rate, "(0, 1)")
     layers, device = network.layers, next(network.buffers()).device
     norms = [module for module in network.modules() if isinstance(module, NORMS)]
     momenta, before = [norm.momentum for norm in norms], copy.deepcopy(network.state_dict())

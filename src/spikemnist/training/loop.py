@@ -11,12 +11,14 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import named, plain_number
 from spikemnist._decision import Limits
 from spikemnist._interrupt import between, interrupted, interruptible
 from spikemnist._progress import note, progress_bar, write_line
@@ -67,6 +69,7 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{p
 """A bar that fits 80 columns."""
 
 
+@named({setting.name: f"TrainConfig({setting.name}=...)" for setting in fields(TrainConfig)})
 def fit(
     classifier: Classifier,
     train: Data,
@@ -167,6 +170,7 @@ def fit(
     (2, True)
     """
     config = TrainConfig() if config is None else config
+    validation = plain_number(validation)
     check_request(classifier, config, train, validation, callbacks)
     folder, resume = first(find_folder)(run, resume=resume)
     described = folder is not None or is_joint()

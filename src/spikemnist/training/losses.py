@@ -5,7 +5,6 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes, ``N`` neurons of a layer, `
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal, get_args
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spikemnist._signatures import takes
+from spikemnist._arguments import check_choice, named, set_numbers, takes
 from spikemnist.models import Record, first_spike_times
 from spikemnist.models.record import check_output
 
@@ -55,6 +54,7 @@ def cross_entropy(record: Record, labels: Tensor) -> Tensor:
     return functional.cross_entropy(record.scores, labels)
 
 
+@named()
 @dataclass(frozen=True)
 class SmoothedCrossEntropy:
     r"""Cross-entropy of the softmax of the class scores with smoothed labels, mean over the batch.
@@ -88,14 +88,14 @@ class SmoothedCrossEntropy:
     smoothing: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.smoothing < 1:
-            raise ValueError(f"smoothing must be at least 0 and below 1; got {self.smoothing}")
+        set_numbers(self, smoothing="[0, 1)")
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
         """Compute the loss."""
         return functional.cross_entropy(record.scores, labels, label_smoothing=self.smoothing)
 
 
+@named()
 @dataclass(frozen=True)
 class SpikeTimeCrossEntropy:
     r"""Cross-entropy of the softmax of the first spike times, mean over the batch.
@@ -134,8 +134,7 @@ class SpikeTimeCrossEntropy:
     tau: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.tau < math.inf:
-            raise ValueError(f"tau must be positive and finite; got {self.tau}")
+        set_numbers(self, tau="(0, inf)")
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
         """Compute the loss."""
@@ -143,6 +142,7 @@ class SpikeTimeCrossEntropy:
         return functional.cross_entropy(-times / self.tau, labels)
 
 
+@named()
 @dataclass(frozen=True)
 class SpikeTimeMSE:
     r"""Mean squared distance of the first spike times from their targets.
@@ -187,10 +187,7 @@ class SpikeTimeMSE:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("on", "off", "tolerance"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be 0 or more, in timesteps; got {value}")
+        set_numbers(self, on="0..", off="0..", tolerance="[0, inf)")
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
         """Compute the loss; raise a `ValueError` for targets after the last timestep."""
@@ -204,6 +201,7 @@ class SpikeTimeMSE:
         return beyond.clamp_min(0).div(steps).square().mean()
 
 
+@named()
 @dataclass(frozen=True)
 class SnnTorchLoss:
     """A loss of `snntorch.functional` in the form that `fit` and `evaluate` take.
@@ -245,8 +243,7 @@ class SnnTorchLoss:
                 "function must be a loss such as snntorch.functional.ce_rate_loss(), with the "
                 f"parentheses; got {self.function!r}"
             )
-        if self.of not in ("spikes", "membrane"):
-            raise ValueError(f"of must be 'spikes' or 'membrane'; got {self.of!r}")
+        check_choice("of", self.of, ("spikes", "membrane"))
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:
         """Compute the loss."""
@@ -256,6 +253,7 @@ class SnnTorchLoss:
         return loss.squeeze()
 
 
+@named()
 @dataclass(frozen=True)
 class L1Spikes:
     r"""Penalty on the mean number of spikes for a sample, with which synaptic operations grow.
@@ -287,7 +285,8 @@ class L1Spikes:
     layers: Layers = "hidden"
 
     def __post_init__(self) -> None:
-        _check_penalty(self)
+        set_numbers(self, strength="[0, inf)")
+        check_choice("layers", self.layers, get_args(Layers))
 
     def __call__(self, record: Record) -> Tensor:
         """Compute the penalty."""
@@ -295,6 +294,7 @@ class L1Spikes:
         return self.strength * torch.stack(spikes).sum() / record.spikes.shape[1]
 
 
+@named()
 @dataclass(frozen=True)
 class TargetRate:
     r"""Penalty on the mean squared distance of the firing rates from a target rate.
@@ -331,9 +331,8 @@ class TargetRate:
     layers: Layers = "hidden"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate <= 1:
-            raise ValueError(f"rate must lie in [0, 1], spikes in a timestep; got {self.rate}")
-        _check_penalty(self)
+        set_numbers(self, rate="[0, 1]", strength="[0, inf)")
+        check_choice("layers", self.layers, get_args(Layers))
 
     def __call__(self, record: Record) -> Tensor:
         """Compute the penalty."""
@@ -341,6 +340,7 @@ class TargetRate:
         return self.strength * torch.stack([(r - self.rate).square().mean() for r in rates]).sum()
 
 
+@named()
 @dataclass(frozen=True)
 class Regularized:
     r"""A loss plus penalties on the spikes of all layers.
@@ -387,13 +387,6 @@ class Regularized:
         return self.loss(record, labels) + sum(penalty(record) for penalty in self.penalties)
 
 
-def _check_penalty(penalty: L1Spikes | TargetRate) -> None:
-    if not 0 <= penalty.strength < math.inf:
-        raise ValueError(f"strength must be 0 or more and finite; got {penalty.strength}")
-    if penalty.layers not in get_args(Layers):
-        raise ValueError(f"layers must be 'hidden' or 'all'; got {penalty.layers!r}")
-
-
 def _spikes_of(record: Record, layers: str) -> list[Tensor]:
     if not record.layers:
         raise ValueError(
@@ -422,11 +415,8 @@ def make_loss(loss: str | Loss, label_smoothing: float = 0.0, spike_penalty: flo
     ValueError
         If its name is unknown, or the object is no function of record and labels.
     """
-    if not takes(loss, 2) and loss not in LOSSES:
-        raise ValueError(
-            f"loss must be one of {', '.join(LOSSES)}, or a function of record and labels; got "
-            f"{loss!r}"
-        )
+    if not takes(loss, 2):
+        check_choice("loss", loss, LOSSES, ", or a function of record and labels")
     function = LOSSES[loss] if isinstance(loss, str) else loss
     if label_smoothing:
         function = SmoothedCrossEntropy(label_smoothing)

@@ -11,12 +11,13 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from spikemnist._atomic import write_atomically
-from spikemnist._tables import Table, Tabular
+from spikemnist._tables import Result, Table
 from spikemnist._tensors import not_finite
 from spikemnist.energy.summarising import SATURATED
 from spikemnist.models import Record
@@ -163,7 +164,7 @@ FORMATS = {
 
 
 @dataclass(repr=False)
-class History(Tabular):
+class History(Result):
     """The record of a training run.
 
     Attributes
@@ -191,6 +192,8 @@ class History(Tabular):
     >>> len(history), history.epochs[history.best_epoch - 1].validation_accuracy
     (2, 0.91)
     """
+
+    elsewhere: ClassVar[Mapping[str, str]] = {name: f"history.column({name!r})" for name in FORMATS}
 
     epochs: list[EpochMetrics] = field(default_factory=list)
     best_epoch: int | None = None
@@ -348,6 +351,12 @@ def check_finite(
             "the scores are too large for the loss, or the loss or its gradient divides by zero; "
             "check the loss"
         )
+        if "loss" not in bad and spikes is not None and len(spikes) > 1:
+            cause = (
+                "it grows from timestep to timestep, as in a recurrent layer: pass truncate=, "
+                "lower the recurrent weights, or take a narrower surrogate. Or the gradient of the "
+                "loss divides by zero; check the loss"
+            )
         if lr is not None:
             cause = f"the learning rate (now {lr:g}) is too high; lower it. Or {cause}"
     raise FloatingPointError(

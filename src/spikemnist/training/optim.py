@@ -14,7 +14,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from spikemnist._signatures import takes
+from spikemnist._arguments import check_choice, takes
 from spikemnist._tensor_files import check_tensors
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
@@ -63,12 +63,9 @@ def make_optimizer(
     ValueError
         If the name is unknown, or the model has no trainable parameters.
     """
-    if not callable(optimizer) and optimizer not in OPTIMIZERS:
-        given = repr(optimizer) if isinstance(optimizer, str) else type(optimizer).__name__
-        raise ValueError(
-            f"optimizer must be one of {', '.join(OPTIMIZERS)}, or a factory such as "
-            f"torch.optim.RMSprop, which fit calls with the parameters; got {given}"
-        )
+    if not callable(optimizer):
+        factory = ", or a factory such as torch.optim.RMSprop, which fit calls with the parameters"
+        check_choice("optimizer", optimizer, OPTIMIZERS, factory)
     if weight_decay is None and optimizer == "adamw":
         weight_decay = 0.01  # torch's own default, which is for all parameters
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -198,10 +195,9 @@ def get_schedule(schedule: str | Schedule) -> Schedule:
     """
     if not isinstance(schedule, str) and takes(schedule, 1):
         return schedule
-    if schedule not in SCHEDULES:
-        raise ValueError(
-            f"schedule must be one of {', '.join(SCHEDULES)}, or a function of the progress in "
-            "[0, 1] that returns a factor on the learning rate, such as "
-            f"lambda progress: 1 - progress; got {schedule!r}"
-        )
-    return SCHEDULES[schedule]
+    function = (
+        ", or a function of the progress in [0, 1] that returns a factor on the learning rate, "
+        "such as lambda progress: 1 - progress"
+    )
+    check_choice("schedule", schedule, SCHEDULES, function)
+    return SCHEDULES[str(schedule)]

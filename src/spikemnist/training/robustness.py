@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist._arguments import named
 from spikemnist._progress import progress_bar
-from spikemnist._tables import Table, Tabular
+from spikemnist._tables import Result, Table
 from spikemnist.data.augmentation import affine_grid, sample, uniform
 from spikemnist.data.feed import Data
 from spikemnist.kernels.splitmix import draw_seed
@@ -39,7 +40,7 @@ UNITS = {"shift": "shift, pixels", "rotation": "rotation, degrees"}
 
 
 @dataclass(frozen=True, repr=False)
-class Robustness(Tabular):
+class Robustness(Result):
     """Accuracies of a network under disturbances.
 
     Attributes
@@ -77,6 +78,7 @@ class Robustness(Tabular):
         return Table(title, ("disturbance", "level: accuracy"), rows)
 
 
+@named()
 def measure_robustness(
     classifier: Classifier,
     data: Data,
@@ -151,7 +153,8 @@ def measure_robustness(
         plain = evaluate(classifier, data, progress=False, **options)
         bar.update()
         for name, level in trials:
-            disturbed = Classifier(classifier.network, _Disturbance(classifier, name, level))
+            disturbance = _Disturbance(classifier, name, level)
+            disturbed = Classifier(classifier.network, disturbance, classifier.classes)
             accuracy[name][level] = evaluate(disturbed, data, progress=False, **options).accuracy
             bar.update()
     return Robustness(plain.accuracy, accuracy, plain.samples)

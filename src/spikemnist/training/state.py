@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikemnist._signatures import takes
+from spikemnist._arguments import must_be, takes
 from spikemnist.data import Augmentation, EventDataset
 from spikemnist.data.augmentation import get_augmentation
 from spikemnist.data.feed import (
@@ -96,10 +96,8 @@ def check_request(
     """
     check_classifier(classifier, "fit")
     if not isinstance(config, TrainConfig):
-        raise TypeError(
-            "the settings of fit are a TrainConfig, as in fit(classifier, train, "
-            f"TrainConfig(epochs=5)); got {type(config).__name__}"
-        )
+        expected = "a TrainConfig, as in fit(classifier, train, TrainConfig(epochs=5))"
+        raise must_be("config", expected, config, TypeError)
     if not isinstance(callbacks, (list, tuple)) or not all(takes(one, 2) for one in callbacks):
         raise TypeError(
             "callbacks must be a list of functions of history and classifier, each called after "

@@ -23,6 +23,7 @@ from spikemnist.viz._samples import (
     are_spikes,
     class_label,
     class_names,
+    drawing,
     frames,
     input_sample,
     one_sample,
@@ -32,6 +33,7 @@ from spikemnist.viz._samples import (
 _HOLD = 4  # times that the last frame is shown
 
 
+@drawing
 def animate(
     record: Record,
     *,

@@ -19,7 +19,15 @@ from torch import Tensor
 from spikemnist.models.readout import name_of, running_scores
 from spikemnist.models.record import Record
 from spikemnist.viz import _style
-from spikemnist.viz._samples import Array, class_label, class_names, one_sample, to_numpy, which
+from spikemnist.viz._samples import (
+    Array,
+    class_label,
+    class_names,
+    drawing,
+    one_sample,
+    to_numpy,
+    which,
+)
 
 _SCORES = {
     "mean_membrane": "mean membrane potential so far",
@@ -41,6 +49,7 @@ def of_group(record: Record) -> str:
     return f",\nmean of {record.population} neurons" if record.population > 1 else ""
 
 
+@drawing
 def spike_counts(
     record: Record,
     *,
@@ -129,6 +138,7 @@ def _roles(index: int, prediction: int, label: int | None, separator: str) -> st
     return separator.join(roles + (["true"] if index == label else []))
 
 
+@drawing
 def decision(
     record: Record,
     *,
@@ -176,7 +186,9 @@ def decision(
     >>> ax.get_ylabel(), len(ax.lines)
     ('mean membrane potential so far', 10)
     """
-    spikes, membrane = record.spikes[:, [sample]].float(), record.membrane[:, [sample]].float()
+    spikes, membrane = (
+        one_sample(values, sample)[:, None].float() for values in (record.spikes, record.membrane)
+    )
     running = running_scores(record.readout, spikes, membrane).squeeze(1)
     scores = to_numpy(record.by_class(running))
     steps, classes = scores.shape

@@ -16,12 +16,13 @@ from torch import Tensor
 from spikemnist.models.record import Record
 from spikemnist.viz import _style
 from spikemnist.viz._rasters import draw_spikes
-from spikemnist.viz._samples import Array, are_spikes, frames, input_sample, to_numpy
+from spikemnist.viz._samples import Array, are_spikes, drawing, frames, input_sample, to_numpy
 
 _MOST_FRAMES = 12
 _ROW_INCHES = 1.45
 
 
+@drawing
 def encoding(
     spikes_or_record: Tensor | Record,
     *,

@@ -8,6 +8,7 @@ import numpy as np
 
 from spikemnist.energy.costs import NANOJOULE
 from spikemnist.viz import _style
+from spikemnist.viz._samples import drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _MARGINS = (*np.linspace(0, 0.9, 10).tolist(), 0.95, 0.98, 0.99, 0.999)
 
 
+@drawing
 def energy(measured: Energy, *, ax: Axes | None = None) -> Figure:
     """Draw accuracy against energy, after each timestep and with early exits.
 

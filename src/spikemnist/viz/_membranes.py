@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from spikemnist.models.record import Record
 from spikemnist.viz import _style
-from spikemnist.viz._samples import Array, LayerSample, layer_sample, which
+from spikemnist.viz._samples import Array, LayerSample, drawing, layer_sample, which
 
 _ALL = 10  # up to this number every neuron of a layer is shown
 _KINDS = 6
@@ -26,6 +26,7 @@ _AFTER_A_SPIKE = {
 }
 
 
+@drawing
 def membrane(
     record: Record,
     *,
@@ -85,7 +86,7 @@ def membrane(
     view = layer_sample(record, layer, sample)
     if view.membrane is None:
         raise ValueError("the input has no membrane; use raster(record, layer='input')")
-    indices = _of_each_kind(view) if neurons is None else [int(i) for i in neurons]
+    indices = _of_each_kind(view) if neurons is None else np.atleast_1d(neurons).tolist()
     spikes, traces = view.spikes[:, indices], view.membrane[:, indices]
     thresholds = None if view.threshold is None else view.threshold[indices]
     rows = len(indices)

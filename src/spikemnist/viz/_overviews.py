@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from spikemnist._arguments import must_be
 from spikemnist.viz import _style
 from spikemnist.viz._animation import animate
 from spikemnist.viz._decisions import decision, spike_counts
@@ -168,7 +169,7 @@ def of_sample(
         stills["event_frames"] = lambda: event_frames(events, num_frames=12, sensor=sensor)
         moving["event_animation"] = lambda: animate_events(events, sensor=sensor)
     if unknown := [name for name in names if name not in stills]:
-        raise ValueError(f"names must be among {', '.join(stills)}; got {', '.join(unknown)}")
+        raise must_be("names", f"among {', '.join(stills)}", unknown)
     chosen = {name: stills[name] for name in names or stills}
     return {name: draw() for name, draw in (chosen | moving if animations else chosen).items()}
 

@@ -13,12 +13,21 @@ from torch import Tensor
 
 from spikemnist.models.record import Record
 from spikemnist.viz import _style
-from spikemnist.viz._samples import Array, are_spikes, layer_sample, one_sample, to_numpy, which
+from spikemnist.viz._samples import (
+    Array,
+    are_spikes,
+    drawing,
+    layer_sample,
+    one_sample,
+    to_numpy,
+    which,
+)
 
 _FEW_NEURONS = 20  # up to this number each neuron gets its own tick, and none is moved
 _FEW_STEPS = 60  # up to this number a white line separates the spikes of neighbouring timesteps
 
 
+@drawing
 def raster(
     record_or_spikes: Record | Tensor,
     *,

@@ -5,16 +5,45 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons of a layer, ``H`` and ``W`` 
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from spikemnist._arguments import check_number, must_be, named
 from spikemnist.models.record import Record
 
 Array = npt.NDArray[np.float32]
+Drawing = TypeVar("Drawing", bound="Callable[..., Any]")
+
+SOURCES = {
+    "Record": "a Record of classifier(images) or of network(spikes)",
+    "Tensor": "a Tensor of classifier.encode(images)",
+    "History": "a History of fit(...)",
+    "Evaluation": "an Evaluation of evaluate(...)",
+    "Energy": "an Energy of measure_energy(...)",
+}
+"""What is drawn and where it is from, by the name of its class."""
+
+
+def drawing(function: Drawing) -> Drawing:
+    """Let a function check the kind of its first argument, by its annotation, and its options."""
+    kinds = next(iter(function.__annotations__.values())).split(" | ")
+    expected = ", or ".join(SOURCES[kind] for kind in kinds)
+    called = named()(function)
+
+    @functools.wraps(function)
+    def draw(data: Any, *args: Any, **options: Any) -> Any:
+        if not {kind.__name__ for kind in type(data).__mro__}.intersection(kinds):
+            raise TypeError(f"{function.__name__} draws {expected}; got {type(data).__name__}")
+        return called(data, *args, **options)
+
+    return draw  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +74,12 @@ def are_spikes(values: Array) -> bool:
 
 def one_sample(values: Tensor, sample: int) -> Tensor:
     """Return one sample ``[T, ...]`` of ``[T, B, ...]``; ``[T, N]`` is already one sample."""
-    return values if values.dim() == 2 else values[:, sample]
+    if values.dim() == 2:
+        return values
+    if not -values.shape[1] <= sample < values.shape[1]:
+        expected = f"below {values.shape[1]}, the size of the batch"
+        raise must_be("sample", expected, sample, IndexError)
+    return values[:, sample]
 
 
 def which(values: Tensor, sample: int) -> str:
@@ -111,10 +145,7 @@ def class_label(label: int | Tensor | None, classes: int) -> int | None:
     """Return the true label as an int, checked against the number of classes."""
     if label is None:
         return None
-    value = int(label)
-    if not 0 <= value < classes:
-        raise ValueError(f"label must be from 0 to {classes - 1}, got {value}")
-    return value
+    return int(check_number("label", label, f"0..{classes - 1}"))
 
 
 def _find_layer(record: Record, layer: int | str | None) -> int:

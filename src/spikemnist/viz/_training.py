@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from spikemnist.viz import _style
+from spikemnist.viz._samples import drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +27,7 @@ _SMALLEST_CELL = 0.82  # with its count, in units of font.size
 _WHY_HIGHER = "The network has seen the training images in every epoch, and the test images never."
 
 
+@drawing
 def training_curves(
     history: History, *, test: Evaluation | None = None, ax: Sequence[Axes] | None = None
 ) -> Figure:
@@ -114,6 +116,7 @@ def _draw_metric(ax: Axes, history: History, name: str, test: Evaluation | None 
     _style.legend_above(ax, columns=2)
 
 
+@drawing
 def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Figure:
     """Draw the confusion matrix: labels in rows, predictions in columns.
 

@@ -68,7 +68,7 @@ def receptive_fields(
     >>> figure.axes[1].get_ylabel()
     'weight: a red pixel excites, a blue one inhibits'
     """
-    weight = to_numpy(_first_weight(model_or_weight))
+    weight = np.atleast_1d(to_numpy(_first_weight(model_or_weight)))
     kind = "kernels" if weight.ndim == 4 else "neurons"
     if weight.ndim == 4:
         channels, height, width = weight.shape[1:]
@@ -115,7 +115,7 @@ def lay_out(
             f"got shape {weight.shape}; pass the image_shape of your input"
         )
     first = range(min(len(weight), _MOST_BY_DEFAULT))
-    indices = [int(i) for i in (first if neurons is None else neurons)]
+    indices = np.atleast_1d(first if neurons is None else neurons).tolist()
     count = len(indices)
     columns = min(count, math.ceil(math.sqrt(count * height / width)))
     across, down = width + max(1, round(0.08 * width)), height + max(1, round(0.24 * height))
