@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikemnist._arguments import must_be
+
 Array = NDArray[Any]
 """An array of NumPy, whatever its dtype."""
 
@@ -40,9 +42,7 @@ def check_images(images: torch.Tensor) -> None:
     if images.dtype == torch.uint8:
         return
     if not images.is_floating_point():
-        raise ValueError(
-            f"images must be uint8 in 0..255 or floating in [0, 1]; got {images.dtype}"
-        )
+        raise must_be("images", "uint8 in 0..255 or floating in [0, 1]", images)
     if images.numel():
         low, high = torch.stack(images.detach().aminmax()).tolist()  # a device is waited for once
         if not (low >= 0 and high <= 1):  # written so that NaN fails

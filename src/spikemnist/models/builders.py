@@ -313,6 +313,12 @@ class LeakyMLP(LeakyNetwork):
     ValueError
         If an argument is out of its range.
 
+    Warns
+    -----
+    UserWarning
+        If ``hidden`` begins with ``in_features`` and ends with ``out_features``, which are no
+        hidden layers.
+
     Examples
     --------
     >>> import torch

@@ -75,10 +75,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(network, nn.Module):
-            raise TypeError(
-                "network must be a torch.nn.Module, such as LeakyMLP(); got "
-                f"{type(network).__name__}"
-            )
+            raise must_be("network", "a torch.nn.Module, such as LeakyMLP()", network, TypeError)
         self.network = network
         self.classes: tuple[str, ...] = tuple(classes)
         check_classes(self.classes)

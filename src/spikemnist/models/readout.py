@@ -16,7 +16,7 @@ from operator import add, mul
 import torch
 from torch import Tensor, nn
 
-from spikemnist._arguments import check_choice, takes
+from spikemnist._arguments import check_choice, must_be, takes
 from spikemnist._names import ReadoutName
 from spikemnist._tensors import check_tensor
 
@@ -86,11 +86,11 @@ def get_readout(readout: ReadoutName | Readout) -> Readout:
         check_choice("readout", readout, READOUTS, ", or a function of spikes and membranes")
         return READOUTS[readout]
     if not takes(readout, 2) or (isinstance(readout, nn.Module) and [*readout.parameters()]):
-        raise TypeError(
-            "readout must be a name, or a function of spikes and membranes, [T, B, N] each, "
-            "without weights: put those into a layer of the network; got "
-            f"{type(readout).__name__}"
+        expected = (
+            "a name, or a function of spikes and membranes, [T, B, N] each, without weights: put "
+            "those into a layer of the network"
         )
+        raise must_be("readout", expected, readout, TypeError)
     return readout
 
 

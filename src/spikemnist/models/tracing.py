@@ -75,7 +75,8 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
     stepped.check_kinds(network)
     # snnTorch's utils.reset, called by a copy, would reset all neurons of the process.
     neurons = list(stepped.neurons_of(network))
-    with own_states(neurons), torch.inference_mode(mode=False), torch.enable_grad():
+    plain = torch.autocast(example.device.type, enabled=False)
+    with own_states(neurons), torch.inference_mode(mode=False), torch.enable_grad(), plain:
         _rest(network)
         calls, steps = _checked_calls(_copy(network), example.detach().clone())
     if steps == 1:

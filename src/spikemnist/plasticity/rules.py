@@ -172,10 +172,7 @@ def _check_tensors(pre: Tensor, post: Tensor, weight: Tensor, low: float, high: 
             f"got {tuple(pre.shape)} and {tuple(post.shape)}"
         )
     if weight.shape != (post.shape[2], pre.shape[2]) or not weight.is_floating_point():
-        raise ValueError(
-            f"weight must be floating, [J, I] = [{post.shape[2]}, {pre.shape[2]}]; "
-            f"got {weight.dtype} of shape {tuple(weight.shape)}"
-        )
+        raise must_be("weight", f"floating, [J, I] = [{post.shape[2]}, {pre.shape[2]}]", weight)
     if not bool(((weight >= low) & (weight <= high)).all()):  # False for NaN
         raise ValueError(
             f"weights must lie between w_min {low} and w_max {high}; "

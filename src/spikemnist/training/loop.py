@@ -133,8 +133,8 @@ def fit(
     Raises
     ------
     TypeError, ValueError
-        If classifier, data or settings cannot be used, if a run is resumed with other ones, or if
-        one of its files is damaged.
+        If classifier, data or settings cannot be used, if the loss has no gradient, if a run is
+        resumed with other ones, or if one of its files is damaged.
     FileExistsError
         If ``run`` holds a run and ``resume`` is False, or if another process trains in it.
     FileNotFoundError

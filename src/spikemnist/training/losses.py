@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spikemnist._arguments import check_choice, named, set_numbers, takes
+from spikemnist._arguments import check_choice, must_be, named, set_numbers, takes
 from spikemnist.models import Record, first_spike_times
 from spikemnist.models.record import check_output
 
@@ -239,10 +239,8 @@ class SnnTorchLoss:
 
     def __post_init__(self) -> None:
         if isinstance(self.function, type) or not callable(self.function):
-            raise TypeError(
-                "function must be a loss such as snntorch.functional.ce_rate_loss(), with the "
-                f"parentheses; got {self.function!r}"
-            )
+            expected = "a loss such as snntorch.functional.ce_rate_loss(), with the parentheses"
+            raise must_be("function", expected, self.function, TypeError)
         check_choice("of", self.of, ("spikes", "membrane"))
 
     def __call__(self, record: Record, labels: Tensor) -> Tensor:

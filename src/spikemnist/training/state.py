@@ -99,10 +99,8 @@ def check_request(
         expected = "a TrainConfig, as in fit(classifier, train, TrainConfig(epochs=5))"
         raise must_be("config", expected, config, TypeError)
     if not isinstance(callbacks, (list, tuple)) or not all(takes(one, 2) for one in callbacks):
-        raise TypeError(
-            "callbacks must be a list of functions of history and classifier, each called after "
-            f"an epoch, such as [csv_logger('metrics.csv')]; got {callbacks!r}"
-        )
+        expected = "a list of functions of history and classifier, called after each epoch, such as"
+        raise must_be("callbacks", f"{expected} [csv_logger('metrics.csv')]", callbacks)
     if config.patience is not None and validation is None:
         raise ValueError("patience needs validation data: pass validation=0.1, for example")
     get_schedule(config.schedule)
