@@ -195,6 +195,8 @@ def check_names(
 def named(elsewhere: Mapping[str, str] = NOWHERE) -> Callable[[Decorated], Decorated]:
     """Return a decorator: a function or a class answers a wrong name as `check_names` does.
 
+    A call of it has one frame more: count it in the ``stacklevel`` of a warning.
+
     Examples
     --------
     >>> @named({"epochs": "TrainConfig(epochs=...)"})

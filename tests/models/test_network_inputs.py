@@ -25,11 +25,23 @@ def test_one_image_without_a_batch(model: Any) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("shape", [(8,), (8, 2, 5), (0, 2, 784), (0, 2, 28, 28), (8, 3, 1, 32, 30)])
+@pytest.mark.parametrize("shape", [(8,), (8, 2), (0, 2, 784), (0, 2, 28, 28)])
 def test_no_hint_where_none_would_help(model: Any, shape: tuple[int, ...]) -> None:
     message = r"expected spikes \[T, B, ...\] with T >= 1 and .*got shape \([\d, ]*\)$"
     with pytest.raises(ValueError, match=message):
         model(torch.zeros(shape))
+
+
+@BOTH
+@pytest.mark.parametrize("shape", [(8, 2, 32, 30), (8, 3, 1, 32, 30)])
+def test_samples_of_another_size(model: Any, shape: tuple[int, ...]) -> None:
+    """The error has the option with which a network takes them."""
+    dense = isinstance(model, LeakyMLP)
+    option = "in_features=960" if dense else r"in_shape=\(1, 32, 30\)"
+    with pytest.raises(ValueError, match=f"A network for such samples has {option}$"):
+        model(torch.zeros(shape))
+    other = LeakyMLP(5, in_features=960) if dense else LeakyConvNet("2C5-P4-3", (1, 32, 30))
+    assert other(torch.zeros(shape)).spikes.shape[:2] == shape[:2]
 
 
 def test_channel_axis_may_be_left_out_if_there_is_one_channel() -> None:

@@ -150,7 +150,7 @@ def load_images(
         own |= {"size": sides, "inverted": invert}
         sets = {split: _dataset(*pair, **own) for split, pair in splits.items()}
         for finding in image_findings(sets["train"]):
-            warnings.warn(f"{place}: {finding}", stacklevel=2)
+            warnings.warn(f"{place}: {finding}", stacklevel=3)
         if len(sets) == 1:
             return sets["train"].split(HELD_OUT)
         shapes = {split: list(data.images.shape[1:]) for split, data in sets.items()}

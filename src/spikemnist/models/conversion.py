@@ -274,7 +274,8 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
             raise must_be(path, "nn.Flatten()", module)
         if kind not in KINDS or is_hooked(module):
             names = [known.__name__ for known in KINDS]
-            name = f"{kind.__module__}." * (kind.__name__ in names) + kind.__name__
+            alike = kind not in KINDS and kind.__name__ in names
+            name = f"{kind.__module__}.{kind.__name__}" if alike else kind.__name__
             raise ValueError(
                 f"{path} is {name}, and convert takes {', '.join(names)}, without hooks or "
                 "parametrizations: train the ANN with these, and make weights plain, as "

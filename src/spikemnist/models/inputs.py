@@ -74,8 +74,8 @@ def _hint(spikes: Tensor, sample: Sequence[int], size: int) -> str:
         )
     if spikes.dim() > 3 and len(spikes) == spikes.shape[1] and spikes.shape[3:].numel() == size:
         return ". Were they spikes before they were encoded? Then call classifier.network(spikes)"
-    if spikes.dim() < 3 or not spikes.numel():
-        return ""
     shape = tuple(spikes.shape[2:]) if spikes.dim() == 5 else (1, *spikes.shape[2:])
+    if spikes.dim() < (3 if len(sample) == 1 else 4) or not spikes.numel():
+        return ""
     own = f"in_features={math.prod(shape)}" if len(sample) == 1 else f"in_shape={shape}"
     return f". A network for such samples has {own}"

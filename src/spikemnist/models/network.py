@@ -197,7 +197,7 @@ class SpikingNetwork(Tabular, nn.Module):
             self._reading = last = _Reading(self.network, modules)
             if last.obstacle and self.backend == "auto":
                 text = f"snnTorch steps this network, one timestep after the other: {last.obstacle}"
-                warnings.warn(text, stacklevel=4)
+                warnings.warn(text, stacklevel=5)  # the caller of `accelerate`
         return last
 
     def __getstate__(self) -> dict[str, Any]:

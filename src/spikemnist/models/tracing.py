@@ -83,7 +83,7 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
         warnings.warn(
             "forward runs one timestep. Over several, the accelerated network keeps its membranes "
             "from one to the next, even if forward starts from rest in each call",
-            stacklevel=3,
+            stacklevel=4,  # the caller of `accelerate`
         )
     return _layers(network, calls)
 

@@ -100,13 +100,13 @@ def evaluate(
     network = classifier.network
     if bad := not_finite(dict(network.named_parameters()) | dict(network.named_buffers())):
         warnings.warn(
-            f"{bad} holds NaN or infinity, so these results are meaningless", stacklevel=2
+            f"{bad} holds NaN or infinity, so these results are meaningless", stacklevel=3
         )
     target = select_device(device, dtype=parameter_dtype(classifier))
     classifier.to(target)
     feed = make_feed(data, batch_size, target, "data")  # type: ignore[arg-type]  # it refuses arrays
     for text in first_findings(feed.data):
-        warnings.warn(text, stacklevel=2)
+        warnings.warn(text, stacklevel=3)
     with interruptible():
         evaluation = evaluate_feed(
             classifier,
@@ -119,7 +119,7 @@ def evaluate(
     labels = evaluation.confusion.sum(1)
     counts = len(labels), feed.classes or int(labels.nonzero().max()) + 1, evaluation.samples
     for text in output_findings(classifier.classes, *counts):
-        warnings.warn(text, stacklevel=2)
+        warnings.warn(text, stacklevel=3)
     return evaluation
 
 

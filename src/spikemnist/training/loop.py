@@ -324,7 +324,7 @@ def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float, wait
         shares = row.accuracy, evaluation.accuracy
         findings += validation_findings(*shares, evaluation.samples, metrics.classes)
     for finding in findings if is_first() else ():
-        warnings.warn(finding, TrainingWarning, stacklevel=4)  # the caller of `fit`
+        warnings.warn(finding, TrainingWarning, stacklevel=5)  # the caller of `fit`
 
 
 @first

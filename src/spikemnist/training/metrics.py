@@ -351,11 +351,10 @@ def check_finite(
             "the scores are too large for the loss, or the loss or its gradient divides by zero; "
             "check the loss"
         )
-        if "loss" not in bad and spikes is not None and len(spikes) > 1:
+        if "loss" not in bad and getattr(model, "obstacle", None):  # recurrent neurons, perhaps
             cause = (
                 "it grows from timestep to timestep, as in a recurrent layer: pass truncate=, "
-                "lower the recurrent weights, or take a narrower surrogate. Or the gradient of the "
-                "loss divides by zero; check the loss"
+                f"lower the recurrent weights, or take a narrower surrogate. Or {cause}"
             )
         if lr is not None:
             cause = f"the learning rate (now {lr:g}) is too high; lower it. Or {cause}"

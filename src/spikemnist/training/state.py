@@ -108,10 +108,10 @@ def check_request(
         warnings.warn(
             "the loss has parameters, which fit does not train: put them into the network",
             TrainingWarning,
-            stacklevel=3,  # the caller of `fit`
+            stacklevel=4,  # the caller of `fit`
         )
     for text in first_findings(train):
-        warnings.warn(text, TrainingWarning, stacklevel=3)
+        warnings.warn(text, TrainingWarning, stacklevel=4)
     if get_augmentation(config.augment) is not None and isinstance(train, EventDataset):
         raise ValueError(
             "augment needs images, but train has recordings of an event camera; change them with "
