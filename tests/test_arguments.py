@@ -239,6 +239,8 @@ WRONG_DATA: dict[str, Callable[[], object]] = {
     rf"animate {RECORD}.*; got list": lambda: viz.animate([]),
     r"training_curves draws a History of fit\(\.\.\.\); got dict": lambda: viz.training_curves({}),
     "confusion draws an Evaluation of .*; got LeakyMLP": lambda: viz.confusion(network()),
+    "codes draws a dictionary by names; got NoneType": lambda: viz.codes(None),
+    "robustness draws a dictionary by names; got list": lambda: viz.robustness([]),
     "energy draws an Energy of measure_energy.*; got Classifier": lambda: viz.energy(classifier()),
     "for a picture file, call decide.'8.png'.": lambda: classifier().predict("8.png"),
     r"such as torch.utils.data.DataLoader\(dataset, batch_size=64\); got Subset": lambda: fit(

@@ -10,7 +10,7 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -72,7 +72,7 @@ def must_be(name: str, expected: str, value: Any, error: type[Exception] = Value
     return error(f"{name} must be {expected}; got {text}")
 
 
-def check_choice(name: str, value: object, choices: Iterable[str], other: str = "") -> None:
+def check_choice(name: str, value: object, choices: Collection[str], other: str = "") -> None:
     """Raise a `ValueError` unless a value is one of some names; ``other`` is what else it may be.
 
     Examples
@@ -81,10 +81,9 @@ def check_choice(name: str, value: object, choices: Iterable[str], other: str = 
     Traceback (most recent call last):
     ValueError: of must be one of spikes, membrane; got 'spike'; did you mean spikes?
     """
-    names = [*choices]
-    if not isinstance(value, str) or value not in names:
-        error = must_be(name, f"one of {', '.join(names)}{other}", value)
-        raise ValueError(f"{error}{suggestion(value, names) if isinstance(value, str) else ''}")
+    if not isinstance(value, str) or value not in choices:
+        error = must_be(name, f"one of {', '.join(choices)}{other}", value)
+        raise ValueError(f"{error}{suggestion(value, choices) if isinstance(value, str) else ''}")
 
 
 def plain_number(value: Any) -> Any:

@@ -127,6 +127,7 @@ def _draw_frames(figure: Figure | SubFigure, values: Array) -> None:
         _style.pixels(ax, values[step], f"t = {step}", **_style.grey_levels(values))
 
 
+@drawing
 def codes(
     spikes: Mapping[str, Tensor],
     *,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import PercentFormatter
 
 from spikemnist.viz import _style
+from spikemnist.viz._samples import drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ UNITS = {
 _MARKERS = "osD^vPX"
 
 
+@drawing
 def robustness(results: Mapping[str, Robustness]) -> Figure:
     """Draw the accuracy of networks against the strength of each disturbance.
 

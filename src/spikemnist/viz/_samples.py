@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -27,19 +27,21 @@ SOURCES = {
     "History": "a History of fit(...)",
     "Evaluation": "an Evaluation of evaluate(...)",
     "Energy": "an Energy of measure_energy(...)",
+    "Mapping": "a dictionary by names",
 }
 """What is drawn and where it is from, by the name of its class."""
 
 
 def drawing(function: Drawing) -> Drawing:
     """Let a function check the kind of its first argument, by its annotation, and its options."""
-    kinds = next(iter(function.__annotations__.values())).split(" | ")
+    kinds = next(iter(function.__annotations__.values())).partition("[")[0].split(" | ")
     expected = ", or ".join(SOURCES[kind] for kind in kinds)
     called = named()(function)
 
     @functools.wraps(function)
     def draw(data: Any, *args: Any, **options: Any) -> Any:
-        if not {kind.__name__ for kind in type(data).__mro__}.intersection(kinds):
+        names = {kind.__name__ for kind in type(data).__mro__}
+        if not names.intersection(kinds) and not ("Mapping" in kinds and isinstance(data, Mapping)):
             raise TypeError(f"{function.__name__} draws {expected}; got {type(data).__name__}")
         return called(data, *args, **options)
 
