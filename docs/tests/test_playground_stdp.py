@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from spikemnist import STDPClassifier, load_digits
+from spikemnist import _splitmix as splitmix
 from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.spikes import bernoulli
-from spikemnist.kernels import splitmix
 from spikemnist.plasticity.assignment import Responses, assign_classes, class_scores
 from spikemnist.plasticity.competitive_layer import CompetitiveLayer, new_layer
 from spikemnist.plasticity.homeostasis import step_sizes

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from snntorch import spikegen
 from torch import Tensor
 
+from spikemnist import _splitmix as splitmix
 from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.pixels import code_pixels
-from spikemnist.kernels import splitmix
 from tests.encoding.encoder_cases import GREYS, encode, plain_torch
 from tests.strategies import SEEDS, pixels
 

@@ -19,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from spikemnist import _splitmix as splitmix
 from spikemnist import engine, ops
 from spikemnist.engine import convolution
 from spikemnist.engine.dropout import draw_bits
-from spikemnist.kernels import spike_lists, splitmix
+from spikemnist.kernels import spike_lists
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.ops.dropout import NUMBERS, bound_of, drop_out, keep
 from tests.laws.runners import INTERPRETED, RUNNER, run

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist import _splitmix as splitmix
 from spikemnist.encoding import RateEncoder
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.spikes import bernoulli
-from spikemnist.kernels import splitmix
 from spikemnist.plasticity import STDPClassifier
 
 

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist import _splitmix as splitmix
 from spikemnist._tensors import Array
 from spikemnist.encoding.pixels import CodedPixels, Ramp
-from spikemnist.kernels import memory, splitmix
+from spikemnist.kernels import memory
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.registers import WIDTH

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from spikemnist._arguments import named, set_numbers
+from spikemnist._splitmix import draw_seeds
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities
 from spikemnist.encoding.spikes import RANGE, bernoulli, evenly
-from spikemnist.kernels.splitmix import draw_seeds
 
 
 @named()

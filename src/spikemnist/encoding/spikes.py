@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist import _splitmix as splitmix
 from spikemnist.encoding.pixels import CodedPixels
-from spikemnist.kernels import compiler, splitmix
+from spikemnist.kernels import compiler
 
 RANGE = 1 << 32
 """Exclusive upper bound of the random numbers, which are whole numbers from 0."""
@@ -31,7 +32,7 @@ def bernoulli(
     bounds
         Probabilities times `RANGE`, whole numbers.
     seeds
-        Seeds of the images for `spikemnist.kernels.splitmix`, int64 ``[B]`` on the CPU.
+        Seeds of the images for `spikemnist._splitmix`, int64 ``[B]`` on the CPU.
     num_steps, first_spike_time, dtype
         As in `RateEncoder`.
     """

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikemnist import _splitmix as splitmix
 from spikemnist._tensors import Array
 from spikemnist.engine.bounds import NUMPY
-from spikemnist.kernels import memory, splitmix
+from spikemnist.kernels import memory
 from spikemnist.kernels.bits import above
 from spikemnist.kernels.blocks import blocks_of
 from spikemnist.kernels.compiler import inlined, kernel

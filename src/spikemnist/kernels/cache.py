@@ -23,9 +23,7 @@ from typing import Any
 from spikemnist._atomic import write_atomically
 from spikemnist._progress import note
 
-PACKAGE = Path(__file__).resolve().parent.parent
-ROOMS = ("kernels", "encoding", "engine", "plasticity")
-"""Folders of the package that define kernels and their pieces."""
+HERE = Path(__file__).resolve().parent
 
 
 class Files:
@@ -37,7 +35,9 @@ class Files:
         source = Path(function.__code__.co_filename)
         name = f"{source.stem}.{function.__qualname__}.{sys.implementation.cache_tag}"
         self._kernel = Path(folder) / re.sub(r"[^\w.-]", "_", name)
-        self._version = _digest(numba.__version__.encode(), _sources(), source.read_bytes())
+        self._version = _digest(
+            numba.__version__.encode(), _sources(source.parent), source.read_bytes()
+        )
 
     def load(self, key: Any) -> Any:
         """Return the code saved for the types and the processor in ``key``, or None.
@@ -85,8 +85,9 @@ def warn(reason: str, remedy: str = "Set NUMBA_CACHE_DIR to a folder that can be
 
 
 @functools.cache
-def _sources() -> bytes:
-    files = [file for room in ROOMS for file in sorted((PACKAGE / room).glob("*.py"))]
+def _sources(room: Path) -> bytes:
+    """Return a digest of all that a kernel of a room is made of: the room, this one, and words."""
+    files = (HERE.parent / "_splitmix.py", *sorted(HERE.glob("*.py")), *sorted(room.glob("*.py")))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikemnist.kernels import splitmix
+from spikemnist import _splitmix as splitmix
 
 NUMBERS = 1 << 16
 """Each input has a number below this one, so probabilities are multiples of its inverse."""

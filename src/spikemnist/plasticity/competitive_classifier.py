@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from spikemnist import _splitmix as splitmix
 from spikemnist._arguments import check_choice, check_number, must_be, named
 from spikemnist._descriptions import plain
 from spikemnist._interrupt import interrupted, interruptible
@@ -22,7 +23,6 @@ from spikemnist._names import Voting
 from spikemnist._progress import progress_bar
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist._tensors import Array
-from spikemnist.kernels import splitmix
 from spikemnist.plasticity.assignment import (
     BLOCK,
     VOTINGS,

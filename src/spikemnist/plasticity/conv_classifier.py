@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spikemnist import _splitmix as splitmix
 from spikemnist._arguments import check_number, must_be, named
 from spikemnist._interrupt import between, check_interrupt, interruptible
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist._tensors import Array
 from spikemnist.encoding import LatencyEncoder
-from spikemnist.kernels import splitmix
 from spikemnist.plasticity.assignment import Votes
 from spikemnist.plasticity.estimator import (
     REMEDY,

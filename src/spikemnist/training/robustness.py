@@ -16,10 +16,10 @@ from torch import Tensor
 
 from spikemnist._arguments import named
 from spikemnist._progress import progress_bar
+from spikemnist._splitmix import draw_seed
 from spikemnist._tables import Result, Table
 from spikemnist.data.augmentation import affine_grid, sample, uniform
 from spikemnist.data.feed import Data
-from spikemnist.kernels.splitmix import draw_seed
 from spikemnist.models import Classifier
 from spikemnist.models.classifier import check_classifier
 from spikemnist.training.evaluation import evaluate

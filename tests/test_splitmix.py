@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spikemnist.kernels import splitmix
+from spikemnist import _splitmix as splitmix
 
 WORDS = st.integers(0, 2**64 - 1)
 SEEDS_63 = st.integers(0, 2**63 - 1)
