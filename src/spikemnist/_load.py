@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,14 @@ from spikemnist._run_folder import MODEL, model_file
 if TYPE_CHECKING:
     from spikemnist.models import Classifier
     from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+
+    Loaded = Classifier | STDPClassifier | ConvSTDPClassifier
+
+FORMATS = {
+    "spikemnist-stdp-1": "spikemnist.plasticity.STDPClassifier",
+    "spikemnist-conv-stdp-1": "spikemnist.plasticity.ConvSTDPClassifier",
+}
+"""Class of each format of files but that of a `Classifier`, imported with a file of it."""
 
 
 def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvSTDPClassifier:
@@ -47,7 +56,6 @@ def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvST
     from spikemnist._tensor_files import format_of
     from spikemnist.models.classifier import load_classifier
     from spikemnist.models.pretrained import available_pretrained, pretrained_file
-    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 
     path, names = Path(source), available_pretrained()
     if str(source) in names and not path.is_file() and not (path / MODEL).is_file():
@@ -58,6 +66,8 @@ def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvST
         raise FileNotFoundError(
             f"no model at {file}: give a run folder, a model file, or one of {', '.join(names)}"
         )
-    by_format = {kind.file_format.name: kind for kind in (STDPClassifier, ConvSTDPClassifier)}
-    kind = by_format.get(format_of(file))
-    return load_classifier(file) if kind is None else kind.load(file)
+    if (name := FORMATS.get(format_of(file))) is None:
+        return load_classifier(file)
+    module, _, kind = name.rpartition(".")
+    classifier: Loaded = getattr(importlib.import_module(module), kind).load(file)
+    return classifier
