@@ -16,8 +16,7 @@ from spikemnist.data.feed import Data, make_feed
 from spikemnist.energy.costs import MEMORIES, TECHNOLOGIES, Technology
 from spikemnist.energy.operations import Counts, Tally
 from spikemnist.energy.results import Energy
-from spikemnist.energy.summarising import check_network
-from spikemnist.models.classifier import Classifier, responses
+from spikemnist.models.classifier import Classifier, check_network, responses
 from spikemnist.models.devices import parameter_dtype, select_device
 from spikemnist.models.readout import margins
 from spikemnist.models.record import Record, check_output

@@ -18,14 +18,11 @@ from spikemnist._tables import Result, Table
 from spikemnist.data.feed import Samples
 from spikemnist.energy.costs import TECHNOLOGIES
 from spikemnist.energy.operations import Tally
-from spikemnist.models.classifier import Classifier, check_classifier, evaluating
-from spikemnist.models.layer_table import LayerSummary, layer_table, with_shape
+from spikemnist.models.classifier import Classifier, check_network, evaluating
+from spikemnist.models.layer_table import SATURATED, LayerSummary, layer_table, with_shape
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.spiking_layer import SpikingLayer
-
-SATURATED = 0.95
-"""Share of the timesteps above which a neuron, or a whole layer, counts as saturated."""
 
 REACHED = 0.9
 """Share of neurons and images whose highest membrane lies below `LayerSummary.reach`."""
@@ -137,17 +134,6 @@ def summary(classifier: Classifier, images: Samples, *, seed: int = 0) -> Summar
     with evaluating(classifier, seed, device) as generator:
         spikes = classifier.encode(images.to(device), generator=generator)
         return summarise(network, network(spikes, record="all"))
-
-
-def check_network(classifier: Classifier, function: str) -> SpikingNetwork:
-    """Return the network of a classifier, or raise a `TypeError` if it does not show its layers."""
-    check_classifier(classifier, function)
-    if not isinstance(classifier.network, SpikingNetwork):
-        raise TypeError(
-            f"{function} needs a LeakyMLP, a LeakyConvNet or a network from accelerate(); got "
-            f"{type(classifier.network).__name__}"
-        )
-    return classifier.network
 
 
 def summarise(network: SpikingNetwork, record: Record, *, backward: bool = False) -> Summary:

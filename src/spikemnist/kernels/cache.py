@@ -4,7 +4,8 @@ Numba's own cache numbers the files of a function by an index, and compares the 
 file. So two processes that compile a kernel for different types at once both write file number 1,
 and one of them then loads the other's code. And a cached kernel outlives changes to its pieces in
 other files, as in a new version of the package. Here the name of a file has a digest of the source
-of all kernels, and one of the types and the processor. So a file that exists is never outdated.
+of all kernels of a room, and one of the types and the processor. So a file that exists is never
+outdated.
 """
 
 from __future__ import annotations

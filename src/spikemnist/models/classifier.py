@@ -412,6 +412,17 @@ def check_classifier(classifier: object, function: str) -> None:
         )
 
 
+def check_network(classifier: Classifier, function: str) -> SpikingNetwork:
+    """Return the network of a classifier, or raise a `TypeError` if it does not show its layers."""
+    check_classifier(classifier, function)
+    if not isinstance(classifier.network, SpikingNetwork):
+        raise TypeError(
+            f"{function} needs a LeakyMLP, a LeakyConvNet or a network from accelerate(); got "
+            f"{type(classifier.network).__name__}"
+        )
+    return classifier.network
+
+
 @contextmanager
 def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[torch.Generator]:
     """Put a model into evaluation mode within the context; yield a seeded generator on the CPU.

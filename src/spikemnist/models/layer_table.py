@@ -38,6 +38,9 @@ COLUMNS = {
 STRUCTURE = ("modules", "shape", "parameters", "beta", "threshold", "reset", "surrogate")
 """Fields that a network has before it runs."""
 
+SATURATED = 0.95
+"""Share of the timesteps above which a neuron, or a whole layer, counts as saturated."""
+
 UNKNOWN: Any = None
 """Value of a field that was not measured."""
 

@@ -18,8 +18,9 @@ from spikemnist.data import ImageDataset
 from spikemnist.data.feed import Data
 from spikemnist.data.images import image_findings
 from spikemnist.energy import Summary
-from spikemnist.energy.summarising import check_network, norm, summarise
+from spikemnist.energy.summarising import norm, summarise
 from spikemnist.models import Classifier, LayerSummary, SpikingNetwork
+from spikemnist.models.classifier import check_network
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.evaluation import output_findings
 from spikemnist.training.loop import train_step

@@ -14,9 +14,8 @@ import torch
 from spikemnist._arguments import check_number
 from spikemnist._seeds import seeded
 from spikemnist.data.feed import Feed, Samples
-from spikemnist.energy.summarising import check_network
 from spikemnist.models import Classifier, Record, SpikingNetwork
-from spikemnist.models.classifier import evaluating
+from spikemnist.models.classifier import check_network, evaluating
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.metrics import TrainingWarning
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from spikemnist._atomic import write_atomically
 from spikemnist._tables import Result, Table
 from spikemnist._tensors import not_finite
-from spikemnist.energy.summarising import SATURATED
 from spikemnist.models import Record
+from spikemnist.models.layer_table import SATURATED
 
 GUESSED = 0.95
 """Share of the loss of guessing that a network which has learned anything is below."""
