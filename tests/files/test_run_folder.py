@@ -293,8 +293,11 @@ def test_of_two_runs_that_begin_at_once_one_gets_the_folder(links: bool, tmp_pat
             end = time.monotonic() + 60
             while not (tmp_path / str(number) / "config.json").exists():
                 assert time.monotonic() < end
-            if links:  # the file is whole from the first moment
-                assert description(tmp_path / str(number))["rank"] in (0, 1)
+            while links:  # the file is whole from the first moment
+                assert time.monotonic() < end
+                with contextlib.suppress(PermissionError):  # Windows, while its second name goes
+                    assert description(tmp_path / str(number))["rank"] in (0, 1)
+                    break
 
     def begin(rank: int) -> list[int]:
         begun = []
