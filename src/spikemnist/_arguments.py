@@ -62,13 +62,15 @@ def must_be(name: str, expected: str, value: Any, error: type[Exception] = Value
     >>> must_be("size", "(height, width)", 28), must_be("size", "a tuple", 28, TypeError)
     (ValueError('size must be (height, width); got 28'), TypeError('size must be a tuple; got int'))
     """
-    text = repr(value)
     if isinstance(value, type):
         text = f"the class {value.__name__}"
-    elif error is not TypeError and getattr(value, "shape", None) and hasattr(value, "dtype"):
-        text = f"{value.dtype} of shape {tuple(value.shape)}"
-    elif error is TypeError or len(text) > LONG or "\n" in text:
+    elif error is TypeError:
         text = type(value).__name__
+    elif getattr(value, "shape", None) and hasattr(value, "dtype"):
+        text = f"{value.dtype} of shape {tuple(value.shape)}"
+    else:
+        text = repr(value)
+        text = type(value).__name__ if len(text) > LONG or "\n" in text else text
     return error(f"{name} must be {expected}; got {text}")
 
 
@@ -174,7 +176,7 @@ def suggestion(word: str, names: Iterable[str], elsewhere: Mapping[str, str] = N
 
 
 def check_names(
-    title: str, given: Iterable[str], names: Iterable[str], elsewhere: Mapping[str, str] = NOWHERE
+    title: str, given: Iterable[str], names: Collection[str], elsewhere: Mapping[str, str] = NOWHERE
 ) -> None:
     """Raise a `TypeError` for a name of an option that a function does not have.
 
@@ -182,13 +184,14 @@ def check_names(
     ----------
     title : str
         Name of the function.
-    given, names : iterable of str
+    given, names : collection of str
         Names of a call, and of all options.
     elsewhere : mapping, default {}
         Names that another object has, and how they are written there.
     """
-    for name in {*given}.difference(names):
-        raise TypeError(f"{title} has no option {name!r}{suggestion(name, names, elsewhere)}")
+    for name in given:
+        if name not in names:
+            raise TypeError(f"{title} has no option {name!r}{suggestion(name, names, elsewhere)}")
 
 
 def named(elsewhere: Mapping[str, str] = NOWHERE) -> Callable[[Decorated], Decorated]:

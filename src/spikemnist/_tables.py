@@ -63,7 +63,7 @@ class Tabular:
 class Result(Tabular):
     """What a function returns, as a table; it answers a wrong name by the one that was meant."""
 
-    elsewhere: ClassVar[Mapping[str, str]] = {}
+    _elsewhere: ClassVar[Mapping[str, str]] = {}
     """How to write what is looked for as an attribute, and is none."""
 
     if not TYPE_CHECKING:  # a type checker would believe in every name
@@ -71,13 +71,16 @@ class Result(Tabular):
         def __getattr__(self, name: str) -> Any:
             if hasattr(type(self), name):  # a property that raises: again, for its own words
                 return object.__getattribute__(self, name)
-            names = [known for known in dir(self) if not known.startswith("_")]
-            hint = "" if name.startswith("_") else suggestion(name, names, self.elsewhere)
+            hint = "" if name.startswith("_") else self._hint(name)
             raise AttributeError(f"{type(self).__name__} has no {name!r}{hint}")
 
         def __getitem__(self, name: object) -> NoReturn:
-            hint = suggestion(str(name), dir(self), self.elsewhere)
+            hint = self._hint(str(name))
             raise TypeError(f"{type(self).__name__} has attributes, no entries{hint}")
+
+    def _hint(self, name: str) -> str:
+        names = [known for known in dir(self) if not known.startswith("_")]
+        return suggestion(name, names, self._elsewhere)
 
 
 def _aligned(column: Sequence[str]) -> list[str]:

@@ -26,7 +26,12 @@ from spikemnist._names import ReadoutName
 from spikemnist._seeds import seeded
 from spikemnist.models.inputs import check_spikes
 from spikemnist.models.network import SpikingNetwork
-from spikemnist.models.network_options import ConvNetOptions, MLPOptions, NetworkOptions
+from spikemnist.models.network_options import (
+    ELSEWHERE,
+    ConvNetOptions,
+    MLPOptions,
+    NetworkOptions,
+)
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import per_layer
@@ -164,13 +169,6 @@ def accelerate(
 Network = TypeVar("Network", bound="LeakyNetwork")
 Options = TypeVar("Options", bound="MLPOptions | ConvNetOptions")
 Arguments = ParamSpec("Arguments")
-
-ELSEWHERE = {
-    "num_steps": "it at the encoder, LatencyEncoder(num_steps=...)",
-    "lr": "TrainConfig(lr=...)",
-    "epochs": "TrainConfig(epochs=...)",
-}
-"""Options that networks do not have, and where they are."""
 
 SHARED = "**options\n    Those of `spikemnist.models.NetworkOptions`."
 """Line of a docstring that stands for the options that networks share."""

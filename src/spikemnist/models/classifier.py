@@ -28,10 +28,11 @@ from spikemnist.data.feed import Data, Feed, Samples, make_feed
 from spikemnist.encoding import Encoder, get_encoder
 from spikemnist.models import files
 from spikemnist.models.network import SpikingNetwork
+from spikemnist.models.network_options import ELSEWHERE
 from spikemnist.models.record import Record
 
 
-@named({"num_steps": "it at the encoder, LatencyEncoder(num_steps=...)"})
+@named(ELSEWHERE)
 class Classifier(nn.Module):
     """A network with its encoder: samples in, a `Record` out.
 

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from spikemnist.models.readout import Readout
 
 
+ELSEWHERE = {
+    "num_steps": "it at the encoder, LatencyEncoder(num_steps=...)",
+    "lr": "TrainConfig(lr=...)",
+    "epochs": "TrainConfig(epochs=...)",
+}
+"""Options that neither a network nor a classifier has, and where they are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
     """Keyword arguments that `LeakyMLP` and `LeakyConvNet` share, with their defaults.

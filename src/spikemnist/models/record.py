@@ -101,7 +101,7 @@ class Record(Result):
     (torch.Size([2]), torch.Size([2]), torch.Size([2]))
     """
 
-    elsewhere = dict.fromkeys(
+    _elsewhere = dict.fromkeys(
         ("hidden", "layer", "hidden 1"), "record.layers[0], of network(spikes, record='all')"
     )
 

@@ -193,7 +193,9 @@ class History(Result):
     (2, 0.91)
     """
 
-    elsewhere: ClassVar[Mapping[str, str]] = {name: f"history.column({name!r})" for name in FORMATS}
+    _elsewhere: ClassVar[Mapping[str, str]] = {
+        name: f"history.column({name!r})" for name in FORMATS
+    }
 
     epochs: list[EpochMetrics] = field(default_factory=list)
     best_epoch: int | None = None
