@@ -58,6 +58,17 @@ def test_a_file_and_a_run_folder_come_back(classifier: Loaded, tmp_path: Path) -
         assert evaluate(loaded, bars).accuracy == accuracy
 
 
+def test_weights_like_the_end_of_a_zip(tmp_path: Path) -> None:
+    """Bytes by which a zip is known at its end may stand in any tensor."""
+    end = torch.frombuffer(bytearray(b"PK\5\6" + bytes(20)), dtype=torch.float32)
+    classifier = Classifier(LeakyMLP(hidden=8), "latency")
+    with torch.no_grad():
+        for parameter in classifier.network.parameters():
+            parameter.view(-1)[-len(end) :] = end
+    loaded = load(classifier.save(tmp_path / "model.safetensors"))
+    assert loaded.network.network[1].linear.bias[-6:].equal(end)
+
+
 @pytest.mark.parametrize("file", ["mnist-mlp", "mnist-mlp/model.safetensors"])
 def test_a_path_goes_before_a_name(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
