@@ -18,7 +18,7 @@ from spikemnist.encoding.protocol import (
     check_spikes,
     intensities,
 )
-from spikemnist.encoding.spikes import has_kernels, once, timesteps
+from spikemnist.encoding.spikes import compiled, once, timesteps
 
 EPSILON = 1e-7
 """Distance from the threshold below which the logarithmic code no longer tells pixels apart."""
@@ -153,13 +153,12 @@ class LatencyEncoder(Timesteps):
     ) -> Tensor:
         """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         options: Any = {"num_steps": self.num_steps, "dtype": dtype}
-        spikes = None
-        if self.curve == "linear" and has_kernels(images) and images.dtype == torch.float32:
-            from spikemnist.encoding import kernels  # loads Numba
-
+        spikes: Tensor | None = None
+        kernel = compiled("once_on", images) if self.curve == "linear" else None
+        if kernel and images.dtype == torch.float32:
             # One pass over the pixels, where plain torch takes nine. It returns None for pixels
             # out of range, for which `code_pixels` then raises the error.
-            spikes = kernels.once_on(self._ramp(), by_sample(images.detach()), **options)
+            spikes = kernel(self._ramp(), by_sample(images.detach()), **options)
         if spikes is None:
             spikes = once(code_pixels(self, images), **options)
         return spikes.view(self.num_steps, *images.shape)

@@ -7,13 +7,17 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` pixels of an image.
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from spikemnist import _splitmix as splitmix
+from spikemnist._doors import behind, is_there
 from spikemnist.encoding.pixels import CodedPixels
-from spikemnist.kernels import compiler
+
+KERNELS = "spikemnist.kernels.codes"
+"""Door to the same functions in compiled kernels."""
 
 RANGE = 1 << 32
 """Exclusive upper bound of the random numbers, which are whole numbers from 0."""
@@ -36,11 +40,9 @@ def bernoulli(
     num_steps, first_spike_time, dtype
         As in `RateEncoder`.
     """
-    if has_kernels(bounds.levels):
-        from spikemnist.encoding import kernels
-
-        arguments = seeds.numpy().view(np.uint64), first_spike_time
-        return kernels.write(kernels.bernoulli, bounds, num_steps, dtype, *arguments)
+    if kernel := compiled("bernoulli", bounds.levels):
+        steps = {"num_steps": num_steps, "first_spike_time": first_spike_time}
+        return kernel(bounds, seeds=seeds, dtype=dtype, **steps)
     device = bounds.levels.device
     of_pixel = bounds.numbers().to(splitmix.exact_device(device))
     sample, pixel = lit = of_pixel.nonzero().unbind(1)
@@ -84,10 +86,8 @@ def once(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     num_steps, dtype
         As in `LatencyEncoder`.
     """
-    if has_kernels(times.levels):
-        from spikemnist.encoding import kernels
-
-        return kernels.write(kernels.once, times, num_steps, dtype)
+    if kernel := compiled("once", times.levels):
+        return kernel(times, num_steps=num_steps, dtype=dtype)
     of_pixel = times.numbers().to(torch.int32)
     steps = torch.arange(num_steps, dtype=torch.int32, device=of_pixel.device)
     return (of_pixel == steps[:, None, None]).to(dtype)
@@ -99,8 +99,12 @@ def timesteps(num_steps: int, pixels: Tensor) -> Tensor:
     return steps.view(-1, *[1] * pixels.dim())
 
 
-def has_kernels(pixels: Tensor) -> bool:
-    """Return whether compiled kernels can make spikes of these pixels."""
+def compiled(name: str, pixels: Tensor) -> Callable[..., Tensor] | None:
+    """Return a function of `KERNELS`, or None where plain torch makes the spikes of the pixels."""
     # torch.compile can trace plain torch, but not our kernels.
-    available = not torch.compiler.is_compiling() and compiler.is_available()
-    return available and isinstance(pixels, torch.Tensor) and pixels.device.type == "cpu"
+    if torch.compiler.is_compiling() or not isinstance(pixels, torch.Tensor):
+        return None
+    if pixels.device.type != "cpu" or not is_there(KERNELS):
+        return None
+    available = behind("spikemnist.kernels.compiler.is_available")()
+    return behind(f"{KERNELS}.{name}") if available else None

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from spikemnist._arguments import check_choice
+from spikemnist._doors import behind, is_there, missing_room
 from spikemnist._names import Backend
-from spikemnist.kernels import compiler
 
 BACKENDS: tuple[str, ...] = get_args(Backend)
 """Names of the backends."""
@@ -111,6 +111,11 @@ def _unfit(backend: str, weight: Tensor) -> str | None:
     return None
 
 
+def _missing_for_engine() -> str | None:
+    numba = "spikemnist.kernels.compiler.missing"
+    return behind(numba)() if is_there(numba) else missing_room(numba)
+
+
 def _missing_for_triton() -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "Triton, which comes with torch for CUDA on Linux"
@@ -138,7 +143,7 @@ class CompiledBackend(NamedTuple):
 
 FULL, HALF = (torch.float32, torch.float64), (torch.bfloat16, torch.float16)
 COMPILED = {
-    "event_driven": CompiledBackend("cpu", "the CPU", FULL, compiler.missing),
+    "event_driven": CompiledBackend("cpu", "the CPU", FULL, _missing_for_engine),
     "triton": CompiledBackend("cuda", "CUDA", (*FULL, *HALF), _missing_for_triton),
 }
 """Backends of compiled kernels."""

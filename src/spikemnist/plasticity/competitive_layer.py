@@ -17,10 +17,10 @@ from torch.nn import functional
 from spikemnist import _splitmix as splitmix
 from spikemnist._tensors import Array
 from spikemnist.encoding import RateEncoder
-from spikemnist.encoding.kernels import bernoulli_words
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.blocks import blocks_of, join_weight_blocks, weight_blocks
+from spikemnist.kernels.codes import bernoulli_words
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import parallel
 from spikemnist.kernels.spike_lists import ByTimestep

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spikemnist.encoding import RateEncoder
-from spikemnist.encoding.kernels import bernoulli_words
 from spikemnist.encoding.pixels import code_pixels
 from spikemnist.encoding.spikes import bernoulli
+from spikemnist.kernels.codes import bernoulli_words
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.spike_lists import count
 from tests.strategies import SEEDS

@@ -1,4 +1,4 @@
-"""Compiled kernels that write spikes. Importing this module loads Numba.
+"""The codes of `spikemnist.encoding.spikes` in compiled kernels. Importing it loads Numba.
 
 A unit of work is one sample. A thread first zeroes all timesteps of its sample and then writes the
 ones, while the sample is in the first-level cache.
@@ -29,14 +29,27 @@ LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 _word = inlined(splitmix.word)
 
 
-def write(
+def bernoulli(
+    bounds: CodedPixels, *, seeds: Tensor, num_steps: int, first_spike_time: int, dtype: torch.dtype
+) -> Tensor:
+    """Compute `spikemnist.encoding.spikes.bernoulli`."""
+    arguments = seeds.numpy().view(np.uint64), first_spike_time
+    return _write(_bernoulli, bounds, num_steps, dtype, *arguments)
+
+
+def once(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
+    """Compute `spikemnist.encoding.spikes.once`."""
+    return _write(_once, times, num_steps, dtype)
+
+
+def _write(
     code: Callable[..., None],
     pixels: CodedPixels,
     num_steps: int,
     dtype: torch.dtype,
     *arguments: Any,
 ) -> Tensor:
-    """Return the spikes ``[T, B, F]`` that a kernel writes, `bernoulli` or `once`, by arguments."""
+    """Return the spikes ``[T, B, F]`` that a kernel writes."""
     spikes = memory.empty((num_steps, *pixels.levels.shape), np.uint8)
     table = None if pixels.table is None else pixels.table.numpy()
     work = spikes.size // 8
@@ -85,15 +98,14 @@ def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -
         As in `LatencyEncoder`.
     """
     numbers, outside = np.array(ramp, np.float32), np.zeros(1, np.bool_)
-    spikes = write(_once_on, CodedPixels(pixels), num_steps, dtype, numbers, outside)
+    spikes = _write(_once_on, CodedPixels(pixels), num_steps, dtype, numbers, outside)
     return None if outside[0] else spikes
 
 
 @kernel
-def bernoulli(
+def _bernoulli(
     queue: Array, levels: Array, table: Any, spikes: Array, seeds: Array, first: int
 ) -> None:
-    """Compute `spikemnist.encoding.spikes.bernoulli`."""
     if by_team(queue):
         return
     levels, table, spikes, seeds = borrowed((levels, table, spikes, seeds))
@@ -153,8 +165,7 @@ def _bernoulli_words(queue: Array, levels: Array, table: Any, seeds: Array, word
 
 
 @kernel
-def once(queue: Array, levels: Array, table: Any, spikes: Array) -> None:
-    """Compute `spikemnist.encoding.spikes.once`."""
+def _once(queue: Array, levels: Array, table: Any, spikes: Array) -> None:
     if by_team(queue):
         return
     levels, table, spikes = borrowed((levels, table, spikes))
