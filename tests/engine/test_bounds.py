@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from spikemnist import engine
+from spikemnist.engine import autograd, convolution
 from tests.laws.runners import by_reference
 from tests.laws.stacks import PARTS, Stack, layer, spikes, stack
 from tests.strategies import SEEDS
@@ -60,7 +60,7 @@ def test_no_misfit_reaches_a_kernel(given: Stack) -> None:
             tensor = getattr(params, part)
             tensor.requires_grad_(tensor.is_floating_point())
     try:
-        result = engine.run(given.layers, given.spikes, record="all", final=True)[-1].membrane
+        result = autograd.run(given.layers, given.spikes, record="all", final=True)[-1].membrane
         result.sum().backward()
     except (ValueError, TypeError):
         return
@@ -81,7 +81,7 @@ def test_no_misfit_reaches_the_kernel_of_convolutions(data: st.DataObject) -> No
     stride = data.draw(st.tuples(st.integers(-1, 3), st.integers(1, 3)))
     padding = data.draw(st.tuples(st.integers(-1, 2), st.sampled_from([0, 9])))
     try:
-        result = engine.convolve(*tensors, stride=stride, padding=padding)
+        result = convolution.convolve(*tensors, stride=stride, padding=padding)
         result.sum().backward()
     except (ValueError, TypeError, RuntimeError):
         return
@@ -95,19 +95,19 @@ def test_parameters_have_one_dtype(part: str) -> None:
     params = layer(N, F, batch=B)
     params = replace(params, **{part: getattr(params, part).float()})
     with pytest.raises(TypeError, match=r"must have the dtype torch\.float"):
-        engine.run([params], spikes(T, B, F))
+        autograd.run([params], spikes(T, B, F))
 
 
 def test_half_precision_is_refused() -> None:
     params = layer(N, F, dtype=torch.float16)
     with pytest.raises(TypeError, match=r"must be float32 or float64; got torch\.float16"):
-        engine.run([params], spikes(T, B, F))
+        autograd.run([params], spikes(T, B, F))
 
 
 @pytest.mark.parametrize("shape", [(B, F), (T, B, 10, 7), (0, B, F), (T, B, 0)])
 def test_spikes_have_time_batch_and_features(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"\[T, B, F\]"):
-        engine.run([layer(N, F)], torch.zeros(shape))
+        autograd.run([layer(N, F)], torch.zeros(shape))
 
 
 @pytest.mark.parametrize("other", ["spikes", "weight"])
@@ -118,11 +118,11 @@ def test_other_devices_are_refused(other: str) -> None:
     else:
         params = replace(params, weight=params.weight.to("meta"))
     with pytest.raises(TypeError, match="meta device"):
-        engine.run([params], fed)
+        autograd.run([params], fed)
 
 
 def test_layers_fit_one_another() -> None:
     with pytest.raises(
         ValueError, match=r"weight must be of shape \(5, 66\); got torch.float64 of shape \(5, 65\)"
     ):
-        engine.run([layer(66, F), layer(N, 65)], spikes(T, B, F))
+        autograd.run([layer(66, F), layer(N, 65)], spikes(T, B, F))

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from spikemnist import engine
+from spikemnist.engine import autograd
 from spikemnist.kernels import memory
 from spikemnist.models import LeakyMLP
 from tests.laws.agreement import assert_same_bits
@@ -162,7 +162,7 @@ def test_a_current_takes_the_place_of_membranes(ledger: Ledger) -> None:
     """Autograd holds it anyway, as behind a convolution."""
     layer = replace(stack((F, HIDDEN)).to(torch.float32).layers[0], weight=None, bias=None)
     current = torch.rand(T, B, HIDDEN, requires_grad=True)
-    (output,) = engine.run([layer], current, record="spikes")
+    (output,) = autograd.run([layer], current, record="spikes")
     assert output.spikes is not None
     assert HIDDEN_BYTES <= ledger.out < 1.5 * HIDDEN_BYTES  # the spikes, as numbers and as bits
 

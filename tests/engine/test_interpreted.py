@@ -29,7 +29,7 @@ CHOSEN = (
     "engine/test_separable.py::test_behind_dropout",
     "plasticity/test_competition.py::test_the_layer_equals_its_stepped_equations",
     "plasticity/test_conv_stdp.py::test_features_equal_their_stepped_description",
-    "encoding/test_bernoulli_words.py::test_bits_are_the_spikes_of_each_image_alone",
+    "kernels/test_bernoulli_words.py::test_bits_are_the_spikes_of_each_image_alone",
     "encoding/test_encoder_paths.py::test_rate_spikes_do_not_depend_on_the_path",
     "encoding/test_encoder_paths.py::test_latency_spikes_do_not_depend_on_the_path",
     "encoding/test_encoder_paths.py::test_pixels_out_of_range_are_refused_on_either_path",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spikemnist import Classifier, DirectEncoder, LeakyMLP, TrainConfig, fit, gpu, load_digits, ops
+from spikemnist import Classifier, DirectEncoder, LeakyMLP, TrainConfig, fit, load_digits, ops
+from spikemnist.gpu import proof
 
 if not torch.cuda.is_available():
     pytest.skip("needs CUDA", allow_module_level=True)
@@ -20,7 +21,7 @@ def test_kernels_agree_with_the_reference(
     surrogate: str, reset_mechanism: str, dtype: torch.dtype
 ) -> None:
     device = torch.device("cuda", 0)
-    assert gpu.unsupported(device, dtype, reset_mechanism, ops.SURROGATES[surrogate]()) is None
+    assert proof.unsupported(device, dtype, reset_mechanism, ops.SURROGATES[surrogate]()) is None
 
 
 def test_a_training_run() -> None:

@@ -26,11 +26,12 @@ from spikemnist import (
     LeakyMLP,
     TrainConfig,
     fit,
-    gpu,
     load_digits,
     ops,
 )
-from spikemnist.ops import backends
+from spikemnist.engine.event_driven import EventDriven
+from spikemnist.gpu import proof
+from spikemnist.gpu.on_cuda import Triton
 from tests.laws.runners import (
     INTERPRETED,
     answer,
@@ -145,10 +146,11 @@ def test_hidden_membranes_on_demand() -> None:
 @pytest.fixture
 def preferred(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Let `auto` take Triton on the CPU, and forget which kernels have been tested."""
-    monkeypatch.setattr(backends, "_preference", lambda weight: "triton")
-    gpu.unsupported.cache_clear()
+    monkeypatch.setattr(Triton, "suits", lambda *_: True)
+    monkeypatch.setattr(EventDriven, "suits", lambda *_: False)
+    proof.unsupported.cache_clear()
     yield monkeypatch
-    gpu.unsupported.cache_clear()
+    proof.unsupported.cache_clear()
 
 
 @pytest.mark.usefixtures("preferred")
@@ -157,7 +159,7 @@ def test_kernels_that_agree_with_the_reference_run(dtype: torch.dtype) -> None:
     for reset_mechanism in ops.RESET_MECHANISMS:
         for kind in ops.SURROGATES.values():
             surrogate = kind()
-            assert gpu.unsupported(torch.device("cpu"), dtype, reset_mechanism, surrogate) is None
+            assert proof.unsupported(torch.device("cpu"), dtype, reset_mechanism, surrogate) is None
     with torch.inference_mode():
         model = LeakyMLP((30,), in_features=20, spike_grad=ops.ATan(3.0)).to(dtype)
         assert model(torch.rand(4, 2, 20)).backend == "triton"

@@ -195,6 +195,6 @@ def test_without_numba(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert float(first.split()[3]) == pytest.approx(float(total), rel=1e-4, abs=1e-3)
         assert len(refusals) == 2
         for message in refusals:
-            assert "backend='event_driven' cannot run here" in message
+            assert "backend='event_driven' cannot run this" in message
             assert obstacle in message
     assert warned.count(f"RuntimeWarning: Numba is installed, but cannot be imported {reason}") == 1

@@ -27,7 +27,8 @@ if __name__ == "__main__":
     before = runtimes()
 
 from torch.utils.data import DataLoader, Dataset
-from spikemnist import engine, ops
+from spikemnist import ops
+from spikemnist.engine import autograd
 from spikemnist.encoding import LatencyEncoder, RateEncoder
 from spikemnist.kernels import openmp, scheduler
 from spikemnist.models import LeakyMLP
@@ -59,7 +60,7 @@ LAYER = LayerParams(
 )
 
 def results():
-    (record,) = engine.run([LAYER], fed)
+    (record,) = autograd.run([LAYER], fed)
     (gradient,) = torch.autograd.grad(record.membrane, weight, towards)
     return record.membrane.detach(), gradient
 

@@ -15,7 +15,8 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from spikemnist import accelerate, engine, ops
+from spikemnist import accelerate, ops
+from spikemnist.engine import autograd
 from spikemnist.ops.dropout import drop_out
 from spikemnist.ops.layer import LayerOutput, LayerParams
 from tests.laws.stacks import PARTS, Stack
@@ -98,7 +99,7 @@ def leaky_of(params: LayerParams) -> snntorch.Leaky:
 def by_engine(
     spikes: Tensor, layers: Sequence[LayerParams], *, record: str, final: bool
 ) -> list[LayerOutput]:
-    return engine.run(layers, spikes, record=record, final=final)
+    return autograd.run(layers, spikes, record=record, final=final)
 
 
 def by_accelerate(

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from spikemnist import _splitmix as splitmix
-from spikemnist import engine, ops
-from spikemnist.engine import convolution
+from spikemnist import ops
+from spikemnist.engine import convolution, dropout
 from spikemnist.engine.dropout import draw_bits
 from spikemnist.kernels import spike_lists
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
@@ -132,7 +132,7 @@ def test_images_are_dropped_as_by_the_reference(case: Case) -> None:
         signal = signal.movedim(1, -1).contiguous().movedim(-1, 1)
     signal.requires_grad_()
     answers = []
-    for drop in (engine.drop_out, drop_out):
+    for drop in (dropout.drop_out, drop_out):
         dropped = seeded(lambda drop=drop: drop(signal, case["probability"]))
         assert dropped.dtype == case["dtype"]
         answers.append([dropped, *torch.autograd.grad(dropped.square().sum(), signal)])

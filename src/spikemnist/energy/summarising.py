@@ -22,6 +22,7 @@ from spikemnist.models.classifier import Classifier, check_network, evaluating
 from spikemnist.models.layer_table import SATURATED, LayerSummary, layer_table, with_shape
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.record import LayerRecord, Record
+from spikemnist.models.runners import choose
 from spikemnist.models.spiking_layer import SpikingLayer
 
 REACHED = 0.9
@@ -153,8 +154,12 @@ def summarise(network: SpikingNetwork, record: Record, *, backward: bool = False
             rows = [_with_gradient(row, layer, one) for row, layer, one in pairs]
     rows = [_with_activity(row, one) for row, one in zip(rows, record.layers, strict=True)]
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    name, fallback = type(network).__name__, network.fallback
-    return Summary(tuple(rows), name, parameters, batch, steps, fallback=fallback)
+    reason = None
+    if record.backend == "reference" and record.input is not None:
+        plan = network.plan
+        reason = choose(network.backend, plan, record.input, plan.like).reason
+    name = type(network).__name__
+    return Summary(tuple(rows), name, parameters, batch, steps, fallback=reason)
 
 
 def _with_activity(row: LayerSummary, record: LayerRecord) -> LayerSummary:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from spikemnist._decision import Decision as Decision
     from spikemnist._decision import Limits as Limits
     from spikemnist._names import ReadoutName as ReadoutName
+    from spikemnist.conversion import Conversion as Conversion
+    from spikemnist.conversion import convert as convert
     from spikemnist.models.builders import LeakyConvNet as LeakyConvNet
     from spikemnist.models.builders import LeakyMLP as LeakyMLP
     from spikemnist.models.builders import accelerate as accelerate
     from spikemnist.models.classifier import Classifier as Classifier
-    from spikemnist.models.conversion import Conversion as Conversion
-    from spikemnist.models.conversion import convert as convert
     from spikemnist.models.layer_table import LayerSummary as LayerSummary
     from spikemnist.models.network import SpikingNetwork as SpikingNetwork
     from spikemnist.models.network_options import NetworkOptions as NetworkOptions
@@ -36,7 +36,7 @@ else:
         "spikemnist._names": "ReadoutName",
         ".builders": "LeakyConvNet LeakyMLP accelerate",
         ".classifier": "Classifier",
-        ".conversion": "Conversion convert",
+        "spikemnist.conversion": "Conversion convert",
         ".layer_table": "LayerSummary",
         ".network": "SpikingNetwork",
         ".network_options": "NetworkOptions",

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from spikemnist import ops
 from spikemnist._arguments import check_names, named
 from spikemnist._descriptions import fields_of
+from spikemnist._doors import behind
 from spikemnist._names import ReadoutName
 from spikemnist._seeds import seeded
 from spikemnist.models.inputs import check_spikes
@@ -36,9 +37,11 @@ from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import per_layer
 from spikemnist.models.readout import Readout, named_or_own
-from spikemnist.models.stepped import neurons_of
-from spikemnist.models.tracing import read_loop
+from spikemnist.models.sequential import neurons_of
 from spikemnist.ops.dynamics import check_reset
+
+READ_LOOP = "spikemnist.interop.tracing.read_loop"
+"""Door to what reads a forward that loops over time."""
 
 
 @named()
@@ -160,7 +163,7 @@ def accelerate(
             f"{type(network).__name__}"
         )
     if example is not None:
-        network = read_loop(network, example)
+        network = behind(READ_LOOP)(network, example)
     return SpikingNetwork(
         network, in_shape=in_shape, readout=readout, population=population, backend=backend
     )

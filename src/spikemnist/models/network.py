@@ -18,56 +18,14 @@ from spikemnist._arguments import check_choice, check_number
 from spikemnist._names import ReadoutName
 from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import check_tensor
-from spikemnist.models import execution, stepped
-from spikemnist.models.execution import present
 from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.layer_table import STRUCTURE, layer_names, layer_table, structure
-from spikemnist.models.neuron import is_hooked
 from spikemnist.models.readout import Readout, class_mean, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
-from spikemnist.models.sequential import (
-    UnsupportedError,
-    check_hooks,
-    options_in,
-    read_layers,
-)
-from spikemnist.models.spiking_layer import PASSED_BY, Module, SpikingLayer, neuron_shapes
-from spikemnist.models.stepped import NetworkOutput, check_kinds, neurons_of
-from spikemnist.models.tracing import advice
-from spikemnist.ops.backends import COMPILED
+from spikemnist.models.runners import NetworkOutput, choose, present
+from spikemnist.models.sequential import Plan, modules_in, neurons_of
+from spikemnist.models.spiking_layer import PASSED_BY, SpikingLayer, neuron_shapes
 from spikemnist.ops.layer import LayerOutput
-
-
-class _Reading:
-    """The layers of a network, and what they were read from.
-
-    ``obstacle`` says why snnTorch steps the network, or is None. ``hooked`` are the modules of
-    weights that have hooks, which the reference calls.
-    """
-
-    def __init__(self, network: nn.Module, modules: list[nn.Module]) -> None:
-        self.modules, self.options = modules, options_in(modules)
-        self.values = self.values_now()
-        self.layers: list[SpikingLayer] = []
-        self.hooked: list[Module] = []
-        self.obstacle: str | None = None
-        self.warned = False
-        try:
-            self.layers = read_layers(network)
-            self.hooked = check_hooks(network)
-        except UnsupportedError as reason:
-            self.obstacle = str(reason)
-
-    def warn_once(self, text: str, category: type[Warning], stacklevel: int) -> None:
-        """Warn of the first thing that a call of the network shows."""
-        if not self.warned:
-            self.warned = True
-            warnings.warn(text, category, stacklevel)
-
-    def values_now(self) -> list[object]:
-        """Return the options as they are now, and which modules have hooks."""
-        options: list[object] = [getattr(module, name, None) for module, name in self.options]
-        return options + [is_hooked(module) for module in self.modules]
 
 
 class SpikingNetwork(Tabular, nn.Module):
@@ -135,9 +93,10 @@ class SpikingNetwork(Tabular, nn.Module):
         backend: ops.Backend = "auto",
     ) -> None:
         super().__init__()
-        ops.select_backend(backend)
         population = check_number("population", population, "1..")
-        check_kinds(network)
+        plan = Plan(network)
+        for name in ("auto", backend):  # raises where none can run it, or not this one
+            choose(name, plan, None, None)
         if not neurons_of(network):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
         self.network = network
@@ -145,8 +104,8 @@ class SpikingNetwork(Tabular, nn.Module):
         self.readout = get_readout(readout)  # torch assigns a module past the property
         self.population = population
         self.backend = backend
-        self._reading: _Reading | None = None
-        self._check_backend(self._read(_modules_in(network)))
+        self._plan = plan
+        self._warn_of_steps()
 
     @property
     def readout(self) -> Readout:
@@ -168,37 +127,28 @@ class SpikingNetwork(Tabular, nn.Module):
         TypeError
             If snnTorch steps the network, which may have no layers.
         """
-        reading = self._read(_modules_in(self.network))
-        if reading.obstacle:
-            raise TypeError(f"the layers cannot be read: {reading.obstacle}")
-        return reading.layers
+        plan = self.plan
+        if plan.obstacle:
+            raise TypeError(f"the layers cannot be read: {plan.obstacle}")
+        return plan.layers
 
     @property
     def obstacle(self) -> str | None:
-        """Why snnTorch steps the network, in a sentence; None if kernels can run it."""
-        return self._read(_modules_in(self.network)).obstacle
+        """Why snnTorch steps the network, in a sentence; None if another backend can run it."""
+        return self.plan.obstacle
 
     @property
-    def fallback(self) -> str | None:
-        """Why the reference runs the network, and no compiled kernels; None if they can run it.
+    def plan(self) -> Plan:
+        """What runners know of the network, which is read again only where it has changed."""
+        if not self._plan.holds(modules_in(self.network)):
+            self._plan = Plan(self.network)
+            self._warn_of_steps()
+        return self._plan
 
-        It is a surrogate of one's own, for example. It is None as well without Numba, in half
-        precision, and where snnTorch steps the network: `obstacle`.
-        """
-        modules = _modules_in(self.network)
-        reading, like = self._read(modules), _like(modules)
-        backend = ops.select_backend(self.backend, weight=like)
-        return self._reason(reading, backend, like) if backend in COMPILED else None
-
-    def _read(self, modules: list[nn.Module]) -> _Reading:
-        """Return the layers, which are read again only where something has changed."""
-        last = self._reading
-        if last is None or modules != last.modules or last.values != last.values_now():
-            self._reading = last = _Reading(self.network, modules)
-            if last.obstacle and self.backend == "auto":
-                text = f"snnTorch steps this network, one timestep after the other: {last.obstacle}"
-                warnings.warn(text, stacklevel=5)  # the caller of `accelerate`
-        return last
+    def _warn_of_steps(self) -> None:
+        if self._plan.obstacle and self.backend == "auto":
+            text = "snnTorch steps this network, one timestep after the other: "
+            warnings.warn(text + self._plan.obstacle, stacklevel=5)  # the caller of `accelerate`
 
     def __getstate__(self) -> dict[str, Any]:
         # snnTorch's surrogates are closures, which cannot be pickled; ours have the same gradients.
@@ -237,7 +187,7 @@ class SpikingNetwork(Tabular, nn.Module):
         """Return the shape of the neurons of each layer."""
         layers = self.layers
         shape = self.in_shape or _features(layers[0])
-        return neuron_shapes(layers, shape, _like(_modules_in(self.network)))
+        return neuron_shapes(layers, shape, self.plan.like)
 
     def forward(
         self,
@@ -281,57 +231,22 @@ class SpikingNetwork(Tabular, nn.Module):
         """
         check_choice("record", record, ("output", "all"))
         spikes = self._check_input(spikes)
-        modules = _modules_in(self.network)
-        reading, like = self._read(modules), _like(modules)
-        layers = reading.layers
-        final = state is None or len(state) > 0
+        plan = self.plan
+        like = plan.like
         spikes = on_device_of(like, spikes)
+        backend, runner, reason = choose(self.backend, plan, spikes, like)
+        if backend == "reference" and reason:
+            text = (
+                f"the slower reference runs this network, since compiled kernels cannot: {reason}"
+            )
+            plan.warn_once(text, RuntimeWarning, stacklevel=5)
         initial = [on_device_of(like, membrane) for membrane in state or ()] or None
-        backend = self._select_backend(reading, spikes, like)
-        if backend == "snntorch":
-            if layers:
-                neuron_shapes(layers, spikes.shape[2:], like)  # raises where the input does not fit
-            run = self._step(reading, spikes, like, initial)
-        elif state and len(state) != len(layers):
-            raise ValueError(
-                f"state must hold the membranes of {len(layers)} layers; got {len(state)}"
-            )
-        else:
-            outputs = execution.run(
-                layers,
-                spikes,
-                dtype=like.dtype,
-                backend=backend,
-                record=record,
-                state=initial,
-                final=final,
-            )
-            run = NetworkOutput(
-                outputs,
-                [layer.leaky for layer in layers],
-                tuple(present(output.final) for output in outputs) if final else (),
-                layers[-1].path,
-            )
+        final = state is None or len(state) > 0
+        run = runner.run(plan, spikes, like, record=record, state=initial, final=final)
         return self._record(run, backend, spikes if record == "all" else None, final=final)
 
     if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
         __call__ = forward
-
-    def _step(
-        self, reading: _Reading, spikes: Tensor, like: Tensor, state: Sequence[Tensor] | None
-    ) -> NetworkOutput:
-        """Let snnTorch step the network."""
-        try:
-            run = stepped.run(self.network, spikes, like, state)
-        except stepped.LoopInForwardError as reason:
-            raise ValueError(f"{reason}. {advice(self.network, spikes)}") from None
-        if run.carry_over:
-            text = (
-                f"{', '.join(run.carry_over)} changed in a call, so the next one may differ: give "
-                "the module a method reset(), which each call from rest begins with"
-            )
-            reading.warn_once(text, UserWarning, stacklevel=6)
-        return run
 
     def _record(
         self, run: NetworkOutput, backend: str, spikes: Tensor | None, *, final: bool
@@ -385,45 +300,6 @@ class SpikingNetwork(Tabular, nn.Module):
             )
         return spikes
 
-    def _select_backend(self, reading: _Reading, spikes: Tensor, like: Tensor) -> str:
-        """Return the backend that runs these layers."""
-        backend = ops.select_backend(self.backend, spikes, like)
-        self._check_backend(reading)
-        if reading.obstacle:
-            backend = "snntorch"
-        elif backend in COMPILED and (reason := self._reason(reading, backend, like)):
-            if self.backend == backend:
-                raise ValueError(
-                    f"backend={backend!r} cannot run this network: {reason}. "
-                    "Use backend='auto' or 'reference'"
-                )
-            text = f"the slower reference runs this network, since {backend=} cannot: {reason}"
-            reading.warn_once(text, RuntimeWarning, stacklevel=6)
-            backend = "reference"
-        if backend == "snntorch" and self.training and torch.is_grad_enabled():
-            self._check_not_normalised(reading.layers)
-        return backend
-
-    def _check_backend(self, reading: _Reading) -> None:
-        if reading.obstacle and self.backend not in ("auto", "snntorch"):
-            raise ValueError(f"backend={self.backend!r} cannot run this: {reading.obstacle}")
-
-    def _reason(self, reading: _Reading, backend: str, like: Tensor) -> str | None:
-        """Return the reason why compiled kernels cannot run the network, or None."""
-        for path, module in reading.hooked:
-            return f"{path} ({type(module).__name__}) has hooks or a forward of its own"
-        return execution.unsupported(reading.layers, backend, like)
-
-    def _check_not_normalised(self, layers: Sequence[SpikingLayer]) -> None:
-        """Raise a `ValueError` for batch normalisation, which stepping would train differently."""
-        modules = (module for layer in layers for _, module in layer.modules)
-        if any(isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) for module in modules):
-            raise ValueError(
-                "backend='snntorch' would normalise each timestep by itself, but this network "
-                "normalises all of them together: train it with backend='auto', without hooks on "
-                "its neurons"
-            )
-
 
 def _layer_record(name: str, output: LayerOutput, neuron: Any) -> LayerRecord:
     """Return what a layer did, with the threshold and the reset of its neuron."""
@@ -431,26 +307,6 @@ def _layer_record(name: str, output: LayerOutput, neuron: Any) -> LayerRecord:
     if neuron is None:  # a last nn.Linear, which never fires
         return LayerRecord(name, spikes, membrane, membrane.new_full((), torch.inf), "none")
     return LayerRecord(name, spikes, membrane, neuron.threshold.detach(), neuron.reset_mechanism)
-
-
-def _like(modules: Sequence[nn.Module]) -> Tensor:
-    """Return a tensor of modules that has the dtype and the device of the computation."""
-    # There always is one: the membrane of an snntorch.Leaky is a floating buffer.
-    return next(
-        tensor
-        for module in modules
-        for tensor in (*module._parameters.values(), *module._buffers.values())
-        if tensor is not None and tensor.is_floating_point()
-    )
-
-
-def _modules_in(module: nn.Module) -> list[nn.Module]:
-    """Return a module and all below it; `torch.nn.Module.modules` takes ten times as long."""
-    modules = [module]
-    for below in module._modules.values():
-        if below is not None:
-            modules += _modules_in(below) if below._modules else [below]
-    return modules
 
 
 def _features(layer: SpikingLayer) -> tuple[int]:

@@ -1,4 +1,4 @@
-"""Leaky neurons: made, described and stepped.
+"""Leaky neurons: made and described.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 """
@@ -6,8 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``N`` neurons.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import snntorch
 import torch
@@ -88,25 +87,3 @@ def is_hooked(module: nn.Module) -> bool:
         or "forward" in own
         or "_conv_forward" in own
     )
-
-
-def state_names(neuron: snntorch.SpikingNeuron) -> list[str]:
-    """Return the names of a neuron's states, such as ``syn`` and ``mem``.
-
-    snnTorch holds them in buffers that a state dict leaves out.
-    """
-    saved = neuron.state_dict()
-    return [name for name, _ in neuron.named_buffers(recurse=False) if name not in saved]
-
-
-@contextmanager
-def own_states(neurons: Sequence[snntorch.SpikingNeuron]) -> Iterator[None]:
-    """Restore the attributes of the neurons on exit, as a call must not change their states."""
-    before = [(vars(neuron).copy(), neuron._buffers.copy()) for neuron in neurons]
-    try:
-        yield
-    finally:
-        for neuron, (attributes, buffers) in zip(neurons, before, strict=True):
-            vars(neuron).clear()
-            vars(neuron).update(attributes)
-            neuron._buffers.update(buffers)

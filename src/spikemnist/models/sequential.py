@@ -1,15 +1,16 @@
-"""Split an `nn.Sequential` into spiking layers. Errors name the place of an unsupported module.
+"""Read a network: split an `nn.Sequential` into spiking layers, or say why it has none.
 
 Shapes: ``T`` timesteps, ``B`` batch.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard, TypeVar
 
 import snntorch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from spikemnist.models.neuron import is_hooked, resets
@@ -37,6 +38,69 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 class UnsupportedError(ValueError):
     """A network that snnTorch can step, but the kernels cannot run. The message says why."""
+
+
+class Plan:
+    """The layers of a network, and what they were read from; of no network, nothing.
+
+    ``obstacle`` says why only snnTorch can run it, or is None. ``hooked`` are the modules of
+    weights that have hooks, which the reference calls.
+    """
+
+    def __init__(self, network: nn.Module | None = None) -> None:
+        self.network = network
+        self.modules = [] if network is None else modules_in(network)
+        self._options = [(m, name) for m in self.modules for name in _OPTIONS if hasattr(m, name)]
+        self._values = self._values_now()
+        self.layers: list[SpikingLayer] = []
+        self.hooked: list[Module] = []
+        self.obstacle: str | None = None
+        self._warned = False
+        try:
+            self.layers = [] if network is None else read_layers(network)
+            self.hooked = [] if network is None else check_hooks(network)
+        except UnsupportedError as reason:
+            self.obstacle = str(reason)
+
+    def holds(self, modules: Sequence[nn.Module]) -> bool:
+        """Return whether the network has these modules still, and nothing of them has changed."""
+        return modules == self.modules and self._values == self._values_now()
+
+    def _values_now(self) -> list[object]:
+        """Return the options as they are now, and which modules have hooks."""
+        options: list[object] = [getattr(module, name, None) for module, name in self._options]
+        return options + [is_hooked(module) for module in self.modules]
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor that has the dtype and the device of the computation."""
+        # There always is one: the membrane of an snntorch.Leaky is a floating buffer.
+        return next(
+            tensor
+            for module in self.modules
+            for tensor in (*module._parameters.values(), *module._buffers.values())
+            if tensor is not None and tensor.is_floating_point()
+        )
+
+    def warn_once(self, text: str, category: type[Warning], stacklevel: int) -> None:
+        """Warn of the first thing that a call of the network shows."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(text, category, stacklevel + 1)
+
+
+def modules_in(module: nn.Module) -> list[nn.Module]:
+    """Return a module and all below it; `torch.nn.Module.modules` takes ten times as long."""
+    modules = [module]
+    for below in module._modules.values():
+        if below is not None:
+            modules += modules_in(below) if below._modules else [below]
+    return modules
+
+
+def neurons_of(network: nn.Module) -> dict[snntorch.SpikingNeuron, str]:
+    """Return the neurons of a network and their places."""
+    return {m: path for path, m in walk(network) if isinstance(m, snntorch.SpikingNeuron)}
 
 
 def read_layers(network: nn.Module) -> list[SpikingLayer]:
@@ -77,11 +141,6 @@ def read_layers(network: nn.Module) -> list[SpikingLayer]:
             f"run networks that end in neurons. Put {_SILENT} at the end: its membrane is the same"
         )
     return layers
-
-
-def options_in(modules: Sequence[nn.Module]) -> list[tuple[nn.Module, str]]:
-    """Return the options by which `read_layers` refuses: modules and names of attributes."""
-    return [(module, name) for module in modules for name in _OPTIONS if hasattr(module, name)]
 
 
 def check_hooks(network: nn.Module) -> list[Module]:

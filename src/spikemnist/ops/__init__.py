@@ -7,11 +7,21 @@ Pure functions over tensors: they keep no state and change nothing that the call
 Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons, ``F`` input features.
 """
 
+from typing import TYPE_CHECKING, get_args
+
+from spikemnist._lazy import lazy
 from spikemnist._names import Backend, ResetMechanism, SurrogateName
 from spikemnist.ops import surrogate
-from spikemnist.ops.backends import BACKENDS, select_backend
 from spikemnist.ops.dynamics import RESET_MECHANISMS, leaky, linear
 from spikemnist.ops.surrogate import *  # noqa: F403 - it lists its surrogates alone
+
+BACKENDS: tuple[str, ...] = get_args(Backend)
+"""Names of the backends."""
+
+if TYPE_CHECKING:
+    from spikemnist.models.runners import select_backend as select_backend
+else:
+    __getattr__, __dir__, _ = lazy(__name__, {"spikemnist.models.runners": "select_backend"})
 
 __all__ = [
     "BACKENDS",

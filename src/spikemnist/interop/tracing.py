@@ -26,9 +26,10 @@ from torch.overrides import TorchFunctionMode
 from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
 from spikemnist._tensors import check_tensor
-from spikemnist.models import stepped
-from spikemnist.models.execution import present
-from spikemnist.models.neuron import own_states, state_names
+from spikemnist.interop import stepped
+from spikemnist.interop.stepped import own_states, state_names
+from spikemnist.models.runners import present
+from spikemnist.models.sequential import neurons_of
 
 _POOLS: dict[Callable[..., Any], type[nn.Module]] = {
     functional.max_pool2d: nn.MaxPool2d,
@@ -74,7 +75,7 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
     check_tensor(example, "example", "[T, B, ...] or [B, ...]")
     stepped.check_kinds(network)
     # snnTorch's utils.reset, called by a copy, would reset all neurons of the process.
-    neurons = list(stepped.neurons_of(network))
+    neurons = list(neurons_of(network))
     plain = torch.autocast(example.device.type, enabled=False)
     with own_states(neurons), torch.inference_mode(mode=False), torch.enable_grad(), plain:
         _rest(network)
@@ -149,7 +150,7 @@ def advice(network: nn.Module, spikes: Tensor) -> str:
     order: list[str] = []
     for example in (spikes, spikes[0]):  # forward takes all timesteps, or one
         call = _Call()
-        with suppress(Exception), torch.no_grad(), own_states([*stepped.neurons_of(network)]):
+        with suppress(Exception), torch.no_grad(), own_states([*neurons_of(network)]):
             call.run(network, example)
         calls = dict.fromkeys(f"net.{name}" for name, _, _ in call.calls if isinstance(name, str))
         order = max(order, list(calls), key=len)
@@ -187,7 +188,7 @@ class _Call(TorchFunctionMode):
         """Call a copy of the network from rest, each time with the same masks of dropout."""
         self.network = network = _copy(network)
         _rest(network)
-        neurons = stepped.neurons_of(network)
+        neurons = neurons_of(network)
         inner = {child for neuron in neurons for child in neuron.children()}
         for path, module in network.named_modules():
             if module in neurons or not (module._modules or module in inner):
@@ -288,7 +289,7 @@ def _other_generators() -> str:
 
 def _rest(network: nn.Module) -> None:
     """Let neurons start at rest: snnTorch zeroes a state of another shape than the current."""
-    for neuron in stepped.neurons_of(network):
+    for neuron in neurons_of(network):
         for name in state_names(neuron):
             setattr(neuron, name, neuron.threshold.new_empty(0))
 
@@ -317,7 +318,7 @@ def _difference(network: nn.Module, calls: Calls, example: Tensor, inputs: Tenso
     """Return what the layers do otherwise than the network, or None."""
     call, layers = _Call().run(network, example), _layers(network, calls)
     with seeded(0, inputs.device):
-        run = stepped.run(layers, inputs, next(layers.parameters()), None)
+        run, _ = stepped.run(layers, inputs, next(layers.parameters()), None)
         if call.draws or call.numbers != _next_numbers(inputs.device):
             return "it draws random numbers of its own"
     if effect := _side_effect(network, call, [path for path in calls if isinstance(path, str)]):

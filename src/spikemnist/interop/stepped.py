@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import snntorch
 import torch
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from spikemnist._arguments import must_be, takes
-from spikemnist.models.neuron import own_states, state_names
-from spikemnist.models.sequential import not_last, walk
+from spikemnist.models.runners import NetworkOutput
+from spikemnist.models.sequential import neurons_of, not_last, walk
 from spikemnist.ops.layer import LayerOutput
 
 Step = dict["snntorch.SpikingNeuron | None", "tuple[Tensor, Tensor, Tensor]"]
@@ -38,28 +38,14 @@ class LoopInForwardError(ValueError):
     """A network that hands membranes on, or calls a neuron twice in a timestep."""
 
 
-class NetworkOutput(NamedTuple):
-    """What the layers of a network did over all timesteps, the output layer last.
-
-    ``neurons`` has those of each of ``outputs``, or None for a last module that has none. ``state``
-    are the tensors ``[B, ...]`` from which a next call continues. ``path`` is the place of the
-    output neurons. ``carry_over`` names what modules of a user's own hold for the next call.
-    """
-
-    outputs: list[LayerOutput]
-    neurons: list[snntorch.SpikingNeuron | None]
-    state: tuple[Tensor, ...]
-    path: str
-    carry_over: Sequence[str] = ()
-
-
 def run(
     network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tensor] | None
-) -> NetworkOutput:
+) -> tuple[NetworkOutput, list[str]]:
     """Call a network once for each timestep, from a ``state`` or from rest.
 
     From rest, ``reset()`` of each module that has one is called. ``like`` is a tensor that has the
-    dtype and the device of the parameters.
+    dtype and the device of the parameters. The names are those of what modules of a user's own hold
+    for the next call.
 
     Raises
     ------
@@ -98,7 +84,7 @@ def run(
     path = "network" if layers[-1] is None else neurons[layers[-1]]
     after_call = _attribute_marks(network, resets)
     carry_over = [n for n, (_, mark) in after_call.items() if n not in marks or marks[n][1] != mark]
-    return NetworkOutput(outputs, layers, last, path, carry_over)
+    return NetworkOutput(outputs, layers, last, path), carry_over
 
 
 def _attribute_marks(
@@ -131,19 +117,43 @@ def _version(value: object) -> float:
 
 
 def check_kinds(network: nn.Module) -> None:
-    """Raise a `ValueError` for a module of snnTorch that cannot be stepped, by its place."""
+    """Raise a `ValueError` if snnTorch cannot step a network."""
+    if reason := unfit(network):
+        raise ValueError(reason)
+
+
+def unfit(network: nn.Module) -> str | None:
+    """Return the place of a module of snnTorch that cannot be stepped, in a sentence, or None."""
     for path, module in walk(network):
         kinds = [k.__name__ for k in type(module).__mro__ if k.__module__.startswith("snntorch.")]
         if kinds and kinds[0] not in NEURONS | PARTS:
-            raise ValueError(
+            return (
                 f"{path} is snntorch.{kinds[0]}, which does not take one timestep after the other "
                 "with the current alone; use another module, such as snntorch.Leaky"
             )
+    return None
 
 
-def neurons_of(network: nn.Module) -> dict[snntorch.SpikingNeuron, str]:
-    """Return the neurons of a network and their places."""
-    return {m: path for path, m in walk(network) if isinstance(m, snntorch.SpikingNeuron)}
+def state_names(neuron: snntorch.SpikingNeuron) -> list[str]:
+    """Return the names of a neuron's states, such as ``syn`` and ``mem``.
+
+    snnTorch holds them in buffers that a state dict leaves out.
+    """
+    saved = neuron.state_dict()
+    return [name for name, _ in neuron.named_buffers(recurse=False) if name not in saved]
+
+
+@contextmanager
+def own_states(neurons: Sequence[snntorch.SpikingNeuron]) -> Iterator[None]:
+    """Restore the attributes of the neurons on exit, as a call must not change their states."""
+    before = [(vars(neuron).copy(), neuron._buffers.copy()) for neuron in neurons]
+    try:
+        yield
+    finally:
+        for neuron, (attributes, buffers) in zip(neurons, before, strict=True):
+            vars(neuron).clear()
+            vars(neuron).update(attributes)
+            neuron._buffers.update(buffers)
 
 
 def spikes_and_membrane(neuron: Any, output: Any) -> tuple[Tensor, Tensor]:

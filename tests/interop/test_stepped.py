@@ -21,7 +21,7 @@ from spikemnist import Classifier, TrainConfig, accelerate, evaluate, fit, load,
 from spikemnist.data import ImageDataset
 from spikemnist.energy import measure_energy
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
-from spikemnist.models.stepped import NEURONS, PARTS
+from spikemnist.interop.stepped import NEURONS, PARTS
 from spikemnist.training import measure_robustness
 from tests.models.stepped_network import neuron, same
 

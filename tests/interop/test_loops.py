@@ -21,8 +21,8 @@ from torch.nn.utils import prune
 
 from spikemnist import accelerate
 from spikemnist.models import SpikingNetwork
-from tests.models import loops_over_time as loops
-from tests.models.loops_over_time import B, Edited, T, first
+from tests.interop import loops_over_time as loops
+from tests.interop.loops_over_time import B, Edited, T, first
 
 pytestmark = pytest.mark.filterwarnings("ignore:snnTorch steps this network")
 

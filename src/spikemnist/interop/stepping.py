@@ -1,0 +1,69 @@
+"""The runner that has snnTorch step what nothing else can run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from spikemnist.interop.stepped import LoopInForwardError, run, unfit
+from spikemnist.interop.tracing import advice
+from spikemnist.models.runners import NetworkOutput
+from spikemnist.models.sequential import Plan
+from spikemnist.models.spiking_layer import SpikingLayer, neuron_shapes
+
+
+class SnnTorch:
+    """The runner that calls a network of snnTorch once for each timestep."""
+
+    def reason_against(self, plan: Plan, spikes: Tensor | None, like: Tensor | None) -> str | None:
+        """Return why snnTorch cannot step the network either, or None."""
+        return None if plan.network is None else unfit(plan.network)
+
+    def suits(self, spikes: Tensor | None, like: Tensor | None) -> bool:
+        """Return True: it runs what nothing else can."""
+        return True
+
+    def run(
+        self,
+        plan: Plan,
+        spikes: Tensor,
+        like: Tensor,
+        *,
+        record: str,
+        state: Sequence[Tensor] | None,
+        final: bool,
+    ) -> NetworkOutput:
+        """Step the network; warn once of what a user's own modules hold for the next call."""
+        assert plan.network is not None
+        if plan.layers:
+            _check_normalisation(plan.layers)
+            # Raises where the input does not fit.
+            neuron_shapes(plan.layers, spikes.shape[2:], like)
+        try:
+            output, carry_over = run(plan.network, spikes, like, state)
+        except LoopInForwardError as reason:
+            raise ValueError(f"{reason}. {advice(plan.network, spikes)}") from None
+        if carry_over:
+            text = (
+                f"{', '.join(carry_over)} changed in a call, so the next one may differ: give "
+                "the module a method reset(), which each call from rest begins with"
+            )
+            plan.warn_once(text, UserWarning, stacklevel=6)
+        return output
+
+
+def _check_normalisation(layers: Sequence[SpikingLayer]) -> None:
+    """Raise a `ValueError` for batch normalisation, which stepping would train differently."""
+    if any(_normalises(module) for layer in layers for _, module in layer.modules):
+        raise ValueError(
+            "backend='snntorch' would normalise each timestep by itself, but this network "
+            "normalises all of them together: train it with backend='auto', without hooks on its "
+            "neurons"
+        )
+
+
+def _normalises(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm) and module.training and torch.is_grad_enabled()
