@@ -22,7 +22,7 @@ from spikemnist.models.classifier import Classifier, check_network, evaluating
 from spikemnist.models.layer_table import SATURATED, LayerSummary, layer_table, with_shape
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.record import LayerRecord, Record
-from spikemnist.models.runners import choose
+from spikemnist.models.runners import Request, choose
 from spikemnist.models.spiking_layer import SpikingLayer
 
 REACHED = 0.9
@@ -157,7 +157,7 @@ def summarise(network: SpikingNetwork, record: Record, *, backward: bool = False
     reason = None
     if record.backend == "reference" and record.input is not None:
         plan = network.plan
-        reason = choose(network.backend, plan, record.input, plan.like).reason
+        reason = choose(network.backend, plan, Request(record.input, plan.like)).reason
     name = type(network).__name__
     return Summary(tuple(rows), name, parameters, batch, steps, fallback=reason)
 

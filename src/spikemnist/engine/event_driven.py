@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from spikemnist.kernels import compiler
 from spikemnist.models.runners import (
     NetworkOutput,
+    Request,
     initial_membranes,
     network_output,
     present,
@@ -46,9 +47,9 @@ Dense = tuple[nn.Linear, "nn.BatchNorm1d | None"]
 class EventDriven:
     """Runs layers in kernels that do work only where there is a spike."""
 
-    def reason_against(self, plan: Plan, spikes: Tensor | None, like: Tensor | None) -> str | None:
+    def reason_against(self, plan: Plan, request: Request) -> str | None:
         """Return why the kernels cannot run a network on spikes, or None."""
-        if reason := self._unfit_here(spikes, like) or unfit_network(plan):
+        if reason := self._unfit_here(request) or unfit_network(plan):
             return reason
         from spikemnist.engine.slopes import unsupported  # loads Numba
 
@@ -57,50 +58,43 @@ class EventDriven:
                 return f"{reason}, in {layer.path}"
         return None
 
-    def suits(self, spikes: Tensor | None, like: Tensor | None) -> bool:
+    def suits(self, request: Request) -> bool:
         """Return whether the kernels run here, and are faster than the reference."""
+        spikes, like = request.spikes, request.like
         few = spikes is not None and spikes.shape[:2].numel() < FEW_FRAMES
         convolves = like is not None and like.dim() > 2
-        return not (few and convolves) and self._unfit_here(spikes, like) is None
+        return not (few and convolves) and self._unfit_here(request) is None
 
-    def _unfit_here(self, spikes: Tensor | None, like: Tensor | None) -> str | None:
-        if reason := unfit_tensors(spikes, like, "cpu", (torch.float32, torch.float64)):
+    def _unfit_here(self, request: Request) -> str | None:
+        if reason := unfit_tensors(request, "cpu", (torch.float32, torch.float64)):
             return reason
+        like = request.like
         if like is not None and torch.is_autocast_enabled("cpu"):
             return f"it computes in {like.dtype}, and autocast asks for another precision"
         missing = compiler.missing()
         return missing and f"its kernels need {missing}"
 
-    def run(
-        self,
-        plan: Plan,
-        spikes: Tensor,
-        like: Tensor,
-        *,
-        record: str,
-        state: Sequence[Tensor] | None,
-        final: bool,
-    ) -> NetworkOutput:
+    def run(self, plan: Plan, request: Request) -> NetworkOutput:
         """Run layers one after the other, and dense ones that exchange packed spikes together."""
         from spikemnist.engine import autograd  # loads Numba
 
-        layers, dtype = plan.layers, like.dtype
-        initial = initial_membranes(layers, state)
+        (spikes, like), record = request.tensors, request.record
+        layers, initial = plan.layers, initial_membranes(plan, request)
         outputs: list[LayerOutput] = []
         for group in _groups(layers):
             membranes = initial[len(outputs) :][: len(group)]
             last = len(outputs) + len(group) == len(layers)
             options: dict[str, Any] = {
                 "record": record if record == "all" or last else "spikes",
-                "final": final,
+                "final": request.final,
             }
             if dense_of(group[0]) is None:
-                outputs.append(_run_current(group[0], spikes, membranes[0], dtype, options))
+                outputs.append(_run_current(group[0], spikes, membranes[0], like.dtype, options))
             else:
-                signal, params = _dense_layers(group, spikes, membranes, dtype)
+                signal, params = _dense_layers(group, spikes, membranes, like.dtype)
                 outputs += autograd.run(params, signal, **options)
             spikes = spikes if last else present(outputs[-1].spikes)
-        return network_output(layers, outputs, final=final)
+        return network_output(plan, outputs)
 
 
 def dense_of(layer: SpikingLayer) -> Dense | None:

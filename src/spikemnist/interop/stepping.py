@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from spikemnist.interop.stepped import LoopInForwardError, run, unfit
 from spikemnist.interop.tracing import advice
-from spikemnist.models.runners import NetworkOutput
+from spikemnist.models.runners import NetworkOutput, Request
 from spikemnist.models.sequential import Plan
 from spikemnist.models.spiking_layer import SpikingLayer, neuron_shapes
 
@@ -18,32 +18,24 @@ from spikemnist.models.spiking_layer import SpikingLayer, neuron_shapes
 class SnnTorch:
     """The runner that calls a network of snnTorch once for each timestep."""
 
-    def reason_against(self, plan: Plan, spikes: Tensor | None, like: Tensor | None) -> str | None:
+    def reason_against(self, plan: Plan, request: Request) -> str | None:
         """Return why snnTorch cannot step the network either, or None."""
         return None if plan.network is None else unfit(plan.network)
 
-    def suits(self, spikes: Tensor | None, like: Tensor | None) -> bool:
+    def suits(self, request: Request) -> bool:
         """Return True: it runs what nothing else can."""
         return True
 
-    def run(
-        self,
-        plan: Plan,
-        spikes: Tensor,
-        like: Tensor,
-        *,
-        record: str,
-        state: Sequence[Tensor] | None,
-        final: bool,
-    ) -> NetworkOutput:
+    def run(self, plan: Plan, request: Request) -> NetworkOutput:
         """Step the network; warn once of what a user's own modules hold for the next call."""
         assert plan.network is not None
+        spikes, like = request.tensors
         if plan.layers:
             _check_normalisation(plan.layers)
             # Raises where the input does not fit.
             neuron_shapes(plan.layers, spikes.shape[2:], like)
         try:
-            output, carry_over = run(plan.network, spikes, like, state)
+            output, carry_over = run(plan.network, spikes, like, request.state)
         except LoopInForwardError as reason:
             raise ValueError(f"{reason}. {advice(plan.network, spikes)}") from None
         if carry_over:

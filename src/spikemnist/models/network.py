@@ -22,7 +22,7 @@ from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.layer_table import STRUCTURE, layer_names, layer_table, structure
 from spikemnist.models.readout import Readout, class_mean, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
-from spikemnist.models.runners import NetworkOutput, choose, present
+from spikemnist.models.runners import NetworkOutput, Request, choose, present
 from spikemnist.models.sequential import Plan, modules_in, neurons_of
 from spikemnist.models.spiking_layer import PASSED_BY, SpikingLayer, neuron_shapes
 from spikemnist.ops.layer import LayerOutput
@@ -96,7 +96,7 @@ class SpikingNetwork(Tabular, nn.Module):
         population = check_number("population", population, "1..")
         plan = Plan(network)
         for name in ("auto", backend):  # raises where none can run it, or not this one
-            choose(name, plan, None, None)
+            choose(name, plan, Request())
         if not neurons_of(network):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
         self.network = network
@@ -234,15 +234,16 @@ class SpikingNetwork(Tabular, nn.Module):
         plan = self.plan
         like = plan.like
         spikes = on_device_of(like, spikes)
-        backend, runner, reason = choose(self.backend, plan, spikes, like)
+        initial = [on_device_of(like, membrane) for membrane in state or ()] or None
+        final = state is None or len(state) > 0
+        request = Request(spikes, like, record, initial, final)
+        backend, runner, reason = choose(self.backend, plan, request)
         if backend == "reference" and reason:
             text = (
                 f"the slower reference runs this network, since compiled kernels cannot: {reason}"
             )
             plan.warn_once(text, RuntimeWarning, stacklevel=5)
-        initial = [on_device_of(like, membrane) for membrane in state or ()] or None
-        final = state is None or len(state) > 0
-        run = runner.run(plan, spikes, like, record=record, state=initial, final=final)
+        run = runner.run(plan, request)
         return self._record(run, backend, spikes if record == "all" else None, final=final)
 
     if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types

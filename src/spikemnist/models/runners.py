@@ -20,7 +20,6 @@ from spikemnist import ops
 from spikemnist._arguments import check_choice
 from spikemnist._doors import behind, is_there, missing_room
 from spikemnist.models.sequential import Plan
-from spikemnist.models.spiking_layer import SpikingLayer
 from spikemnist.ops.layer import LayerOutput, LayerParams, count_spikes
 
 RUNNERS = {
@@ -49,35 +48,39 @@ class NetworkOutput(NamedTuple):
     path: str
 
 
-class Runner(Protocol):
-    """One way to run a network. ``like`` has the dtype and the device of its parameters.
+class Request(NamedTuple):
+    """What is asked of a network: a run, or without tensors whether it can run at all.
 
-    ``spikes`` and ``like`` are None where the question is whether it can run at all.
+    ``spikes`` ``[T, B, ...]`` are its input, and ``like`` has the dtype and the device of its
+    parameters. ``record`` names the layers to record, ``"output"`` or ``"all"``; ``state`` are the
+    membranes to start from, None for rest; ``final`` says whether the last ones are returned.
     """
 
-    def reason_against(self, plan: Plan, spikes: Tensor | None, like: Tensor | None) -> str | None:
+    spikes: Tensor | None = None
+    like: Tensor | None = None
+    record: str = "output"
+    state: Sequence[Tensor] | None = None
+    final: bool = False
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """``spikes`` and ``like`` of a run."""
+        return present(self.spikes), present(self.like)
+
+
+class Runner(Protocol):
+    """One way to run a network."""
+
+    def reason_against(self, plan: Plan, request: Request) -> str | None:
         """Return why it cannot run a network on spikes, or None."""
         ...
 
-    def suits(self, spikes: Tensor | None, like: Tensor | None) -> bool:
+    def suits(self, request: Request) -> bool:
         """Return whether it is the one to take, here and for spikes of this shape."""
         ...
 
-    def run(
-        self,
-        plan: Plan,
-        spikes: Tensor,
-        like: Tensor,
-        *,
-        record: str,
-        state: Sequence[Tensor] | None,
-        final: bool,
-    ) -> NetworkOutput:
-        """Run a network on spikes ``[T, B, ...]``, from a ``state`` or from rest.
-
-        ``record`` names the layers to record, ``"output"`` or ``"all"``; ``final`` says whether the
-        membranes after the last timestep are returned.
-        """
+    def run(self, plan: Plan, request: Request) -> NetworkOutput:
+        """Run a network."""
         ...
 
 
@@ -89,20 +92,20 @@ class Choice(NamedTuple):
     reason: str | None
 
 
-def choose(backend: str, plan: Plan, spikes: Tensor | None, like: Tensor | None) -> Choice:
+def choose(backend: str, plan: Plan, request: Request) -> Choice:
     """Return the runner of a requested backend; raise a `ValueError` if none can run."""
     check_choice("backend", backend, ops.BACKENDS)
     runners, passed_by, reason = _runners(), None, None
     if backend != "auto":
         path = RUNNERS[backend]
         runner = runners.get(backend)
-        reason = runner.reason_against(plan, spikes, like) if runner else missing_room(path)
+        reason = runner.reason_against(plan, request) if runner else missing_room(path)
         if runner and not reason:
             return Choice(backend, runner, None)
         raise ValueError(f"{backend=} cannot run this: {reason}. Use backend='auto'")
     for name, runner in runners.items():
-        if runner.suits(spikes, like):
-            reason = runner.reason_against(plan, spikes, like)
+        if runner.suits(request):
+            reason = runner.reason_against(plan, request)
             if not reason:
                 return Choice(name, runner, passed_by)
             passed_by = passed_by or reason
@@ -155,34 +158,23 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
     >>> select_backend("reference")
     'reference'
     """
-    return choose(backend, Plan(), spikes, weight).backend
+    return choose(backend, Plan(), Request(spikes, weight)).backend
 
 
 class Reference:
     """Calls the modules of a layer once for all timesteps, and scans its neurons in plain torch."""
 
-    def reason_against(self, plan: Plan, spikes: Tensor | None, like: Tensor | None) -> str | None:
+    def reason_against(self, plan: Plan, request: Request) -> str | None:
         """Return why the network has no layers to run, or None."""
         return plan.obstacle
 
-    def suits(self, spikes: Tensor | None, like: Tensor | None) -> bool:
+    def suits(self, request: Request) -> bool:
         """Return True: it runs on every device and for every shape."""
         return True
 
-    def run(
-        self,
-        plan: Plan,
-        spikes: Tensor,
-        like: Tensor,
-        *,
-        record: str,
-        state: Sequence[Tensor] | None,
-        final: bool,
-    ) -> NetworkOutput:
+    def run(self, plan: Plan, request: Request) -> NetworkOutput:
         """Run the layers one after the other."""
-        return run_layers(
-            _leaky, plan.layers, spikes, like, record=record, state=state, final=final
-        )
+        return run_layers(_leaky, plan, request)
 
 
 def _leaky(
@@ -199,59 +191,45 @@ def _leaky(
     return spikes, membrane, membrane[-1]
 
 
-def run_layers(
-    scan: Scan,
-    layers: Sequence[SpikingLayer],
-    spikes: Tensor,
-    like: Tensor,
-    *,
-    record: str,
-    state: Sequence[Tensor] | None,
-    final: bool,
-) -> NetworkOutput:
-    """Run layers over all timesteps, each on the spikes of the previous one, their neurons by scan.
-
-    The other arguments are those of `Runner.run`.
-    """
+def run_layers(scan: Scan, plan: Plan, request: Request) -> NetworkOutput:
+    """Run layers one after the other over all timesteps, their neurons by ``scan``."""
+    spikes, like = request.tensors
     outputs: list[LayerOutput] = []
-    for layer, initial in zip(layers, initial_membranes(layers, state), strict=True):
+    for layer, initial in zip(plan.layers, initial_membranes(plan, request), strict=True):
         current = layer.current(spikes, like.dtype)
         layer.check_state(initial, current.shape[1:])
         number = torch.promote_types(current.dtype, torch.float32)
         params = layer.params(current.shape[2:], number, initial)
         signal = current.flatten(2).expand(len(spikes), -1, -1)
-        needed = record == "all" or layer is layers[-1]
+        needed = request.record == "all" or layer is plan.layers[-1]
         fired, membrane, last = scan(signal, params, needed)
         shape = (len(spikes), *current.shape[1:])
         spikes = fired.reshape(shape)
         membrane = None if membrane is None else membrane.reshape(shape)
         # A copy, since a state must not keep the membranes of all timesteps.
-        kept = last.reshape(shape[1:]).clone() if final else None
+        kept = last.reshape(shape[1:]).clone() if request.final else None
         outputs.append(LayerOutput(spikes, membrane, count_spikes(spikes), kept, shape[2:]))
-    return network_output(layers, outputs, final=final)
+    return network_output(plan, outputs)
 
 
-def initial_membranes(
-    layers: Sequence[SpikingLayer], state: Sequence[Tensor] | None
-) -> Sequence[Tensor | None]:
+def initial_membranes(plan: Plan, request: Request) -> Sequence[Tensor | None]:
     """Return the membrane of each layer to start from, None for rest."""
-    if state and len(state) != len(layers):
-        raise ValueError(f"state must hold the membranes of {len(layers)} layers; got {len(state)}")
-    return state or [None] * len(layers)
+    count, state = len(plan.layers), request.state
+    if state and len(state) != count:
+        raise ValueError(f"state must hold the membranes of {count} layers; got {len(state)}")
+    return state or [None] * count
 
 
-def network_output(
-    layers: Sequence[SpikingLayer], outputs: list[LayerOutput], *, final: bool
-) -> NetworkOutput:
+def network_output(plan: Plan, outputs: list[LayerOutput]) -> NetworkOutput:
     """Return the outputs of layers as that of their network."""
-    state = tuple(present(output.final) for output in outputs) if final else ()
-    return NetworkOutput(outputs, [layer.leaky for layer in layers], state, layers[-1].path)
+    state = tuple(output.final for output in outputs if output.final is not None)
+    neurons = [layer.leaky for layer in plan.layers]
+    return NetworkOutput(outputs, neurons, state, plan.layers[-1].path)
 
 
-def unfit_tensors(
-    spikes: Tensor | None, like: Tensor | None, device: str, dtypes: Sequence[torch.dtype]
-) -> str | None:
+def unfit_tensors(request: Request, device: str, dtypes: Sequence[torch.dtype]) -> str | None:
     """Return why compiled kernels for a device and some dtypes cannot take tensors, or None."""
+    spikes, like = request.spikes, request.like
     plain = spikes is None or type(spikes) is Tensor or type(spikes.detach()) is Tensor
     if not plain or torch.compiler.is_compiling():
         kind = "" if spikes is None or plain else f", and they read no {type(spikes).__name__}"
