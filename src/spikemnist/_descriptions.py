@@ -15,9 +15,9 @@ def plain(value: Any) -> Any:
 
     Examples
     --------
-    >>> from spikemnist.data import DropEvents
-    >>> plain((0.5, DropEvents(0.1), len))  # doctest: +NORMALIZE_WHITESPACE
-    [0.5, {'name': 'spikemnist.data.event_transforms.DropEvents', 'probability': 0.1},
+    >>> from spikemnist.data import RandomFlip
+    >>> plain((0.5, RandomFlip(), len))  # doctest: +NORMALIZE_WHITESPACE
+    [0.5, {'name': 'spikemnist.data.augmentation.RandomFlip', 'probability': 0.5},
      'builtins.len']
     """
     if hasattr(value, "item") and not getattr(value, "shape", True):  # a number of NumPy or torch

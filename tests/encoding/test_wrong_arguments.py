@@ -24,7 +24,7 @@ from spikemnist.encoding import (
     get_encoder,
     register_encoder,
 )
-from tests.event_recordings import random_events
+from tests.events.event_recordings import random_events
 
 latency = partial(LatencyEncoder, 10)
 SPIKES = torch.zeros(5, 1, 3)

@@ -18,7 +18,7 @@ from spikemnist.energy import MEMORIES, TECHNOLOGIES, Energy, Technology, measur
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.training import evaluate
 from tests.energy.networks import IMAGE, networks
-from tests.event_recordings import MovingBars
+from tests.events.event_recordings import MovingBars
 
 STEPS = 5
 ENCODER = LatencyEncoder(num_steps=STEPS)

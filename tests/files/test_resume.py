@@ -21,7 +21,7 @@ from spikemnist import Classifier, LeakyMLP, accelerate
 from spikemnist.data import DropEvents, ImageDataset
 from spikemnist.encoding import EventEncoder, RateEncoder
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.event_recordings import MovingBars
+from tests.events.event_recordings import MovingBars
 from tests.training import small_runs, stoppable_run
 from tests.training.small_runs import (
     BATCHES,

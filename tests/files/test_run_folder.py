@@ -29,7 +29,7 @@ from spikemnist._run_folder import locked, open_folder
 from spikemnist.data import DropEvents, ImageDataset
 from spikemnist.encoding import RateEncoder
 from spikemnist.training import Recipe
-from tests.event_recordings import MovingBars
+from tests.events.event_recordings import MovingBars
 from tests.files.test_resume import of_events, of_snntorch
 from tests.training import small_runs
 from tests.training.small_runs import (

@@ -23,7 +23,7 @@ from spikemnist import (
     load_digits,
 )
 from spikemnist.encoding import DirectEncoder, Encoder, EventEncoder, LatencyEncoder, RateEncoder
-from tests.event_recordings import MovingBars
+from tests.events.event_recordings import MovingBars
 from tests.models.stepped_network import same
 
 if TYPE_CHECKING:

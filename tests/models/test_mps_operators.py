@@ -58,7 +58,7 @@ from spikemnist.training import (
     fit,
 )
 from spikemnist.training.losses import Loss
-from tests.event_recordings import random_events
+from tests.events.event_recordings import random_events
 from tests.pairs import Case, named, pairs
 
 if TYPE_CHECKING:

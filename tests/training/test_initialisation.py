@@ -18,7 +18,7 @@ from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder, Rat
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 from spikemnist.training import TrainingWarning, initialize
 from spikemnist.training.initialisation import NORMS
-from tests.event_recordings import MovingBars
+from tests.events.event_recordings import MovingBars
 from tests.strategies import SEEDS
 from tests.training.small_runs import digits, fit_with, new_classifier, new_network, same, weights
 

@@ -41,7 +41,7 @@ from spikemnist.training import (
     measure_robustness,
 )
 from spikemnist.training.losses import LOSSES
-from tests.event_recordings import MovingBars, random_events
+from tests.events.event_recordings import MovingBars, random_events
 from tests.training.small_runs import DIRECT, digits, fit_with, new_classifier, same, weights
 
 IMAGES, LABELS = digits(20).images, digits(20).labels
@@ -82,7 +82,7 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"augment": [RandomAffine(), RandomErasing()]}, r"Compose\(\[Rando.*\); got \[RandomAff"),
     ({"augment": "affine"}, f"{NAMES}'affine'"),
     ({"augment": ("affine", "blur")}, f"{NAMES}.*'blur'"),
-    ({"augment": ("flip",), "train": BARS}, "augment needs images, but train has recordings of"),
+    ({"augment": ("flip",), "train": BARS}, "augment needs images, but train is an EventDataset"),
     ({"augment": ("flip",), "train": [(EVENTS, DIRECTIONS)]}, "images must be .*got a EventBatch"),
     (
         {"augment": lambda images, generator: images[:3]},
@@ -140,7 +140,7 @@ DATA: dict[str, tuple[Any, str]] = {
     "batches of names": ([(IMAGES, ["one"] * 20)], f"{PAIR}Tensor, list"),
     "batches of three": ([(IMAGES, LABELS, 1)], "a pair .*got Tensor, Tensor, int"),
     "batches of images": ([IMAGES[:2]], f"{PAIR}got Tensor"),
-    "batches of lists": ([([1], LABELS)], "of an EventBatch and labels; got list, Ten"),
+    "batches of lists": ([([1], LABELS)], "or of recordings and labels; got list, Ten"),
     "float labels in a batch": (
         [(IMAGES, LABELS.float())],
         r"labels must be int64 of shape \[20\], one for each sample; got torch.float32",

@@ -15,7 +15,7 @@ from spikemnist import viz
 from spikemnist.plasticity import stdp_window
 from spikemnist.training import Robustness
 from spikemnist.training.metrics import EpochMetrics, History
-from tests.event_recordings import random_events
+from tests.events.event_recordings import random_events
 from tests.viz.viz_records import CLASSES, CLASSIFIER, ENERGY, make_evaluation, make_record
 
 RECORD = make_record()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from spikemnist import viz
 from spikemnist.data import EVENT, EventBatch
 from spikemnist.training.metrics import EpochMetrics, History
-from tests.event_recordings import random_events
+from tests.events.event_recordings import random_events
 from tests.viz.viz_records import CLASSIFIER, ENERGY, make_evaluation, make_record, title
 
 HISTORY = History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1)

@@ -18,7 +18,7 @@ from spikemnist.plasticity import stdp_window
 from spikemnist.training import Robustness
 from spikemnist.training.metrics import EpochMetrics, History
 from spikemnist.viz import _style
-from tests.event_recordings import random_events
+from tests.events.event_recordings import random_events
 from tests.viz.viz_records import CLASSES, CLASSIFIER, ENERGY, make_evaluation, make_record, title
 
 EVENTS = random_events(100, seed=0)

@@ -79,7 +79,8 @@ def _load() -> str:
 
 def _data() -> list[str]:
     """Return where each data set was found."""
-    from spikemnist.data import mnist, nmnist
+    from spikemnist.data import mnist
+    from spikemnist.events import nmnist
 
     places = ["digits in the package"]
     for title, find in (

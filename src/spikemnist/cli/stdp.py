@@ -78,7 +78,7 @@ def run(command: Command) -> int:
         classifier = _classifier(command)
     show_detail(command, classifier)
     images, test = sources.load(vars(command))
-    train = images.images, images.labels  # type: ignore[union-attr]  # --data has no recordings
+    train = images.images, images.labels  # type: ignore[attr-defined]  # --data has no recordings
     files, settings = [MODEL, CONFIG], dict[str, float]()
     description = {
         "classifier": {"name": type(classifier).__name__, **plain(classifier.get_params())},

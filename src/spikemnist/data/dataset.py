@@ -5,8 +5,9 @@ Shapes: ``N`` samples, ``B`` samples of a batch.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+
+@runtime_checkable
+class Samples(Protocol):
+    """Samples of a batch: images ``[B, ...]``, or anything else that an encoder takes."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        ...
+
+    def to(self, device: torch.device, /) -> Self:
+        """Return the samples on another device."""
+        ...
+
+
 Sample = TypeVar("Sample")
 Batch = TypeVar("Batch")
 
@@ -27,7 +42,8 @@ Batch = TypeVar("Batch")
 class LabelledDataset(Dataset[tuple[Sample, Tensor]], Generic[Sample, Batch]):
     """Samples with one label each.
 
-    A subclass has the attributes below and the methods `_sample`, `_subset` and `_batch`.
+    A subclass has the attributes below, `sample_shape`, and the methods `_sample`, `_subset` and
+    `_batch`.
     """
 
     labels: Tensor
@@ -65,6 +81,19 @@ class LabelledDataset(Dataset[tuple[Sample, Tensor]], Generic[Sample, Batch]):
 
     def __iter__(self) -> Iterator[tuple[Sample, Tensor]]:
         return (self[index] for index in range(len(self)))
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """Return the description of the data of a run, in the types of JSON.
+
+        The digest is that of the labels: samples may stay on disk.
+        """
+        digest = digest_of(self.labels)
+        return {"name": self.name, "root": self.root, "samples": len(self), "digest": digest}
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Self, Self]:
         """Hold out a fraction of the samples, the same fraction of every class.
@@ -169,6 +198,15 @@ class LabelledDataset(Dataset[tuple[Sample, Tensor]], Generic[Sample, Batch]):
         # The subclasses are frozen dataclasses.
         object.__setattr__(self, "labels", self.labels.long())
         object.__setattr__(self, "classes", tuple(self.classes))
+
+
+def digest_of(*tensors: Tensor) -> str:
+    """Return a digest of the shapes, dtypes and numbers of tensors."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{list(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 def _check_labels(labels: Tensor, samples: int, what: str, classes: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ Shapes: ``B`` batch.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +15,10 @@ from torch import Tensor
 
 from spikemnist._arguments import check_number, must_be
 from spikemnist._descriptions import plain
-from spikemnist.data.events import EventBatch, EventDataset
+from spikemnist.data.dataset import LabelledDataset, Samples
 from spikemnist.data.images import ImageDataset, dark_findings
 
-Samples = Tensor | EventBatch
-"""Input of an encoder: images ``[B, ...]``, or the events of B recordings."""
-
-Dataset = ImageDataset | EventDataset
+Dataset = LabelledDataset[Any, Any]
 Batches = Iterable[tuple[Samples, Tensor]]
 Data = Dataset | tuple[Tensor, Tensor] | Batches
 """A dataset of spikemnist, a pair of tensors (images, labels), or an iterable of such batches."""
@@ -30,13 +26,12 @@ Data = Dataset | tuple[Tensor, Tensor] | Batches
 
 @dataclass(frozen=True)
 class Feed:
-    """Batches of images, or events, and labels on one device.
+    """Batches of samples and labels on one device.
 
     Attributes
     ----------
-    data : ImageDataset, EventDataset or iterable
-        Dataset of images on the device or of events on disk, or an iterable that is read again in
-        each epoch.
+    data : LabelledDataset or iterable
+        Dataset, whose images are on the device, or an iterable that is read again in each epoch.
     batch_size : int
         Number of samples per batch of a dataset; an iterable has its own batches.
     device : torch.device
@@ -54,7 +49,7 @@ class Feed:
     @property
     def num_batches(self) -> int | None:
         """Number of batches in an epoch; ``None`` if only reading them would tell."""
-        if isinstance(self.data, Dataset):
+        if isinstance(self.data, LabelledDataset):
             return -(-len(self.data) // self.batch_size)
         return len(self.data) if isinstance(self.data, Sized) else None
 
@@ -62,13 +57,15 @@ class Feed:
     def classes(self) -> int:
         """Number of classes, by names or labels; 0 of an iterable, which only reading tells."""
         data = self.data
-        return len(data.classes) or int(data.labels.max()) + 1 if isinstance(data, Dataset) else 0
+        if not isinstance(data, LabelledDataset):
+            return 0
+        return len(data.classes) or int(data.labels.max()) + 1
 
     def batches(self, seed: int | None = None) -> Iterator[tuple[Any, Tensor]]:
         """Yield the batches of one epoch; a dataset is shuffled by ``seed``."""
-        data = self.data
-        batches: Iterable[Any]
-        batches = data.batches(self.batch_size, seed=seed) if isinstance(data, Dataset) else data
+        batches: Iterable[Any] = self.data
+        if isinstance(batches, LabelledDataset):
+            batches = batches.batches(self.batch_size, seed=seed)
         for batch in batches:
             samples, labels = _pair(batch)
             if len(labels) >= self.least:
@@ -80,7 +77,7 @@ def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> F
 
     Parameters
     ----------
-    data : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
+    data : LabelledDataset, tuple of torch.Tensor, or iterable of such tuples
         A dataset, a pair of tensors, or an iterable of batches.
     batch_size, device : int and torch.device
         As in `Feed`.
@@ -96,7 +93,7 @@ def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> F
     """
     batch_size = check_number("batch_size", batch_size, "1..")
     data = as_dataset(data)
-    if isinstance(data, Dataset):
+    if isinstance(data, LabelledDataset):
         dataset = data.to(device) if isinstance(data, ImageDataset) else data
         return Feed(dataset, batch_size, device)
     if not isinstance(data, Iterable) or isinstance(data, (str, Tensor)):
@@ -134,7 +131,7 @@ def hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[D
     if not isinstance(validation, int | float):
         return train, validation
     dataset = as_dataset(train)
-    if not isinstance(dataset, Dataset):
+    if not isinstance(dataset, LabelledDataset):
         raise ValueError(
             f"validation={validation} needs a dataset or a pair of tensors to split; train is an "
             "iterable, so pass the validation data themselves"
@@ -143,43 +140,25 @@ def hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[D
 
 
 def sample_shape(data: Data) -> tuple[int, ...]:
-    """Return the shape of an image, or of the sensor; empty for an iterable."""
+    """Return the shape of a sample; empty for an iterable."""
     data = as_dataset(data)
-    if isinstance(data, EventDataset):
-        return data.seen_sensor
-    return tuple(data.images.shape[1:]) if isinstance(data, ImageDataset) else ()
+    return data.sample_shape if isinstance(data, LabelledDataset) else ()
 
 
 def describe_data(train: Data, validation: Any) -> dict[str, Any]:
     """Describe the data of a run in the types of JSON, their contents by a digest.
 
-    Recordings stay on disk: the digest is that of their labels.
+    Of an iterable, the digest is the name of its class.
     """
-    data = as_dataset(train)
-    described: dict[str, Any] = {"digest": _digest(data)}
-    if isinstance(data, Dataset):
-        described = {"name": data.name, "root": data.root, "samples": len(data), **described}
-    if isinstance(data, EventDataset):
-        described["changes"] = plain(data.transforms)
-    if isinstance(data, ImageDataset) and data.size:
-        described["size"] = list(data.size)
-    if isinstance(data, ImageDataset) and data.inverted:
-        described["inverted"] = True
+    described = _describe(train)
     if validation is not None and not isinstance(validation, int | float):
-        validation = _digest(validation)
+        validation = _describe(validation)["digest"]
     return {**described, "validation": validation}
 
 
-def _digest(data: Data) -> str:
-    """Return a digest of samples and labels; of an iterable, the name of its class."""
+def _describe(data: Data) -> dict[str, Any]:
     data = as_dataset(data)
-    if not isinstance(data, Dataset):
-        return str(plain(type(data)))
-    digest = hashlib.sha256()
-    for tensor in (data.labels, data.images) if isinstance(data, ImageDataset) else (data.labels,):
-        digest.update(f"{list(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return f"sha256:{digest.hexdigest()[:16]}"
+    return data.describe() if isinstance(data, LabelledDataset) else {"digest": plain(type(data))}
 
 
 def _pair(batch: Any) -> tuple[Samples, Tensor]:
@@ -194,6 +173,6 @@ def _pair(batch: Any) -> tuple[Samples, Tensor]:
             "dataset.with_format('torch')[:], or give a DataLoader a collate_fn that returns pairs"
         )
     raise TypeError(
-        "a batch must be a pair of tensors, images and labels, or of an EventBatch and labels; got "
+        "a batch must be a pair of tensors, images and labels, or of recordings and labels; got "
         f"{', '.join(type(part).__name__ for part in pair)}{remedy}"
     )

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikemnist._arguments import must_be
 from spikemnist._tensors import check_images, check_tensor
-from spikemnist.data.dataset import LabelledDataset
+from spikemnist.data.dataset import LabelledDataset, digest_of
 
 DARK = 64
 """Grey value, of 255, that no pixel of dark images reaches: images of 16 grey values, or of two."""
@@ -94,6 +95,20 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
         classes = f", {len(self.classes)} classes" if self.classes else ""
         shape = list(images.shape[1:])
         return f"ImageDataset({len(self)} images {shape}, {images.dtype}, {images.device}{classes})"
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of an image."""
+        return tuple(self.images.shape[1:])
+
+    def describe(self) -> dict[str, Any]:
+        """Return the description of the data of a run, with a digest of labels and images."""
+        described = {**super().describe(), "digest": digest_of(self.labels, self.images)}
+        if self.size:
+            described["size"] = list(self.size)
+        if self.inverted:
+            described["inverted"] = True
+        return described
 
     def to(self, device: torch.device | str) -> ImageDataset:
         """Return the dataset on another device.

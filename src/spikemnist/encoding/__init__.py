@@ -16,15 +16,15 @@ from spikemnist.encoding.registry import get_encoder as get_encoder
 from spikemnist.encoding.registry import register_encoder as register_encoder
 
 ENCODERS = {
-    "burst": ".burst.BurstEncoder",
-    "delta": ".delta.DeltaEncoder",
-    "direct": ".direct.DirectEncoder",
-    "events": ".event_encoder.EventEncoder",
-    "latency": ".latency.LatencyEncoder",
-    "phase": ".phase.PhaseEncoder",
-    "population": ".population.PopulationEncoder",
-    "rank_order": ".rank.RankOrderEncoder",
-    "rate": ".rate.RateEncoder",
+    "burst": "spikemnist.encoding.burst.BurstEncoder",
+    "delta": "spikemnist.encoding.delta.DeltaEncoder",
+    "direct": "spikemnist.encoding.direct.DirectEncoder",
+    "events": "spikemnist.events.event_encoder.EventEncoder",
+    "latency": "spikemnist.encoding.latency.LatencyEncoder",
+    "phase": "spikemnist.encoding.phase.PhaseEncoder",
+    "population": "spikemnist.encoding.population.PopulationEncoder",
+    "rank_order": "spikemnist.encoding.rank.RankOrderEncoder",
+    "rate": "spikemnist.encoding.rate.RateEncoder",
 }
 """Module and class of each code by its name."""
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from spikemnist.encoding.burst import BurstEncoder as BurstEncoder
     from spikemnist.encoding.delta import DeltaEncoder as DeltaEncoder
     from spikemnist.encoding.direct import DirectEncoder as DirectEncoder
-    from spikemnist.encoding.event_encoder import EventEncoder as EventEncoder
     from spikemnist.encoding.latency import LatencyEncoder as LatencyEncoder
     from spikemnist.encoding.measure import CodeMeasure as CodeMeasure
     from spikemnist.encoding.measure import measure_code as measure_code
@@ -41,10 +40,11 @@ if TYPE_CHECKING:
     from spikemnist.encoding.protocol import Encoder as Encoder
     from spikemnist.encoding.rank import RankOrderEncoder as RankOrderEncoder
     from spikemnist.encoding.rate import RateEncoder as RateEncoder
+    from spikemnist.events.event_encoder import EventEncoder as EventEncoder
 else:
     _CLASSES = {module: kind for module, _, kind in (x.rpartition(".") for x in ENCODERS.values())}
     _MODULES = {**_CLASSES, ".measure": "CodeMeasure measure_code", ".protocol": "Encoder"}
     __getattr__, __dir__, _lazy_names = lazy(__name__, _MODULES)
     __all__ = ["available_encoders", "get_encoder", "register_encoder", *_lazy_names]
 
-registry.provide({name: f"{__name__}{path}" for name, path in ENCODERS.items()})
+registry.provide(ENCODERS)

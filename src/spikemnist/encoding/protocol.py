@@ -32,6 +32,9 @@ class Encoder(Protocol):
     ``[B, ...]``, that spikes ``[T, B, ...]`` stand for, and raises a `ValueError` unless their
     number of timesteps is ``num_steps``.
 
+    An encoder of other samples than images has ``blank(shape)``, which returns a batch of one empty
+    sample, from which a `Recipe` reads the shape of its spikes.
+
     Attributes
     ----------
     num_steps

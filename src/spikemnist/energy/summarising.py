@@ -15,7 +15,7 @@ from torch import Tensor
 
 from spikemnist import ops
 from spikemnist._tables import Result, Table
-from spikemnist.data.feed import Samples
+from spikemnist.data.dataset import Samples
 from spikemnist.energy.costs import TECHNOLOGIES
 from spikemnist.energy.operations import Tally
 from spikemnist.models.classifier import Classifier, check_network, evaluating

@@ -23,8 +23,8 @@ from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
 from spikemnist._tensor_files import check_classes
 from spikemnist._tensors import check_tensor
-from spikemnist.data import EventBatch, EventDataset, ImageDataset
-from spikemnist.data.feed import Data, Feed, Samples, make_feed
+from spikemnist.data.dataset import LabelledDataset, Samples
+from spikemnist.data.feed import Data, Dataset, Feed, make_feed
 from spikemnist.encoding import Encoder, get_encoder
 from spikemnist.models import files
 from spikemnist.models.network import SpikingNetwork
@@ -171,7 +171,7 @@ class Classifier(nn.Module):
 
     def predict(
         self,
-        data: Samples | ImageDataset | EventDataset,
+        data: Samples | Dataset,
         *,
         batch_size: int = 256,
         seed: int = 0,
@@ -501,10 +501,10 @@ def _brief(encoder: Encoder) -> str:
     return f"{type(encoder).__name__}({', '.join(given)})"
 
 
-def _batches(data: Samples | ImageDataset | EventDataset, batch_size: int) -> Iterable[Any]:
-    if isinstance(data, (ImageDataset, EventDataset)):
+def _batches(data: Samples | Dataset, batch_size: int) -> Iterable[Any]:
+    if isinstance(data, LabelledDataset):
         return (samples for samples, _ in data.batches(batch_size))
-    if isinstance(data, EventBatch):
+    if not isinstance(data, Tensor) and isinstance(data, Samples):
         return [data]
     if isinstance(data, (str, os.PathLike)):
         raise TypeError(f"predict takes images; for a picture file, call decide({str(data)!r})")

@@ -13,7 +13,8 @@ import torch
 
 from spikemnist._arguments import check_number
 from spikemnist._seeds import seeded
-from spikemnist.data.feed import Feed, Samples
+from spikemnist.data.dataset import Samples
+from spikemnist.data.feed import Feed
 from spikemnist.models import Classifier, Record, SpikingNetwork
 from spikemnist.models.classifier import check_network, evaluating
 from spikemnist.training.config import TrainConfig

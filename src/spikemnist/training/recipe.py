@@ -183,16 +183,10 @@ def _tuples(value: Any) -> Any:
 
 def _blank(encoder: Any, sample: tuple[int, ...]) -> Any:
     """Return the spikes of one blank sample."""
-    import numpy as np
     import torch
 
-    from spikemnist.data import EVENT, EventBatch
-    from spikemnist.encoding import EventEncoder
-
-    if isinstance(encoder, EventEncoder):
-        height, width = sample
-        blank: Any = EventBatch.gather([np.empty(0, EVENT)], (height, width))
-        return encoder(blank)
+    if hasattr(encoder, "blank"):
+        return encoder(encoder.blank(sample))
     return encoder(torch.zeros((1, *sample), dtype=torch.uint8))
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist._arguments import must_be, takes
-from spikemnist.data import Augmentation, EventDataset
+from spikemnist.data import Augmentation, ImageDataset
 from spikemnist.data.augmentation import get_augmentation
+from spikemnist.data.dataset import LabelledDataset
 from spikemnist.data.feed import (
     Data,
     Feed,
@@ -112,10 +113,11 @@ def check_request(
         )
     for text in first_findings(train):
         warnings.warn(text, TrainingWarning, stacklevel=4)
-    if get_augmentation(config.augment) is not None and isinstance(train, EventDataset):
+    of_images = isinstance(train, ImageDataset) or not isinstance(train, LabelledDataset)
+    if get_augmentation(config.augment) is not None and not of_images:
         raise ValueError(
-            "augment needs images, but train has recordings of an event camera; change them with "
-            "train.transformed(), for example by spikemnist.data.DropEvents"
+            f"augment needs images, but train is an {type(train).__name__}; change its samples "
+            "with train.transformed()"
         )
 
 

@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING
 from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
+    from spikemnist.events.event_frames import animate_events as animate_events
+    from spikemnist.events.event_frames import event_frames as event_frames
     from spikemnist.viz._animation import animate as animate
     from spikemnist.viz._decisions import decision as decision
     from spikemnist.viz._decisions import spike_counts as spike_counts
     from spikemnist.viz._encodings import codes as codes
     from spikemnist.viz._encodings import encoding as encoding
     from spikemnist.viz._energy import energy as energy
-    from spikemnist.viz._events import animate_events as animate_events
-    from spikemnist.viz._events import event_frames as event_frames
     from spikemnist.viz._membranes import membrane as membrane
     from spikemnist.viz._overviews import of_run as of_run
     from spikemnist.viz._overviews import of_sample as of_sample
@@ -51,7 +51,6 @@ else:
         "._decisions": "decision spike_counts",
         "._encodings": "codes encoding",
         "._energy": "energy",
-        "._events": "animate_events event_frames",
         "._membranes": "membrane",
         "._overviews": "of_run of_sample",
         "._plasticity": "animate_receptive_fields stdp stdp_window",
@@ -59,5 +58,6 @@ else:
         "._robustness": "robustness",
         "._training": "confusion training_curves",
         "._weights": "receptive_fields",
+        "spikemnist.events.event_frames": "animate_events event_frames",
     }
     __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from spikemnist._arguments import must_be
+from spikemnist._doors import behind, is_there
 from spikemnist.viz import _style
 from spikemnist.viz._animation import animate
 from spikemnist.viz._decisions import decision, spike_counts
 from spikemnist.viz._encodings import encoding
 from spikemnist.viz._energy import energy as draw_energy
-from spikemnist.viz._events import animate_events, event_frames
 from spikemnist.viz._membranes import membrane
 from spikemnist.viz._plasticity import stdp
 from spikemnist.viz._rasters import raster
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from spikemnist.training import History
 
     Draw = Callable[[], Any]
+
+FRAMES = "spikemnist.events.event_frames.event_frames"
+ANIMATION = "spikemnist.events.event_frames.animate_events"
+"""Doors to the pictures of a recording."""
 
 
 def of_run(
@@ -164,10 +168,10 @@ def of_sample(
         stills["raster"] = lambda: raster(record, layer=0, sample=sample)
         stills["membrane"] = lambda: membrane(record, layer=0, sample=sample)
         stills["spike_counts"] = lambda: spike_counts(record, **options)
-    if recorded and len(events := samples.recording(sample)):
-        sensor = samples.sensor
-        stills["event_frames"] = lambda: event_frames(events, num_frames=12, sensor=sensor)
-        moving["event_animation"] = lambda: animate_events(events, sensor=sensor)
+    if recorded and is_there(FRAMES) and len(events := samples.recording(sample)):
+        of_sensor = {"sensor": samples.sensor}
+        stills["event_frames"] = lambda: behind(FRAMES)(events, num_frames=12, **of_sensor)
+        moving["event_animation"] = lambda: behind(ANIMATION)(events, **of_sensor)
     if unknown := [name for name in names if name not in stills]:
         raise must_be("names", f"among {', '.join(stills)}", unknown)
     chosen = {name: stills[name] for name in names or stills}

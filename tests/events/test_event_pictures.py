@@ -7,7 +7,7 @@ import pytest
 
 from spikemnist import viz
 from spikemnist.data import EVENT
-from tests.event_recordings import random_events
+from tests.events.event_recordings import random_events
 from tests.viz.viz_records import gif_frames
 
 SENSOR = (3, 5)

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spikemnist.data.events import EVENT, EventDataset, Events
 from spikemnist.data.mnist import VARIABLE, roots
+from spikemnist.events.recordings import EVENT, EventDataset, Events
 
 SENSOR = (34, 34)
 CLASSES = tuple("0123456789")

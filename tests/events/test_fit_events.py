@@ -10,7 +10,7 @@ from spikemnist.data import DropEvents
 from spikemnist.encoding import Encoder, EventEncoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
 from spikemnist.training import TrainConfig, evaluate, fit
-from tests.event_recordings import MovingBars
+from tests.events.event_recordings import MovingBars
 from tests.training.small_runs import Watched
 
 ENCODER = EventEncoder(num_steps=8)

@@ -6,16 +6,15 @@ Shapes: ``T`` timesteps, ``B`` batch, ``E`` events, ``H`` height and ``W`` width
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from spikemnist._arguments import check_choice, named, set_numbers
 from spikemnist.encoding.protocol import Timesteps
-
-if TYPE_CHECKING:
-    from spikemnist.data.events import EventBatch
+from spikemnist.events.recordings import EVENT, EventBatch
 
 
 @named()
@@ -98,6 +97,10 @@ class EventEncoder(Timesteps):
         spikes = torch.zeros(shape, dtype=dtype, device=counts.device)
         spikes.view(-1)[place[step < self.num_steps]] = 1
         return spikes
+
+    def blank(self, sensor: tuple[int, int]) -> EventBatch:
+        """Return a recording without events, of a sensor of this height and width."""
+        return EventBatch.gather([np.empty(0, EVENT)], sensor)
 
     def _steps(self, events: EventBatch, sample: Tensor) -> Tensor:
         """Return the timestep of each event, ``[E]``; T or more for dropped events."""

@@ -16,7 +16,7 @@ from spikemnist.data import (
     EventDataset,
     FirstSaccade,
 )
-from tests.event_recordings import MovingBars, left_half, random_events
+from tests.events.event_recordings import MovingBars, left_half, random_events
 from tests.strategies import SEEDS
 
 

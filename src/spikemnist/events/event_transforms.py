@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikemnist._arguments import named, set_numbers
-from spikemnist.data.events import Events
+from spikemnist.events.recordings import Events
 
 Sensor = tuple[int, int]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from spikemnist.data import EVENT, EventBatch
 from spikemnist.encoding import EventEncoder
 from tests.encoding.encoder_cases import SPIKE_DTYPES
-from tests.event_recordings import random_events
+from tests.events.event_recordings import random_events
 
 SENSOR = (5, 7)
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from spikemnist.data import EventDataset, FirstSaccade, load_nmnist
-from spikemnist.data.nmnist import decode_recording
-from tests.event_recordings import digits, pack_split, random_events, to_bytes, write_split
+from spikemnist.events.nmnist import decode_recording
+from tests.events.event_recordings import digits, pack_split, random_events, to_bytes, write_split
 
 
 @pytest.fixture

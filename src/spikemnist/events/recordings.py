@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from spikemnist._arguments import check_number, takes
+from spikemnist._descriptions import plain
 from spikemnist.data.dataset import LabelledDataset
 
 Events: TypeAlias = NDArray[np.void]
@@ -296,6 +297,15 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
     def seen_sensor(self) -> tuple[int, int]:
         """Height and width of the sensor after all transforms."""
         return self._transform(np.empty(0, EVENT), 0, 0)[1]
+
+    @property
+    def sample_shape(self) -> tuple[int, int]:
+        """Height and width of the sensor after all transforms, as `seen_sensor`."""
+        return self.seen_sensor
+
+    def describe(self) -> dict[str, Any]:
+        """Return the description of the data of a run, with the transforms."""
+        return {**super().describe(), "changes": plain(self.transforms)}
 
     def transformed(self, *transforms: Transform | Callable[[Events], Events]) -> EventDataset:
         """Return the dataset with further transforms of each recording.

@@ -14,7 +14,7 @@ from spikemnist import TrainConfig, fit, load
 from spikemnist.data import EVENT, load_nmnist
 from spikemnist.training import recipes
 from tests.cli.command import answers, error, spikemnist
-from tests.event_recordings import digits, left_half, to_bytes, write_split
+from tests.events.event_recordings import digits, left_half, to_bytes, write_split
 
 pytestmark = pytest.mark.slow
 
