@@ -1,4 +1,4 @@
-"""Messages on wrong arguments of data sets, their transforms and pictures."""
+"""Messages on wrong arguments of data sets, augmentations and pictures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ import torch
 from PIL import Image
 
 from spikemnist.data import (
-    EVENT,
     Compose,
-    DropEvents,
     ElasticDeformation,
-    EventDataset,
     ImageDataset,
     RandomAffine,
     RandomErasing,
@@ -30,11 +27,6 @@ NO_FLAG = "invert must be True, False or None; got 'no'"
 SHARE = "fraction must be a number, above 0 and below 1"
 OF_TWO_CLASSES = "labels must lie in 0..1, as classes has 2 names; got 2"
 NO_AUGMENTATION = r"an augmentation is a function .* such as RandomAffine"
-
-
-def read(recording: object) -> None:
-    """Read a recording of a sensor of 4 columns and 3 rows."""
-    next(EventDataset([recording], torch.tensor([0]), (3, 4)).batches(1))
 
 
 def prepare(value: float, *shape: int) -> None:
@@ -103,16 +95,6 @@ def prepare(value: float, *shape: int) -> None:
         (lambda: IMAGES.split(0.99), "0.99 of 10 samples leaves the .* part emp"),
         (lambda: IMAGES.batches(0), "batch_size must be an integer >= 1; got 0"),
         (lambda: IMAGES.batches(2.5), "batch_size must be an integer >= 1; got 2.5"),
-        (lambda: EventDataset([], LABELS, (3, 4)), "0 recordings but 3 labels"),
-        (
-            lambda: EventDataset([1], LABELS[:1], (0, 4)),
-            "each size of sensor must be an integer >= 1; got 0",
-        ),
-        (lambda: read(np.array([(0, 0, 3, 1)], EVENT)), "on a sensor of 4 columns and 3 rows"),
-        (lambda: read(np.array([(0, -1, 0, 1)], EVENT)), r"\(-1, 0\) to \(-1, 0\)"),
-        (lambda: read(np.array([(5, 0, 0, 1), (4, 0, 0, 1)], EVENT)), "has a decreasing time"),
-        (lambda: DropEvents(1), "probability must be a number, at least 0 and below 1"),
-        (lambda: DropEvents(math.nan), "probability must be a number, at least 0 and below 1"),
         (lambda: prepare(np.uint8(200), 50, 50), "the picture is blank: all its pixels"),
         (lambda: prepare_image(Image.new("RGBA", (9, 9), (0, 0, 0, 0))), "the picture is blank"),
         (
@@ -147,9 +129,6 @@ def test_values(call: Callable[[], object], message: str) -> None:
             lambda: ImageDataset(ZEROS, LABELS, "abc"),
             "classes must be a tuple .*; got str",
         ),
-        (lambda: read(np.zeros(3)), "recording 0 is float64; expected a NumPy array of dtype"),
-        (lambda: read([(0, 0, 0, True)]), "recording 0 is list; expected a NumPy array"),
-        (lambda: EventDataset([1], [0], (3, 4)), "labels must be a torch.Tensor .*; got a list"),
         (lambda: prepare_image([[0, 1]]), "must be a path, an image or an array; got list"),
     ],
 )

@@ -16,22 +16,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spikemnist.encoding import (
-    ENCODERS,
-    BurstEncoder,
-    DeltaEncoder,
     DirectEncoder,
     Encoder,
-    EventEncoder,
     LatencyEncoder,
-    PhaseEncoder,
-    PopulationEncoder,
-    RankOrderEncoder,
     RateEncoder,
     get_encoder,
 )
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models import Classifier, LeakyMLP
-from tests.encoding.encoder_cases import SPIKE_DTYPES, encode
+from tests.encoding.encoder_cases import OFFERED, SPIKE_DTYPES, encode, of_rooms
 from tests.strategies import SEEDS, pixels
 
 RATE = RateEncoder(num_steps=7)
@@ -39,19 +32,13 @@ LINEAR = LatencyEncoder(num_steps=7)
 LOG = LatencyEncoder(num_steps=7, curve="log", threshold=0.1)
 UNCLIPPED = LatencyEncoder(num_steps=9, curve="log", tau=0.5, normalize=False, clip=False)
 DIRECT = DirectEncoder(num_steps=7)
-EVENTS = EventEncoder(num_steps=5, polarity="merged")
-BURST = BurstEncoder(num_steps=7, max_spikes=3, min_interval=1, max_interval=3)
 CERTAIN = [
     LINEAR,
     LOG,
     UNCLIPPED,
     RateEncoder(num_steps=7, deterministic=True),
     RateEncoder(num_steps=7, deterministic=True, gain=0.7, offset=0.1, first_spike_time=2),
-    DeltaEncoder(num_steps=7),
-    PhaseEncoder(num_steps=7),
-    BURST,
-    RankOrderEncoder(num_steps=7),
-    PopulationEncoder(num_steps=7, num_fields=4),
+    *of_rooms("CERTAIN"),
 ]
 SPIKING = [RATE, *CERTAIN]
 ALL = [*SPIKING, DIRECT]
@@ -59,7 +46,7 @@ ALL = [*SPIKING, DIRECT]
 
 def shape_of(encoder: Encoder, images: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape that spikes of images of a shape have."""
-    fields = (encoder.num_fields,) if isinstance(encoder, PopulationEncoder) else ()
+    fields = (encoder.num_fields,) if hasattr(encoder, "num_fields") else ()
     return (encoder.num_steps, *images[:1], *fields, *images[1:])
 
 
@@ -115,13 +102,13 @@ def test_odd_and_empty_shapes(encoder: Encoder, shape: tuple[int, ...]) -> None:
         assert encoder(images).shape == shape_of(encoder, shape)
 
 
-@pytest.mark.parametrize("name", sorted({*ENCODERS} - {"burst", "events", "population"}))
+@pytest.mark.parametrize("name", sorted({*OFFERED} - {"burst", "events", "population"}))
 def test_one_timestep(name: str) -> None:
     """A burst needs more, a population has a pixel's spike in one of its fields."""
     assert get_encoder(name, 1)(torch.ones(2, 3)).tolist() == [[[1.0] * 3] * 2]
 
 
-@pytest.mark.parametrize("encoder", [*ALL, EVENTS], ids=repr)
+@pytest.mark.parametrize("encoder", [*ALL, *of_rooms("OF_EVENTS")], ids=repr)
 def test_configuration(encoder: Any) -> None:
     assert isinstance(encoder, Encoder)
     for twin in (pickle.loads(pickle.dumps(encoder)), copy.deepcopy(encoder), replace(encoder)):
@@ -142,7 +129,7 @@ def test_compact_spikes(encoder: Any) -> None:
     assert torch.equal(compact.float(), encode(encoder, images))
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", OFFERED)
 def test_timesteps_by_position_and_default(name: str) -> None:
     """All other options are named."""
     kind = type(get_encoder(name))

@@ -117,3 +117,11 @@ def test_rounding_of_probabilities() -> None:
     bounds = code_pixels(RateEncoder(num_steps=5), torch.tensor([given])).numbers()
     tenths = round(float(torch.tensor(0.3)) * 2**32)
     assert bounds.tolist() == [[0, 0, 1, 2, 2, tenths, 2**32 - 2**8, 2**32, 0]]
+
+
+@given(st.integers(0, 255), st.integers(1, 60))
+def test_evenly_spaced_spikes(grey: int, num_steps: int) -> None:
+    spikes = RateEncoder(num_steps=num_steps, deterministic=True)(torch.full((1,), grey).byte())
+    expected = torch.arange(1, num_steps + 1).double() * (grey / 255)
+    # No multiple of a grey value ends in one half, so that rounding cannot reach the bound.
+    assert bool(((spikes[:, 0].cumsum(0) - expected).abs() <= 0.5).all())

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from spikemnist.encoding import (
-    ENCODERS,
     RateEncoder,
     available_encoders,
     get_encoder,
@@ -17,6 +16,7 @@ from spikemnist.encoding import (
     registry,
 )
 from spikemnist.encoding.registry import describe_encoder
+from tests.encoding.encoder_cases import OFFERED
 
 
 @pytest.fixture
@@ -37,7 +37,15 @@ class EdgeEncoder:
 
 def test_names() -> None:
     assert available_encoders() == tuple(sorted(available_encoders()))
-    assert set(ENCODERS) <= set(available_encoders())
+    assert set(OFFERED) <= set(available_encoders())
+
+
+@pytest.mark.usefixtures("own_names")
+def test_a_code_whose_room_is_missing() -> None:
+    registry.provide({"direct": "spikemnist.nowhere.direct.DirectEncoder"})
+    assert "direct" not in available_encoders()
+    with pytest.raises(ImportError, match=r"spikemnist\.nowhere is missing in this installation"):
+        get_encoder("direct")
 
 
 def test_unknown_names() -> None:

@@ -10,21 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from spikemnist.data import EventBatch
 from spikemnist.encoding import (
-    ENCODERS,
-    BurstEncoder,
-    DeltaEncoder,
-    EventEncoder,
     LatencyEncoder,
-    PhaseEncoder,
-    PopulationEncoder,
-    RankOrderEncoder,
     RateEncoder,
     get_encoder,
     register_encoder,
 )
-from tests.events.event_recordings import random_events
+from tests.encoding.encoder_cases import OFFERED
 
 latency = partial(LatencyEncoder, 10)
 SPIKES = torch.zeros(5, 1, 3)
@@ -33,10 +25,9 @@ BEYOND_THE_WINDOW = (
     r"to 21, lower tau, or set normalize=True"
 )
 NO_NAME = r"takes the encoder's name, as in @register_encoder\('my"
-EVENTS = EventBatch.gather([random_events(5, 0, (5, 7))], (5, 7))
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", OFFERED)
 @pytest.mark.parametrize("num_steps", [0, True, 2.5, "25"])
 def test_num_steps(name: str, num_steps: Any) -> None:
     with pytest.raises(ValueError, match=f"num_steps must be an integer >= 1; got {num_steps!r}"):
@@ -72,39 +63,6 @@ def test_first_spike_time(kind: Any, first_spike_time: Any) -> None:
             "curve must be one of linear, log; got 'exponential'",
         ),
         (lambda: latency(tau=20.0, normalize=False), BEYOND_THE_WINDOW),
-        (
-            lambda: DeltaEncoder(5, threshold=0.0),
-            r"threshold must be a number, above 0 and at most 1",
-        ),
-        (lambda: DeltaEncoder(5, threshold=math.nan), "at most 1; got nan"),
-        (lambda: PhaseEncoder(5, num_phases=17), r"an integer in 1\.\.16; got 17"),
-        (lambda: PhaseEncoder(5, num_phases=True), "got True"),
-        (lambda: PhaseEncoder(5).decode(torch.zeros(4, 1, 3)), r"T = 5 .*\(4, 1, 3\)"),
-        (lambda: PhaseEncoder(5).decode(torch.zeros(5)), r"T = 5 .*\(5,\)"),
-        (lambda: BurstEncoder(50, max_spikes=0), r"an integer in 1\.\.100000; got 0"),
-        (
-            lambda: BurstEncoder(50, min_interval=1.5),
-            r"min_interval must be an integer in 1\.\.2; got 1\.5",
-        ),
-        (
-            lambda: BurstEncoder(50, min_interval=6),
-            r"min_interval must be an integer in 1\.\.2; got 6",
-        ),
-        (lambda: BurstEncoder(9, max_spikes=10**9), "got 1000000000"),
-        (lambda: BurstEncoder(6), "the longest burst ends on timestep"),
-        (lambda: RankOrderEncoder(5, threshold=1.0), "at least 0 and below 1; got 1.0"),
-        (lambda: PopulationEncoder(5, num_fields=2), "integer >= 3; got 2"),
-        (lambda: PopulationEncoder(5, overlap=0.0), "above 0 and finite; got 0"),
-        (lambda: PopulationEncoder(5, threshold=0.0), "above 0 and below 1; got 0.0"),
-        (lambda: PopulationEncoder(5, overlap=8.0), "would be silent"),
-        (
-            lambda: EventEncoder(4, polarity="x"),
-            "polarity must be one of channels, merged; got 'x'",
-        ),
-        (
-            lambda: EventEncoder(4, duration=0),
-            r"duration must be an integer >= 1; got 0",
-        ),
     ],
 )
 def test_values(call: Callable[[], object], message: str) -> None:
@@ -119,14 +77,6 @@ def test_values(call: Callable[[], object], message: str) -> None:
         # Without parentheses, the decorator gets the class.
         (lambda: register_encoder(LatencyEncoder), NO_NAME),
         (lambda: register_encoder(""), NO_NAME),
-        (
-            lambda: EventEncoder(3)(SPIKES),
-            r"needs an EventBatch, .* got Tensor\. Use another encoder",
-        ),
-        (
-            lambda: LatencyEncoder(3)(EVENTS),
-            "images must be a tensor; got an EventBatch, which needs an EventEncoder",
-        ),
     ],
 )
 def test_types(call: Callable[[], object], message: str) -> None:

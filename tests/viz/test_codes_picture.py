@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from spikemnist import viz
-from spikemnist.encoding import DirectEncoder, LatencyEncoder, PopulationEncoder
+from spikemnist.encoding import DirectEncoder, LatencyEncoder
 
 IMAGE = (torch.arange(12) * 20).to(torch.uint8).view(1, 3, 4)
 LATENCY = LatencyEncoder(num_steps=6)
-FIELDS = PopulationEncoder(num_steps=6, num_fields=4)
+FIELDS = torch.rand(6, 1, 4, 3, 4).round()  # of a population of four for each pixel
 
 
 def rows(figure):
@@ -20,7 +20,7 @@ def rows(figure):
 
 
 def test_one_row_for_each_code():
-    spikes = {"latency": LATENCY(IMAGE), "fields": FIELDS(IMAGE)}
+    spikes = {"latency": LATENCY(IMAGE), "fields": FIELDS}
     decoded = {"latency": LATENCY.decode(spikes["latency"])}
     (picture, raster, counts), (nothing, wide, _) = rows(viz.codes(spikes, reconstructions=decoded))
     assert picture.get_ylabel() == "latency"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spikemnist._arguments import suggestion
 from spikemnist._descriptions import fields_of, plain
+from spikemnist._doors import behind, is_there
 
 if TYPE_CHECKING:
     from spikemnist.encoding.protocol import Encoder
@@ -71,7 +71,7 @@ def register_encoder(name: str) -> Callable[[Factory], Factory]:
 
 
 def available_encoders() -> tuple[str, ...]:
-    """List the names of all encoders, those of the package and registered ones.
+    """List the names of the encoders that are there, of the package and registered ones.
 
     Returns
     -------
@@ -83,7 +83,8 @@ def available_encoders() -> tuple[str, ...]:
     >>> {"direct", "latency", "rate"} <= set(available_encoders())
     True
     """
-    return tuple(sorted(_factories))
+    offered = (name for name, x in _factories.items() if not isinstance(x, str) or is_there(x))
+    return tuple(sorted(offered))
 
 
 def get_encoder(name: str, *arguments: Any, **options: Any) -> Encoder:
@@ -106,11 +107,13 @@ def get_encoder(name: str, *arguments: Any, **options: Any) -> Encoder:
         For an unknown name, with the known names and the closest.
     TypeError
         For an option that the encoder does not have.
+    ImportError
+        If the package has such an encoder, but its room is missing.
 
     Examples
     --------
-    >>> get_encoder("delta", 25)
-    DeltaEncoder(num_steps=25, threshold=0.1)
+    >>> get_encoder("direct", 25)
+    DirectEncoder(num_steps=25)
     """
     if name not in _factories:
         names = available_encoders()
@@ -120,8 +123,7 @@ def get_encoder(name: str, *arguments: Any, **options: Any) -> Encoder:
         )
     factory = _factories[name]
     if isinstance(factory, str):
-        module, _, kind = factory.rpartition(".")
-        factory = _factories[name] = getattr(importlib.import_module(module), kind)
+        factory = _factories[name] = behind(factory)
     return factory(*arguments, **options)
 
 

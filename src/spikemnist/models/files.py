@@ -20,9 +20,10 @@ from spikemnist import _tensor_files, ops
 from spikemnist._arguments import check_choice, must_be
 from spikemnist._decision import Limits
 from spikemnist._descriptions import differences, fields_of, plain
+from spikemnist._doors import missing_room
 from spikemnist._run_folder import model_file
 from spikemnist._tensor_files import Format, check_classes, check_tensors, described
-from spikemnist.encoding import Encoder, available_encoders, get_encoder
+from spikemnist.encoding import ENCODERS, Encoder, available_encoders, get_encoder
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP, LeakyNetwork, numbers_of
 from spikemnist.models.network import SpikingNetwork
@@ -98,8 +99,9 @@ def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...],
             f"{path} holds the weights of {', '.join(own)}, but no code: build the classifier, and "
             f"call its load_weights({str(path)!r})"
         )
-    if encoder["name"] not in available_encoders():
-        raise ValueError(f"{path} needs the encoder {encoder['name']!r}: import its module")
+    if (name := encoder["name"]) not in available_encoders():
+        reason = missing_room(ENCODERS[name]) if str(name) in ENCODERS else "import its module"
+        raise ValueError(f"{path} needs the encoder {name!r}: {reason}")
     with described(path, FORMAT):
         # On meta, a damaged description cannot ask for memory; each layer may have its dtype.
         with torch.device("meta"):

@@ -1,9 +1,8 @@
-"""The other codes and their decoding. Shapes: ``T`` timesteps."""
+"""What each of the further codes does. Shapes: ``T`` timesteps."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
@@ -14,89 +13,12 @@ from torch import Tensor
 from spikemnist.encoding import (
     BurstEncoder,
     DeltaEncoder,
-    LatencyEncoder,
     PhaseEncoder,
     PopulationEncoder,
     RankOrderEncoder,
-    RateEncoder,
 )
 from tests.encoding.encoder_cases import GREYS
 from tests.strategies import pixels
-
-BRIGHTNESS = GREYS.float() / 255
-ROUNDING = 1e-6
-
-
-def decoded(encoder: Any) -> Tensor:
-    """Encode and decode all grey values."""
-    pixels: Tensor = encoder.decode(encoder(GREYS))
-    assert pixels.shape == GREYS.shape
-    assert pixels.dtype == torch.float32
-    assert bool(((pixels >= 0) & (pixels <= 1)).all())
-    return pixels
-
-
-READABLE = [
-    LatencyEncoder(num_steps=25),
-    LatencyEncoder(num_steps=25, first_spike_time=3, threshold=0.2),
-    LatencyEncoder(num_steps=40, normalize=False, tau=12.5),
-    LatencyEncoder(num_steps=25, curve="log"),
-    LatencyEncoder(num_steps=40, curve="log", normalize=False, tau=2.0, first_spike_time=2),
-    LatencyEncoder(num_steps=1),
-    DeltaEncoder(num_steps=25),
-    DeltaEncoder(num_steps=4, threshold=0.1),
-    DeltaEncoder(num_steps=300, threshold=1 / 255),
-    PhaseEncoder(num_steps=8),
-    PhaseEncoder(num_steps=19, num_phases=5),
-    PhaseEncoder(num_steps=3),
-    BurstEncoder(num_steps=25),
-    BurstEncoder(num_steps=40, max_spikes=3, min_interval=1, max_interval=20),
-    BurstEncoder(num_steps=9, max_spikes=4, min_interval=2, max_interval=2),
-    BurstEncoder(num_steps=1, max_spikes=1),
-    PopulationEncoder(num_steps=10),
-    PopulationEncoder(num_steps=25, num_fields=3, overlap=1.0),
-    PopulationEncoder(num_steps=2, num_fields=20),
-]
-
-
-@pytest.mark.parametrize("encoder", READABLE, ids=repr)
-def test_decoded_pixels(encoder: Any) -> None:
-    pixels = decoded(encoder)
-    assert bool((pixels.diff() >= -ROUNDING).all())
-    assert torch.equal(encoder(pixels), encoder(GREYS))
-
-
-RESOLUTIONS = [
-    (DeltaEncoder(num_steps=25, threshold=0.1), 0.1),
-    (DeltaEncoder(num_steps=4, threshold=0.25), 0.25),
-    (PhaseEncoder(num_steps=8), 0.0),
-    (PhaseEncoder(num_steps=20, num_phases=5), 0.5 / 31),
-    (PhaseEncoder(num_steps=3), 1 / 8),
-    (BurstEncoder(num_steps=25, max_spikes=5), 0.5 / 5),
-    (BurstEncoder(num_steps=40, max_spikes=3, min_interval=1, max_interval=20), 0.5 / 3),
-    (RateEncoder(num_steps=5, deterministic=True), 0.5 / 5),
-    (RateEncoder(num_steps=25, deterministic=True), 0.5 / 25),
-    (RateEncoder(num_steps=25, deterministic=True, first_spike_time=5), 0.5 / 20),
-    (RateEncoder(num_steps=25, deterministic=True, gain=0.5, offset=0.25), 0.5 / 25 / 0.5),
-    (LatencyEncoder(num_steps=25, threshold=0.0), 0.5 / 24),
-]
-
-
-@pytest.mark.parametrize(("encoder", "resolution"), RESOLUTIONS)
-def test_resolution_of_decoded_pixels(encoder: Any, resolution: float) -> None:
-    pixels = decoded(encoder)
-    error = (pixels - BRIGHTNESS).abs().max()
-    assert error <= resolution + ROUNDING
-    assert error >= resolution / 4
-    assert bool((pixels.diff() >= -ROUNDING).all())
-
-
-@given(st.integers(0, 255), st.integers(1, 60))
-def test_evenly_spaced_spikes(grey: int, num_steps: int) -> None:
-    spikes = RateEncoder(num_steps=num_steps, deterministic=True)(torch.full((1,), grey).byte())
-    expected = torch.arange(1, num_steps + 1).double() * (grey / 255)
-    # No multiple of a grey value ends in one half, so that rounding cannot reach the bound.
-    assert bool(((spikes[:, 0].cumsum(0) - expected).abs() <= 0.5).all())
 
 
 @given(pixels(), st.integers(1, 12), st.sampled_from([0.1, 0.25, 0.3, 1.0]))
