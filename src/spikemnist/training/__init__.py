@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from spikemnist._evaluation import Evaluation as Evaluation
     from spikemnist.models.devices import available_devices as available_devices
     from spikemnist.models.devices import select_device as select_device
+    from spikemnist.robustness.disturbances import Robustness as Robustness
+    from spikemnist.robustness.disturbances import measure_robustness as measure_robustness
     from spikemnist.training.callbacks import Callback as Callback
     from spikemnist.training.callbacks import csv_logger as csv_logger
     from spikemnist.training.config import TrainConfig as TrainConfig
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from spikemnist.training.metrics import TrainingWarning as TrainingWarning
     from spikemnist.training.recipe import Recipe as Recipe
     from spikemnist.training.recipe import recipes as recipes
-    from spikemnist.training.robustness import Robustness as Robustness
-    from spikemnist.training.robustness import measure_robustness as measure_robustness
 else:
     _MODULES = {
         "spikemnist._evaluation": "Evaluation",
@@ -49,6 +49,6 @@ else:
         "SpikeTimeMSE TargetRate cross_entropy",
         ".metrics": "EpochMetrics History TrainingWarning",
         ".recipe": "Recipe recipes",
-        ".robustness": "Robustness measure_robustness",
+        "spikemnist.robustness.disturbances": "Robustness measure_robustness",
     }
     __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

@@ -28,6 +28,7 @@ from spikemnist._lazy import lazy
 if TYPE_CHECKING:
     from spikemnist.events.event_frames import animate_events as animate_events
     from spikemnist.events.event_frames import event_frames as event_frames
+    from spikemnist.robustness.accuracy_curves import robustness as robustness
     from spikemnist.viz._animation import animate as animate
     from spikemnist.viz._decisions import decision as decision
     from spikemnist.viz._decisions import spike_counts as spike_counts
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from spikemnist.viz._plasticity import stdp as stdp
     from spikemnist.viz._plasticity import stdp_window as stdp_window
     from spikemnist.viz._rasters import raster as raster
-    from spikemnist.viz._robustness import robustness as robustness
     from spikemnist.viz._training import confusion as confusion
     from spikemnist.viz._training import training_curves as training_curves
     from spikemnist.viz._weights import receptive_fields as receptive_fields
@@ -55,9 +55,9 @@ else:
         "._overviews": "of_run of_sample",
         "._plasticity": "animate_receptive_fields stdp stdp_window",
         "._rasters": "raster",
-        "._robustness": "robustness",
         "._training": "confusion training_curves",
         "._weights": "receptive_fields",
         "spikemnist.events.event_frames": "animate_events event_frames",
+        "spikemnist.robustness.accuracy_curves": "robustness",
     }
     __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

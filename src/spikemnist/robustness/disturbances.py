@@ -34,9 +34,8 @@ LEVELS: dict[str, tuple[float, ...]] = {
 }
 """Levels of each disturbance, from weak to strong."""
 
-
-UNITS = {"shift": "shift, pixels", "rotation": "rotation, degrees"}
-"""Names of disturbances whose levels have a unit."""
+UNITS = {"shift": "pixels", "rotation": "degrees"}
+"""Units of levels that have one."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,7 +68,7 @@ class Robustness(Result):
         """Return the accuracies at the levels of each disturbance, as ``repr`` shows."""
         rows = [
             (
-                UNITS.get(name, name),
+                f"{name}, {UNITS[name]}" if name in UNITS else name,
                 "  ".join(f"{level:g}: {share:.1%}" for level, share in accuracies.items()),
             )
             for name, accuracies in self.accuracy.items()

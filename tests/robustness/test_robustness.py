@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from spikemnist.data import load_digits
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import Classifier, LeakyMLP
+from spikemnist.robustness.disturbances import LEVELS, add_noise, drop, rotate, shift
 from spikemnist.training import Robustness, TrainConfig, evaluate, fit, measure_robustness
-from spikemnist.training.robustness import LEVELS, add_noise, drop, rotate, shift
 
 DIGITS = load_digits()[1]
 ENCODER = LatencyEncoder(num_steps=4)

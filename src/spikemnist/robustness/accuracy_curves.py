@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import PercentFormatter
 
+from spikemnist.robustness.disturbances import UNITS
 from spikemnist.viz import _style
 from spikemnist.viz._samples import drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from spikemnist.training import Robustness
+    from spikemnist.robustness.disturbances import Robustness
 
-UNITS = {
+LABELS = {
     "noise": "standard deviation of the noise",
-    "shift": "shift (pixels)",
-    "rotation": "rotation (degrees)",
     "dropped spikes": "probability of a dropped spike",
+    **{name: f"{name} ({unit})" for name, unit in UNITS.items()},
 }
 _MARKERS = "osD^vPX"
 
@@ -69,7 +69,7 @@ def robustness(results: Mapping[str, Robustness]) -> Figure:
             )
         panel.yaxis.set_major_formatter(PercentFormatter(1.0))
         panel.grid(axis="y", color=_style.PALE, linewidth=0.8)
-        _style.open_frame(panel, xlabel=UNITS[name], ylim=(0, 1.02))
+        _style.open_frame(panel, xlabel=LABELS[name], ylim=(0, 1.02))
     for row in range(rows):
         figure.axes[2 * row].set_ylabel("accuracy")
     handles, labels = figure.axes[0].get_legend_handles_labels()
