@@ -165,7 +165,7 @@ def recipe_of(command: Command) -> Recipe:
 
 def run(command: Command) -> int:
     """Train, test, draw and print the results."""
-    from spikemnist.training.processes import entered_first, is_first, joined
+    from spikemnist.training.team import find_team, joined
 
     start = time.perf_counter()
     training = spikemnist.training
@@ -180,7 +180,8 @@ def run(command: Command) -> int:
         show(command, diagnosis=Block(repr(diagnosis), diagnosis))
         return 0
     with joined():
-        with entered_first(runs.run_folder(command, command.encoder)) as folder:
+        team = find_team()
+        with team.enter(runs.run_folder(command, command.encoder)) as folder:
             history = training.fit(
                 classifier,
                 train,
@@ -190,7 +191,7 @@ def run(command: Command) -> int:
                 resume=command.resume,
                 device=command.device,
             )
-        if not is_first():
+        if not team.is_first:
             return INTERRUPTED if history.interrupted else 0
         results: dict[str, Any] = {"run": folder, "history": history}
         if history.interrupted:

@@ -20,7 +20,6 @@ from spikemnist._run_folder import CHECKPOINT, RunFolder
 from spikemnist._tensor_files import check_tensors
 from spikemnist.training.metrics import EpochMetrics, History
 from spikemnist.training.optim import load_state
-from spikemnist.training.processes import first
 from spikemnist.training.state import Training
 
 FORMAT = "spikemnist-checkpoint-2"
@@ -28,7 +27,6 @@ FORMAT = "spikemnist-checkpoint-2"
 REMEDY = "Delete it to start at the first epoch"
 
 
-@first
 def save_checkpoint(training: Training, folder: RunFolder | None) -> None:
     """Write the state of a training into the folder of its run, if it has one, atomically.
 

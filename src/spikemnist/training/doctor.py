@@ -136,7 +136,7 @@ def diagnose(
             table = examine(network, spikes, labels, training.loss, config.seed)
             while right < len(labels) and len(steps) < STEPS:
                 before = metrics.sums.get("correct", 0)
-                steps.append(train_step(training, spikes, labels, metrics))
+                steps.append(training.team.share(train_step, training, spikes, labels, metrics))
                 right = int(metrics.sums["correct"] - before)
                 asleep += bool(metrics.silent)
         texts = [*training_findings(metrics, steps, config, network, initial, table.layers)]

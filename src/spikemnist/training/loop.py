@@ -54,8 +54,8 @@ from spikemnist.training.metrics import (
     guess_findings,
     validation_findings,
 )
-from spikemnist.training.processes import entered_first, first, is_first, is_joint, shared, summed
 from spikemnist.training.state import Training, check_request, describe_run, prepare
+from spikemnist.training.team import find_team
 from spikemnist.training.waiting import seconds_waited, waiting_findings
 
 if TYPE_CHECKING:
@@ -172,28 +172,30 @@ def fit(
     config = TrainConfig() if config is None else config
     validation = plain_number(validation)
     check_request(classifier, config, train, validation, callbacks)
-    folder, resume = first(find_folder)(run, resume=resume)
-    described = folder is not None or is_joint()
+    team = find_team()
+    folder, resume = team.by_first(find_folder, run, resume=resume)
+    described = folder is not None or team.size > 1
     description = describe_run(classifier, train, validation, config) if described else {}
+    team.compare(description)
     description["threads"] = torch.get_num_threads()
     fresh = folder is None or not resume or not (folder / CHECKPOINT).exists()
     training = prepare(classifier, train, validation, config, device, fresh=fresh)
     opened = open_folder(folder, description, resume=resume)
-    with interruptible(), kept_memory(), entered_first(opened) as run_folder:
+    with interruptible(), kept_memory(), team.enter(opened) as run_folder:
         if folder is not None and not fresh:
             restore(training, folder)
         else:
             if resume:
                 note(f"no {CHECKPOINT} in {folder}: starting at the first epoch", progress=progress)
             # Or a run killed in its first epoch could not resume.
-            save_checkpoint(training, run_folder)
+            team.by_first(save_checkpoint, training, run_folder)
         _run_epochs(training, callbacks, run_folder, progress=progress)
         training.load_best()
         classifier.limits = Limits()  # those of other weights would be wrong
         if not training.history.interrupted:  # else other processes may still train
-            classifier.limits = _measure_limits(training, progress=progress)
+            classifier.limits = team.by_first(_measure_limits, training, progress=progress)
         training.history.interrupted |= interrupted()
-    if run_folder is not None and is_first() and not training.history.interrupted:
+    if run_folder is not None and team.is_first and not training.history.interrupted:
         classifier.save(run_folder.file(MODEL))
     return training.history
 
@@ -202,12 +204,12 @@ def _run_epochs(
     training: Training, callbacks: Sequence[Callback], folder: RunFolder | None, *, progress: bool
 ) -> None:
     """Train until the last epoch, an early stop, or Ctrl-C."""
-    history, epochs = training.history, training.config.epochs
-    if folder is not None and is_first():
+    history, epochs, team = training.history, training.config.epochs, training.team
+    if folder is not None and team.is_first:
         callbacks = [csv_logger(folder.path / METRICS), *callbacks]
     try:
         with progress_bar(
-            progress=progress and is_first(),
+            progress=progress and team.is_first,
             total=training.feed.num_batches,
             bar_format=BAR,
             desc=f"epoch {min(len(history) + 1, epochs)}/{epochs}",
@@ -219,17 +221,17 @@ def _run_epochs(
             while not (stop or training.finished):
                 start, waited = time.perf_counter(), seconds_waited()
                 metrics = train_epoch(training, bar)
+                team.sum(training, metrics)
                 seconds = time.perf_counter() - start
                 _end_epoch(training, metrics, seconds, seconds_waited() - waited)
-                write_line(bar, epoch_line(history, epochs), progress=progress and is_first())
-                save_checkpoint(training, folder)
+                write_line(bar, epoch_line(history, epochs), progress=progress and team.is_first)
+                team.by_first(save_checkpoint, training, folder)
                 stop = _call(callbacks, training)
             history.stopped_early |= stop
     except KeyboardInterrupt:
         history.interrupted = True
 
 
-@summed
 def train_epoch(training: Training, bar: tqdm[Any]) -> RunningMetrics:
     """Train for one epoch; return its metrics."""
     epoch, seed, metrics = len(training.history) + 1, training.config.seed, RunningMetrics()
@@ -245,15 +247,14 @@ def train_epoch(training: Training, bar: tqdm[Any]) -> RunningMetrics:
             if training.augment is not None:
                 images = training.augment(images, generator=changes)
             # No variable holds the spikes: it would keep them while the next batch is encoded.
-            encode = training.classifier.encode
-            train_step(training, encode(images, generator=generator), labels, metrics)
+            encode, share = training.classifier.encode, training.team.share
+            share(train_step, training, encode(images, generator=generator), labels, metrics)
             means = f"loss {metrics.mean('loss'):.4f}, accuracy {metrics.mean('correct'):.2%}"
             bar.set_postfix_str(means, refresh=False)
             bar.update()
     return metrics
 
 
-@shared
 def train_step(
     training: Training, spikes: Tensor, labels: Tensor, metrics: RunningMetrics
 ) -> tuple[float, float]:
@@ -298,7 +299,7 @@ def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float, wait
             "iterable that can be read once per epoch, such as a DataLoader"
         )
     check_weights(training.network, epoch=epoch, lr=training.lr)
-    evaluation = _validate(training, epoch)
+    evaluation = training.team.by_first(_validate, training, epoch)
     lowest = min(history.column("validation_loss"), default=float("inf"))
     history.seconds.append(seconds)
     row = EpochMetrics(
@@ -323,11 +324,10 @@ def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float, wait
     if evaluation is not None and training.finished:
         shares = row.accuracy, evaluation.accuracy
         findings += validation_findings(*shares, evaluation.samples, metrics.classes)
-    for finding in findings if is_first() else ():
+    for finding in findings if training.team.is_first else ():
         warnings.warn(finding, TrainingWarning, stacklevel=5)  # the caller of `fit`
 
 
-@first
 def _validate(training: Training, epoch: int) -> Evaluation | None:
     """Evaluate on the validation data, if there are any."""
     if training.validation is None:
@@ -343,7 +343,6 @@ def _validate(training: Training, epoch: int) -> Evaluation | None:
     return evaluation
 
 
-@first
 def _measure_limits(training: Training, *, progress: bool) -> Limits:
     """Return the limits of doubt by the validation data; the defaults where there are none."""
     feed, seed = training.validation, training.config.seed
@@ -361,4 +360,5 @@ def _call(callbacks: Sequence[Callback], training: Training) -> bool:
         raise RuntimeError(
             "a callback ends the run by `return True`, not by StopIteration"
         ) from error
-    return first(any)(isinstance(result, bool | np.bool_) and bool(result) for result in results)
+    stops = (isinstance(result, bool | np.bool_) and bool(result) for result in results)
+    return training.team.by_first(any, stops)

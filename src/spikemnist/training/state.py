@@ -30,19 +30,21 @@ from spikemnist.training.initialisation import start_from_data
 from spikemnist.training.losses import Loss, has_parameters, make_loss
 from spikemnist.training.metrics import History, TrainingWarning
 from spikemnist.training.optim import get_schedule, make_optimizer
-from spikemnist.training.processes import joint, same
 from spikemnist.training.recipe import Recipe
+from spikemnist.training.team import OneProcess, find_team
 
 
 @dataclass
 class Training:
     """The state of a training: what `fit` works on from batch to batch.
 
-    ``model`` runs the network, in several processes through torch's `DistributedDataParallel`.
+    ``model`` runs the network, in a ``team`` of several processes through torch's
+    `DistributedDataParallel`.
     ``rates`` are the peak learning rates of the optimiser's parameter groups.
     """
 
     classifier: Classifier
+    team: OneProcess
     model: nn.Module
     feed: Feed
     validation: Feed | None
@@ -121,7 +123,6 @@ def check_request(
         )
 
 
-@same
 def describe_run(
     classifier: Classifier, train: Data, validation: Data | float | None, config: TrainConfig
 ) -> dict[str, Any]:
@@ -140,6 +141,7 @@ def prepare(
     fresh: bool,
 ) -> Training:
     """Return the state before the first epoch; a fresh one has its weights scaled, if asked for."""
+    team = find_team()
     target = select_device(device, dtype=parameter_dtype(classifier))
     loss = make_loss(config.loss, config.label_smoothing, config.spike_penalty)
     train, validation = hold_out(train, validation, config.seed)
@@ -152,7 +154,8 @@ def prepare(
     optimizer = make_optimizer(config.optimizer, network, config.lr, config.weight_decay)
     return Training(
         classifier=classifier,
-        model=joint(network),
+        team=team,
+        model=team.wrap(network),
         feed=feed,
         validation=None
         if validation is None
