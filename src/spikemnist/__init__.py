@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from spikemnist.data import load_fashion_mnist as load_fashion_mnist
     from spikemnist.data import load_images as load_images
     from spikemnist.data import load_mnist as load_mnist
-    from spikemnist.data import load_nmnist as load_nmnist
     from spikemnist.encoding import DirectEncoder as DirectEncoder
     from spikemnist.encoding import LatencyEncoder as LatencyEncoder
     from spikemnist.encoding import RateEncoder as RateEncoder
     from spikemnist.encoding import get_encoder as get_encoder
     from spikemnist.energy import measure_energy as measure_energy
     from spikemnist.energy import summary as summary
+    from spikemnist.events.nmnist import load_nmnist as load_nmnist
     from spikemnist.models import Classifier as Classifier
     from spikemnist.models import LeakyConvNet as LeakyConvNet
     from spikemnist.models import LeakyMLP as LeakyMLP
@@ -64,9 +64,10 @@ else:
     _MODULES = {
         ".": "data encoding energy export models ops plasticity training viz",
         "._load": "load",
-        ".data": "load_digits load_fashion_mnist load_images load_mnist load_nmnist",
+        ".data": "load_digits load_fashion_mnist load_images load_mnist",
         ".encoding": "DirectEncoder LatencyEncoder RateEncoder get_encoder",
         ".energy": "measure_energy summary",
+        ".events.nmnist": "load_nmnist",
         ".models": "Classifier LeakyConvNet LeakyMLP accelerate",
         ".plasticity": "STDPClassifier",
         ".training": "TrainConfig diagnose evaluate fit",
