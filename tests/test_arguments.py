@@ -38,10 +38,10 @@ from spikemnist import (
 )
 from spikemnist._arguments import check_number
 from spikemnist.data import ImageDataset, RandomAffine
-from spikemnist.encoding import EventEncoder, PopulationEncoder
 from spikemnist.models import convert
 from spikemnist.ops import ATan
-from spikemnist.training import Recipe, SpikeTimeCrossEntropy, measure_robustness
+from spikemnist.training import Recipe, SpikeTimeCrossEntropy
+from tests.rooms import of_rooms
 
 # Untrained networks of a few neurons are silent.
 pytestmark = pytest.mark.filterwarnings("ignore:.*did not fire in an epoch")
@@ -99,8 +99,7 @@ INTEGERS: dict[str, Callable[[Any], object]] = {
     "seed": lambda n: LeakyMLP(hidden=8, seed=n).network[0].linear.weight.tolist(),
     "num_steps": lambda n: [kind(n) for kind in (RateEncoder, DirectEncoder)],
     "first_spike_time": lambda n: LatencyEncoder(9, first_spike_time=n),
-    "num_fields": lambda n: PopulationEncoder(num_fields=n),
-    "duration": lambda n: EventEncoder(duration=n),
+    **dict(of_rooms("INTEGERS")),
     "config": lambda n: TrainConfig(epochs=n, batch_size=n, truncate=n, patience=n, seed=n),
     "batch_size": lambda n: evaluate(classifier(), DIGITS, batch_size=n, seed=n).accuracy,
     "split": lambda n: DIGITS.split(0.5, seed=n)[0].labels.tolist(),
@@ -329,11 +328,10 @@ def test_inputs_and_outputs_among_the_hidden_layers() -> None:
 
 
 def test_names_of_classes_that_the_data_lack() -> None:
-    """A disturbed classifier has the names of the first one."""
     named = Classifier(network(), "latency", tuple("abcdefghij"))
     few = DIGITS[DIGITS.labels < 2]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        measure_robustness(named, few, progress=False)
-        measure_energy(named, few, progress=False)
+        for measure in (*of_rooms("MEASURES"), measure_energy):
+            measure(named, few, progress=False)
         diagnose(named, few)

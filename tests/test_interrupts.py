@@ -18,8 +18,9 @@ from spikemnist._interrupt import check_interrupt, interrupted, interruptible
 from spikemnist.encoding import Encoder, LatencyEncoder
 from spikemnist.energy import measure_energy
 from spikemnist.plasticity import ConvSTDPClassifier
-from spikemnist.training import History, evaluate, measure_robustness
+from spikemnist.training import History, evaluate
 from spikemnist.training.checkpoint import load_checkpoint
+from tests.rooms import of_rooms
 from tests.training.small_runs import Watched, digits, fit_with, new_classifier
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def test_ctrl_c_in_the_last_callback() -> None:
     assert len(history) == 1
 
 
-@pytest.mark.parametrize("measure", [evaluate, measure_energy, measure_robustness])
+@pytest.mark.parametrize("measure", [evaluate, measure_energy, *of_rooms("MEASURES")])
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_evaluation_ends_after_the_batch(measure: Any, call: int) -> None:
     calls: list[int] = []

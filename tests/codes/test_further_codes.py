@@ -17,6 +17,7 @@ from spikemnist.encoding import (
     PopulationEncoder,
     RankOrderEncoder,
 )
+from spikemnist.training import Recipe
 from tests.encoding.encoder_cases import GREYS
 from tests.strategies import pixels
 
@@ -98,3 +99,8 @@ def test_preferred_pixels_of_fields() -> None:
         nearest = torch.linspace(0, 1, 1001)[times[field] == times[field].min()]
         assert abs(nearest.mean().item() - preferred) < 0.01
     assert bool(spikes.any(0).any(0).all())
+
+
+def test_a_code_with_channels_goes_into_convolutions() -> None:
+    recipe = Recipe(network={"name": "conv"}, encoder={"name": "population", "num_steps": 3})
+    assert recipe.classifier().network.in_shape == (8, 28, 28)

@@ -13,11 +13,13 @@ from spikemnist.data import load_digits
 from spikemnist.encoding import (
     DeltaEncoder,
     DirectEncoder,
+    Encoder,
     PhaseEncoder,
     RankOrderEncoder,
     RateEncoder,
     measure_code,
 )
+from tests.models.test_mps_operators import ENCODERS, as_on_mps, images
 
 IMAGES = load_digits()[1].images[:8]
 
@@ -78,3 +80,10 @@ def test_generator_of_random_codes() -> None:
         for seed in (1, 1, 2)
     )
     assert first == again != other
+
+
+@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
+def test_operations_of_mps(encoder: Encoder) -> None:
+    """A measure decodes, where a code can be read back."""
+    with as_on_mps():
+        measure_code(encoder, images(torch.uint8))

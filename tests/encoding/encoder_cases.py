@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 from unittest import mock
 
@@ -35,18 +34,6 @@ SPIKE_DTYPES = [
 
 OFFERED = [name for name, path in ENCODERS.items() if is_there(path)]
 """Names of the codes of the package whose room is there."""
-
-CASES = {
-    "spikemnist.codes": "tests.codes.code_cases",
-    "spikemnist.events": "tests.events.event_recordings",
-}
-"""Files in which the tests of rooms have cases for the laws of all codes."""
-
-
-def of_rooms(name: str) -> list[Any]:
-    """Return the cases of this name in the files of the rooms that are there."""
-    files = [import_module(file) for room, file in CASES.items() if is_there(room)]
-    return [case for file in files for case in getattr(file, name, ())]
 
 
 def encode(encoder: Encoder, images: Tensor, seed: int = 0, **options: Any) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from spikemnist.encoding import LatencyEncoder, RateEncoder
-from tests.encoding.encoder_cases import GREYS, of_rooms
+from tests.encoding.encoder_cases import GREYS
+from tests.rooms import of_rooms
 
 BRIGHTNESS = GREYS.float() / 255
 ROUNDING = 1e-6

@@ -24,7 +24,8 @@ from spikemnist.encoding import (
 )
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models import Classifier, LeakyMLP
-from tests.encoding.encoder_cases import OFFERED, SPIKE_DTYPES, encode, of_rooms
+from tests.encoding.encoder_cases import OFFERED, SPIKE_DTYPES, encode
+from tests.rooms import of_rooms
 from tests.strategies import SEEDS, pixels
 
 RATE = RateEncoder(num_steps=7)

@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder
+from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.energy import MEMORIES, TECHNOLOGIES, Energy, Technology, measure_energy
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.training import evaluate
 from tests.energy.networks import IMAGE, networks
-from tests.events.event_recordings import MovingBars
 
 STEPS = 5
 ENCODER = LatencyEncoder(num_steps=STEPS)
@@ -220,17 +219,6 @@ def test_synapses_are_weights_that_are_not_zero() -> None:
     torch.manual_seed(0)
     model = LeakyConvNet("2C3-4", (1, *IMAGE))
     assert measured(model).synapses == 2 * 4 * 4 * 9 + 2 * 4 * 4 * 4
-
-
-def test_events() -> None:
-    data = MovingBars(12).dataset()
-    torch.manual_seed(0)
-    classifier = Classifier(
-        LeakyMLP((16,), in_features=128, out_features=4), EventEncoder(num_steps=4)
-    )
-    energy = measure_energy(classifier, data)
-    assert energy.total.acs > 0
-    assert energy.total.macs == 0
 
 
 def test_network_and_random_state() -> None:

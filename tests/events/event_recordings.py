@@ -10,16 +10,11 @@ import numpy as np
 import torch
 
 from spikemnist.data import EVENT, EventDataset
-from spikemnist.encoding import EventEncoder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Events = NDArray[np.void]
-
-
-OF_EVENTS = [EventEncoder(num_steps=5, polarity="merged")]
-"""Codes of recordings, for the laws of all codes."""
 
 
 def random_events(number: int, seed: int, sensor: tuple[int, int] = (34, 34)) -> Events:

@@ -4,11 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from spikemnist import viz
-from spikemnist.data import EVENT
+from spikemnist.data import EVENT, EventBatch
 from tests.events.event_recordings import random_events
-from tests.viz.viz_records import gif_frames
+from tests.viz.test_overviews import shown
+from tests.viz.viz_records import gif_frames, make_record
 
 SENSOR = (3, 5)
 MOVING = np.array(
@@ -45,3 +47,20 @@ def test_animation(tmp_path):
     frames = gif_frames(tmp_path / "events.gif")
     assert len(frames) == 4
     assert any((a != b).any() for a, b in pairwise(frames))
+
+
+def test_animations_of_a_sample_with_events(tmp_path):
+    events = [random_events(100, seed=0)]
+    batch = EventBatch.gather(events, sensor=(34, 34))
+    record = make_record(steps=2, inputs=torch.ones(2, 1, 2, 34, 34))
+    pictures = viz.of_sample(record, batch, animations=True)
+    assert [*pictures][-3:] == ["event_frames", "animation", "event_animation"]
+    assert "image" not in shown(pictures["encoding"])
+    for name in ("animation", "event_animation"):
+        pictures[name].save(tmp_path / "picture.gif", writer="pillow", dpi=20)
+
+
+def test_a_recording_without_events():
+    batch = EventBatch.gather([np.empty(0, EVENT)], sensor=(34, 34))
+    pictures = viz.of_sample(torch.zeros(2, 1, 2, 34, 34), batch, animations=True)
+    assert [*pictures] == ["encoding"]

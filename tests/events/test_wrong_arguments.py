@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import torch
 
 from spikemnist.data import EVENT, DropEvents, EventBatch, EventDataset
 from spikemnist.encoding import EventEncoder, LatencyEncoder
-from tests.events.event_recordings import random_events
+from spikemnist.training import TrainConfig, fit
+from tests.events.cases import of_events
+from tests.events.event_recordings import MovingBars, random_events
 
 LABELS = torch.zeros(3).long()
 EVENTS = EventBatch.gather([random_events(5, 0, (5, 7))], (5, 7))
@@ -69,3 +72,21 @@ def test_values(call: Callable[[], object], message: str) -> None:
 def test_types(call: Callable[[], object], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         call()
+
+
+BARS = MovingBars(4).dataset()
+BATCH, DIRECTIONS = next(BARS.batches(4))
+
+
+@pytest.mark.parametrize(
+    ("train", "augment", "message"),
+    [
+        (BARS, ("flip",), "augment needs images, but train is an EventDataset"),
+        ([(BATCH, DIRECTIONS)], ("flip",), "images must be .*got a EventBatch"),
+        ([([1], DIRECTIONS)], (), "or of recordings and labels; got list, Tensor"),
+        ([(BATCH, DIRECTIONS[:2])], (), r"labels must be int64 of shape \[4\], .* shape \(2,\)"),
+    ],
+)
+def test_training_data(train: Any, augment: tuple[str, ...], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        fit(of_events(), train, TrainConfig(epochs=1, augment=augment))

@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from spikemnist import Classifier, LeakyMLP, accelerate
-from spikemnist.data import DropEvents, ImageDataset
-from spikemnist.encoding import EventEncoder, RateEncoder
+from spikemnist import Classifier, accelerate
+from spikemnist.data import ImageDataset
+from spikemnist.encoding import RateEncoder
 from spikemnist.training.checkpoint import load_checkpoint
-from tests.events.event_recordings import MovingBars
+from tests.rooms import of_rooms
 from tests.training import small_runs, stoppable_run
 from tests.training.small_runs import (
     BATCHES,
@@ -207,11 +207,6 @@ def of_snntorch(kind: type[nn.Module] = snntorch.Leaky, **options: Any) -> Class
         return Classifier(accelerate(nn.Sequential(nn.Flatten(), *modules)), RANDOM)
 
 
-def of_events() -> Classifier:
-    network = LeakyMLP((32,), in_features=2 * 8 * 8, out_features=4, threshold=0.3, seed=0)
-    return Classifier(network, EventEncoder(num_steps=8))
-
-
 def shuffled() -> DataLoader[Any]:
     data = digits(100)
     return DataLoader(TensorDataset(data.images, data.labels), batch_size=20, shuffle=True)
@@ -223,7 +218,6 @@ def mislabelled(data: ImageDataset) -> ImageDataset:
 
 
 LEARNED = {"learn_beta": True, "learn_threshold": True}
-EVENTS = {"train": MovingBars(160).dataset().transformed(DropEvents(0.2)), "augment": ()}
 
 KINDS: dict[str, tuple[Callable[[], Classifier], dict[str, Any]]] = {
     "one cycle": (new_classifier, {"schedule": "one_cycle"}),
@@ -241,7 +235,7 @@ KINDS: dict[str, tuple[Callable[[], Classifier], dict[str, Any]]] = {
     "a surrogate": (lambda: new_classifier(spike_grad=lambda x: Straight.apply(x)), {}),
     "a module": (lambda: Classifier(Wrapped(new_network(**LEARNED)), RANDOM), {}),
     "snnTorch": (partial(of_snntorch, learn_beta=True), {}),
-    "recordings": (of_events, EVENTS),
+    **dict(of_rooms("TO_RESUME")),
     "a loader": (new_classifier, {"train": shuffled(), "validation": digits(20)}),
 }
 

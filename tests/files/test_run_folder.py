@@ -26,11 +26,11 @@ from snntorch import surrogate
 
 from spikemnist import Classifier, LeakyConvNet, TrainConfig, __version__, fit, load
 from spikemnist._run_folder import locked, open_folder
-from spikemnist.data import DropEvents, ImageDataset
+from spikemnist.data import ImageDataset
 from spikemnist.encoding import RateEncoder
 from spikemnist.training import Recipe
-from tests.events.event_recordings import MovingBars
-from tests.files.test_resume import of_events, of_snntorch
+from tests.files.test_resume import of_snntorch
+from tests.rooms import of_rooms
 from tests.training import small_runs
 from tests.training.small_runs import (
     BATCHES,
@@ -105,14 +105,13 @@ def brighter(data: ImageDataset) -> ImageDataset:
     return replace(data, images=images)
 
 
-RECORDINGS = MovingBars(40).dataset()
 RUNS: dict[str, tuple[Callable[..., Classifier], dict[str, Any]]] = {
     "ours": (partial(new_classifier, dropout=0.1), {}),
     "constant": (new_classifier, {"schedule": "constant", "epochs": 2, "validation": None}),
     "snnTorch": (of_snntorch, {}),
     "learned": (partial(of_snntorch, learn_beta=True), {"lr": 0.1}),
     "module": (lambda **options: Classifier(Wrapped(new_network(**options)), RANDOM), {}),
-    "events": (of_events, {"train": RECORDINGS, "augment": ()}),
+    **dict(of_rooms("RUNS")),
     "batches": (new_classifier, {"train": [*digits(50).batches(10)], "validation": digits(20)}),
 }
 """Kinds of runs: how the classifier is made, and settings."""
@@ -172,7 +171,7 @@ OTHER: list[tuple[str, dict[str, Any], str]] = [
     ("snnTorch", {"learn_beta": True}, f"{SECOND}beta was 0.9, is None"),
     ("snnTorch", {"kind": snntorch.Lapicque}, f"{SECOND}name was 'Leaky', is 'Lapicque'"),
     ("module", {"hidden": (17,)}, "network.modules.inner.network.0.linear.options was 'in_feat"),
-    ("events", {"train": RECORDINGS.transformed(DropEvents(0.1))}, "data.changes was []"),
+    *of_rooms("OTHER"),
     ("batches", {"train": digits(50)}, "sample was [], is [28, 28]; data."),
 ]
 """Kinds of runs, changes of their options or settings, and the difference in words."""

@@ -22,8 +22,8 @@ from spikemnist.data import ImageDataset
 from spikemnist.energy import measure_energy
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
 from spikemnist.interop.stepped import NEURONS, PARTS
-from spikemnist.training import measure_robustness
 from tests.models.stepped_network import neuron, same
+from tests.rooms import of_rooms
 
 pytestmark = pytest.mark.filterwarnings("ignore:snnTorch steps this network")
 
@@ -364,7 +364,8 @@ def test_training_evaluation_robustness_and_pictures() -> None:
     assert all(not torch.equal(before[name], x) for name, x in network.named_parameters())
     evaluation = evaluate(classifier, DATA, progress=False)
     assert evaluation.backend == "snntorch"
-    assert measure_robustness(classifier, DATA, progress=False)
+    for measure in of_rooms("MEASURES"):
+        assert measure(classifier, DATA, progress=False)
     record = classifier(DATA.images[:2], record="all")
     for picture in (viz.raster, viz.membrane, viz.decision):
         assert picture(record) is not None

@@ -22,16 +22,13 @@ from spikemnist import (
     load,
     load_digits,
 )
-from spikemnist.encoding import DirectEncoder, Encoder, EventEncoder, LatencyEncoder, RateEncoder
-from tests.events.event_recordings import MovingBars
+from spikemnist.encoding import DirectEncoder, Encoder, LatencyEncoder, RateEncoder
 from tests.models.stepped_network import same
 
 if TYPE_CHECKING:
     from spikemnist.models import Record
 
 DIGITS = load_digits()[1][:20]
-BARS = MovingBars(12).dataset()
-((RECORDINGS, _),) = BARS.batches(len(BARS))
 BINARY = [LatencyEncoder(num_steps=5), RateEncoder(num_steps=5)]
 DIRECT = DirectEncoder(num_steps=5)
 
@@ -83,19 +80,9 @@ def test_dtype_of_binary_codes(encoder: Encoder | str) -> None:
     assert torch.equal(spikes.float(), floats)
 
 
-@pytest.mark.parametrize(
-    ("data", "samples"),
-    [
-        (DIGITS.images, DIGITS.images),
-        (DIGITS, DIGITS.images),
-        (RECORDINGS, RECORDINGS),
-        (BARS, RECORDINGS),
-    ],
-    ids=["images", "ImageDataset", "EventBatch", "EventDataset"],
-)
-def test_predictions_are_the_highest_scores(data: Any, samples: Any) -> None:
-    of_events = samples is RECORDINGS
-    classifier = make(EventEncoder(num_steps=4), 128) if of_events else make()
+@pytest.mark.parametrize("data", [DIGITS.images, DIGITS], ids=["images", "ImageDataset"])
+def test_predictions_are_the_highest_scores(data: Any) -> None:
+    classifier, samples = make(), DIGITS.images
     classifier.network.network[1].eval()  # one module in another mode than the others
     modes = [module.training for module in classifier.modules()]
     classes = classifier.predict(data, batch_size=7)

@@ -23,19 +23,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from spikemnist import ops
-from spikemnist.data import EventBatch, ImageDataset, load_digits
+from spikemnist.data import ImageDataset, load_digits
 from spikemnist.encoding import (
-    BurstEncoder,
-    DeltaEncoder,
     DirectEncoder,
     Encoder,
-    EventEncoder,
     LatencyEncoder,
-    PhaseEncoder,
-    PopulationEncoder,
-    RankOrderEncoder,
     RateEncoder,
-    measure_code,
 )
 from spikemnist.energy import operations
 from spikemnist.kernels import compiler
@@ -58,8 +51,8 @@ from spikemnist.training import (
     fit,
 )
 from spikemnist.training.losses import Loss
-from tests.events.event_recordings import random_events
 from tests.pairs import Case, named, pairs
+from tests.rooms import of_rooms
 
 if TYPE_CHECKING:
     from spikemnist._names import ReadoutName
@@ -73,11 +66,7 @@ ENCODERS = [
     LatencyEncoder(num_steps=4, curve="log", clip=False),
     DirectEncoder(num_steps=4),
     RateEncoder(num_steps=4, deterministic=True),
-    DeltaEncoder(num_steps=4),
-    PhaseEncoder(num_steps=4),
-    BurstEncoder(num_steps=4, max_spikes=2, max_interval=2),
-    RankOrderEncoder(num_steps=4),
-    PopulationEncoder(num_steps=4, num_fields=3),
+    *of_rooms("ON_MPS"),
 ]
 
 NO_OPERATIONS = operations.Counts(*[torch.zeros(1)] * len(operations.Counts._fields))
@@ -153,12 +142,6 @@ def test_every_encoder(encoder: Encoder, dtype: torch.dtype) -> None:
     )
 
 
-def test_events() -> None:
-    recordings = [random_events(20, seed, sensor=(4, 4)) for seed in range(3)]
-    encoder, events = EventEncoder(num_steps=4), EventBatch.gather(recordings, (4, 4))
-    train(LeakyMLP((8,), in_features=32, out_features=3, backend="reference"), encoder, events)
-
-
 @pytest.mark.parametrize(
     "case",
     pairs(
@@ -217,13 +200,6 @@ def test_fit_and_evaluate(loss: Loss, readout: ReadoutName) -> None:
         fit(classifier, small_digits(40), config, validation=small_digits(10), progress=False)
         fit(classifier, small_digits(20), truncated, progress=False)
         evaluate(classifier, small_digits(40), **settings)
-
-
-@pytest.mark.parametrize("encoder", ENCODERS, ids=repr)
-def test_measure_code(encoder: Encoder) -> None:
-    """A measure decodes, where a code can be read back."""
-    with as_on_mps():
-        measure_code(encoder, images(torch.uint8))
 
 
 def test_state_between_chunks() -> None:

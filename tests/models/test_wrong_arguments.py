@@ -30,8 +30,8 @@ from spikemnist import (
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.export import to_html
 from spikemnist.models import decide, get_readout
-from spikemnist.training import measure_robustness
 from tests.models.stepped_network import conv, neuron
+from tests.rooms import of_rooms
 
 # snnTorch lists the neurons that these tests make.
 pytestmark = pytest.mark.usefixtures("neurons")
@@ -181,7 +181,9 @@ def test_wrong_type(message: str) -> None:
         TYPES[message]()
 
 
-@pytest.mark.parametrize("function", [fit, evaluate, measure_energy, measure_robustness, to_html])
+@pytest.mark.parametrize(
+    "function", [fit, evaluate, measure_energy, to_html, *of_rooms("MEASURES")]
+)
 def test_network_without_its_encoder(function: Callable[..., Any]) -> None:
     message = f"{function.__name__} takes a Classifier, .*'latency'.*; got LeakyMLP"
     with pytest.raises(TypeError, match=message):

@@ -133,3 +133,8 @@ def test_images_of_any_kind_are_taken() -> None:
     parts = measure_robustness(classifier, batches)
     assert tensors.undisturbed == parts.undisturbed
     assert parts.samples == 20
+
+
+def test_wrong_batch_size() -> None:
+    with pytest.raises(ValueError, match="batch_size must be an integer >= 1; got 0"):
+        measure_robustness(Classifier(LeakyMLP(hidden=4), ENCODER), DIGITS[:9], batch_size=0)

@@ -14,11 +14,10 @@ from torch.nn.utils import prune
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist import accelerate
-from spikemnist.encoding import DirectEncoder, EventEncoder, LatencyEncoder, RateEncoder
-from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
+from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
+from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.training import TrainingWarning, initialize
 from spikemnist.training.initialisation import NORMS
-from tests.events.event_recordings import MovingBars
 from tests.strategies import SEEDS
 from tests.training.small_runs import digits, fit_with, new_classifier, new_network, same, weights
 
@@ -122,16 +121,6 @@ def test_an_output_behind_a_silent_layer_is_left_alone():
     with pytest.warns(TrainingWarning, match="layer 'hidden 1' cannot fire"):
         initialize(Classifier(network, LATENCY), IMAGES)
     assert same(weights(network), before)
-
-
-def test_recordings_make_the_layers_fire_at_the_rate():
-    torch.manual_seed(0)
-    classifier = Classifier(
-        LeakyMLP((32,), in_features=2 * 8 * 8, out_features=4), EventEncoder(num_steps=8)
-    )
-    events, _ = next(MovingBars(40).dataset().batches(40))
-    initialize(classifier, events, rate=0.2)
-    assert rates(classifier, events)["hidden 1"] == pytest.approx(0.2, abs=0.01)
 
 
 def test_a_second_call_changes_nothing():

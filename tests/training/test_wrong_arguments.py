@@ -18,11 +18,10 @@ from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import TensorDataset
 from torchvision import transforms
 
-from spikemnist.data import EventBatch, RandomAffine, RandomErasing
+from spikemnist.data import RandomAffine, RandomErasing
 from spikemnist.data.augmentation import AUGMENTATIONS
-from spikemnist.encoding import EventEncoder
 from spikemnist.energy import summary
-from spikemnist.models import Classifier, LeakyMLP, Record, accelerate
+from spikemnist.models import Classifier, Record, accelerate
 from spikemnist.training import (
     L1Spikes,
     Recipe,
@@ -38,15 +37,11 @@ from spikemnist.training import (
     evaluate,
     fit,
     initialize,
-    measure_robustness,
 )
 from spikemnist.training.losses import LOSSES
-from tests.events.event_recordings import MovingBars, random_events
 from tests.training.small_runs import DIRECT, digits, fit_with, new_classifier, same, weights
 
 IMAGES, LABELS = digits(20).images, digits(20).labels
-BARS = MovingBars(4).dataset()
-EVENTS, DIRECTIONS = next(BARS.batches(4))
 PARAMETERS = [torch.zeros(1, requires_grad=True)]
 ROTATION = transforms.RandomRotation(20)
 REFUSED = TypeError, ValueError
@@ -82,8 +77,6 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"augment": [RandomAffine(), RandomErasing()]}, r"Compose\(\[Rando.*\); got \[RandomAff"),
     ({"augment": "affine"}, f"{NAMES}'affine'"),
     ({"augment": ("affine", "blur")}, f"{NAMES}.*'blur'"),
-    ({"augment": ("flip",), "train": BARS}, "augment needs images, but train is an EventDataset"),
-    ({"augment": ("flip",), "train": [(EVENTS, DIRECTIONS)]}, "images must be .*got a EventBatch"),
     (
         {"augment": lambda images, generator: images[:3]},
         r"labels must be int64 of shape \[3\], .* shape \(20,\)",
@@ -146,10 +139,6 @@ DATA: dict[str, tuple[Any, str]] = {
         r"labels must be int64 of shape \[20\], one for each sample; got torch.float32",
     ),
     "one-hot labels": ([(IMAGES, torch.eye(10)[LABELS])], r"labels must be int64 .* \(20, 10\)"),
-    "few labels of events": (
-        [(EVENTS, DIRECTIONS[:2])],
-        r"labels must be int64 of shape \[4\], .* shape \(2,\)",
-    ),
     "labels too high": ((IMAGES, LABELS + 3), r"must lie in 0..9 .* 10 classes; got 3..12"),
     "too few labels": ((IMAGES, LABELS[:5]), "20 images but 5 labels"),
     "floats up to 255": ((IMAGES.float(), LABELS), r"must lie in \[0, 1\]; got .*255"),
@@ -158,20 +147,12 @@ DATA: dict[str, tuple[Any, str]] = {
 }
 
 
-def classifier_for(data: str) -> Classifier:
-    if "lists" in data or "events" in data:
-        return Classifier(
-            LeakyMLP((4,), in_features=2 * 8 * 8, out_features=4), EventEncoder(num_steps=3)
-        )
-    return new_classifier(DIRECT)
-
-
 @pytest.mark.parametrize("name", DATA)
 def test_data(name: str) -> None:
     data, message = DATA[name]
     for work in (fit, evaluate):
         with pytest.raises(REFUSED, match=message):
-            work(classifier_for(name), data)
+            work(new_classifier(DIRECT), data)
 
 
 @pytest.mark.parametrize("nothing", [[], digits(20)[:0]])
@@ -235,12 +216,6 @@ def of_synaptic_neurons() -> nn.Module:
         return accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), neurons))
 
 
-def disturb_recordings() -> None:
-    events = EventBatch.gather([random_events(50, seed) for seed in range(2)], (34, 34))
-    classifier = Classifier(LeakyMLP((4,), in_features=2 * 34 * 34), EventEncoder(num_steps=4))
-    measure_robustness(classifier, [(events, torch.tensor([1, 2]))])
-
-
 def recipe(**fields: Any) -> Callable[[], Classifier]:
     return lambda: Recipe(**fields).classifier()
 
@@ -266,11 +241,6 @@ CALLS: list[tuple[Callable[..., object], str]] = [
     (partial(fit, CLASSIFIER, digits(20), epochs=1), "epochs"),
     (partial(evaluate, CLASSIFIER, digits(9), loss="mse"), f"{LOSS}'mse'"),
     (partial(evaluate, CLASSIFIER, digits(9), batch_size=0), "batch_size must be an int.*; got 0"),
-    (
-        partial(measure_robustness, CLASSIFIER, digits(9), batch_size=0),
-        "batch_size must be an integer >= 1; got 0",
-    ),
-    (disturb_recordings, "on images in tensors; got a batch of EventBatch"),
     (partial(diagnose, WITHOUT_LAYERS, digits(4)), "diagnose needs a LeakyMLP"),
     (partial(summary, WITHOUT_LAYERS, digits(4)), "summary needs a LeakyMLP"),
     *(

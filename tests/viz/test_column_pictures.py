@@ -13,20 +13,14 @@ from matplotlib.text import Text
 
 from spikemnist import viz
 from spikemnist.plasticity import stdp_window
-from spikemnist.training import Robustness
 from spikemnist.training.metrics import EpochMetrics, History
-from tests.events.event_recordings import random_events
+from tests.rooms import of_rooms
 from tests.viz.viz_records import CLASSES, CLASSIFIER, ENERGY, make_evaluation, make_record
 
 RECORD = make_record()
 CONFUSION = make_evaluation(100 * torch.eye(CLASSES).long() + 1)
 HISTORY = History([EpochMetrics(e, 1 / e, 0.8, 2 / e, 0.7, 1e-3, 40.0) for e in range(1, 21)], 9)
 WEIGHTS = torch.linspace(-1, 1, 64 * 784).view(64, 784)
-LEVELS = ("noise", "shift", "rotation", "dropped spikes")
-NETWORKS = {
-    name: Robustness(0.98, {level: {1: 0.97, 2: 0.9} for level in LEVELS}, 1000)
-    for name in ("mnist-mlp", "mnist-conv", "mnist-sparse")
-}
 LAGS = torch.arange(-60.0, 61.0)
 OF_AXES = {
     "raster": lambda ax: viz.raster(RECORD, layer="input", ax=ax),
@@ -40,16 +34,14 @@ OF_AXES = {
 }
 OF_FIGURES = {
     "encoding": lambda figure: viz.encoding(RECORD, image=torch.rand(28, 28), figure=figure),
-    "event_frames": lambda figure: viz.event_frames(
-        random_events(100, seed=0), sensor=(34, 34), figure=figure
-    ),
+    **dict(of_rooms("OF_FIGURES")),
     "training_curves": lambda figure: viz.training_curves(
         HISTORY, test=CONFUSION, ax=figure.subplots(1, 2)
     ),
 }
 OF_OWN_SIZE = {
     "codes": lambda: viz.codes({"rate": RECORD.input, "latency": RECORD.input}),
-    "robustness": lambda: viz.robustness(NETWORKS),
+    **dict(of_rooms("OF_OWN_SIZE")),
     "training_curves": lambda: viz.training_curves(HISTORY, test=CONFUSION),
     "stdp": lambda: viz.stdp(CLASSIFIER),
 }

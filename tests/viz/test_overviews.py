@@ -10,9 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from spikemnist import viz
-from spikemnist.data import EVENT, EventBatch
 from spikemnist.training.metrics import EpochMetrics, History
-from tests.events.event_recordings import random_events
 from tests.viz.viz_records import CLASSIFIER, ENERGY, make_evaluation, make_record, title
 
 HISTORY = History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1)
@@ -60,23 +58,6 @@ def test_pictures_of_a_sample():
     assert "image" in shown(pictures["encoding"])
     assert shown(pictures["decision"])[0] == "what the network sees"
     assert shown(pictures["decision"])[2:] == shown(viz.decision(record, sample=1, label=3))
-
-
-def test_animations_of_a_sample(tmp_path):
-    events = [random_events(100, seed=0)]
-    batch = EventBatch.gather(events, sensor=(34, 34))
-    record = make_record(steps=2, inputs=torch.ones(2, 1, 2, 34, 34))
-    pictures = viz.of_sample(record, batch, animations=True)
-    assert [*pictures][-3:] == ["event_frames", "animation", "event_animation"]
-    assert "image" not in shown(pictures["encoding"])
-    for name in ("animation", "event_animation"):
-        pictures[name].save(tmp_path / "picture.gif", writer="pillow", dpi=20)
-
-
-def test_a_recording_without_events():
-    batch = EventBatch.gather([np.empty(0, EVENT)], sensor=(34, 34))
-    pictures = viz.of_sample(torch.zeros(2, 1, 2, 34, 34), batch, animations=True)
-    assert [*pictures] == ["encoding"]
 
 
 @pytest.mark.parametrize(

@@ -6,31 +6,25 @@ import dataclasses
 import sys
 
 import matplotlib as mpl
-import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 from torch import nn
 
 from spikemnist import viz
-from spikemnist.data import EVENT
 from spikemnist.plasticity import stdp_window
-from spikemnist.training import Robustness
 from spikemnist.training.metrics import EpochMetrics, History
 from spikemnist.viz import _style
-from tests.events.event_recordings import random_events
+from tests.rooms import of_rooms
 from tests.viz.viz_records import CLASSES, CLASSIFIER, ENERGY, make_evaluation, make_record, title
 
-EVENTS = random_events(100, seed=0)
 LAGS = torch.arange(-50.0, 51.0)
-OF_EVENTS = ("event_frames", "animate_events")
 OF_RECORDS = ("raster", "membrane", "spike_counts", "decision")
 OF_DATA = {
     "training_curves": History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1),
     "confusion": make_evaluation(torch.eye(4).long()),
     "receptive_fields": torch.randn(5, 784),
     "energy": ENERGY,
-    "robustness": {"mlp": Robustness(0.98, {"shift": {1: 0.97, 2: 0.9}}, 1000)},
     "stdp": CLASSIFIER,
     "animate_receptive_fields": [torch.rand(9, 784)] * 2,
 }
@@ -38,8 +32,6 @@ OF_DATA = {
 
 RECORD, OUTPUT = make_record(), make_record(everything=False)
 FLAT = make_record(inputs=torch.ones(3, 1, 12))
-LAST = np.array([(10_999, 4, 2, True)], EVENT)
-BEYOND = "column 4 and row 2, beyond a sensor of 4 columns"
 LAYERS = "'input', 'hidden 1', 'output', or an index from -2 to 1"
 NO_PICTURE = r", which is no picture; pass image_shape=\(height"
 OF_DIGITS = r"\[N, 784\] for image_shape=\(28, 28\), got shape"
@@ -54,8 +46,7 @@ def draw_all(record):
         "of_run": viz.of_run(history=OF_DATA["training_curves"])["training"],
         "of_sample": viz.of_sample(record, names=["decision"])["decision"],
         "codes": viz.codes({"rate": record.input}),
-        "event_frames": viz.event_frames(EVENTS, sensor=(34, 34)),
-        "animate_events": viz.animate_events(EVENTS, sensor=(34, 34), num_frames=2),
+        **{name: draw() for name, draw in of_rooms("PICTURES")},
         "stdp_window": viz.stdp_window(LAGS, stdp_window(LAGS)),
     }
 
@@ -155,9 +146,7 @@ def test_sample_beyond_the_batch(name):
         ("receptive_fields", torch.zeros(2, 28, 28), {}, OF_DIGITS),
         ("receptive_fields", nn.MaxPool2d(2), {}, NO_LAYER),
         ("training_curves", History(), {}, "no finished epoch"),
-        *((name, EVENTS[:0], {"sensor": (34, 34)}, "no event to draw") for name in OF_EVENTS),
-        *((name, LAST, {"sensor": (3, 4)}, BEYOND) for name in OF_EVENTS),
-        ("event_frames", LAST, {"sensor": (2, 5)}, "column 4 and row 2, beyond a sensor of 5 co"),
+        *of_rooms("NO_PICTURES"),
     ],
 )
 def test_wrong_arguments(name, data, options, message):

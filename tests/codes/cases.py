@@ -1,4 +1,4 @@
-"""Further codes for the laws of all codes, in ``tests/encoding``."""
+"""Further codes for the laws of all codes, and for other tests."""
 
 from __future__ import annotations
 
@@ -46,3 +46,14 @@ RESOLUTIONS = [
     (BurstEncoder(num_steps=40, max_spikes=3, min_interval=1, max_interval=20), 0.5 / 3),
 ]
 """Codes and the largest error of a decoded pixel."""
+
+ON_MPS = [
+    DeltaEncoder(num_steps=4),
+    PhaseEncoder(num_steps=4),
+    BurstEncoder(num_steps=4, max_spikes=2, max_interval=2),
+    RankOrderEncoder(num_steps=4),
+    PopulationEncoder(num_steps=4, num_fields=3),
+]
+
+INTEGERS = [("num_fields", lambda n: PopulationEncoder(num_fields=n))]
+"""Calls with an integer."""
