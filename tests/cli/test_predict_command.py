@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spikemnist import Classifier, LeakyMLP, load, load_digits
-from spikemnist.encoding import EventEncoder
-from tests.cli.command import answers, error, fields, spikemnist
+from spikemnist import load, load_digits
+from tests.cli.command import answers, fields, spikemnist
 
 DIGITS = load_digits()[1]
 
@@ -85,10 +84,3 @@ def test_a_model_file_and_an_animation(run: Path, tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "one-decision.svg").read_text("utf-8")
     with Image.open(tmp_path / "one-animation.gif") as animation:
         assert animation.n_frames == 8  # type: ignore[attr-defined]
-
-
-def test_a_network_of_recordings_is_refused(tmp_path: Path) -> None:
-    picture(tmp_path, 0, "one.png")
-    Classifier(LeakyMLP(hidden=4), EventEncoder(num_steps=4)).save(tmp_path / "events")
-    message = error("predict", "events", "one.png", cwd=tmp_path)
-    assert "events reads recordings of an event camera; predict needs" in message

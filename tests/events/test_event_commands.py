@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikemnist import TrainConfig, fit, load
+from spikemnist import Classifier, LeakyMLP, TrainConfig, fit, load
 from spikemnist.data import EVENT, load_nmnist
+from spikemnist.encoding import EventEncoder
+from spikemnist.export.codebook import codebook
 from spikemnist.training import recipes
 from tests.cli.command import answers, error, spikemnist
 from tests.events.event_recordings import digits, left_half, to_bytes, write_split
@@ -102,3 +104,14 @@ def test_plot_of_a_recording_without_events(
     printed = spikemnist("plot", trained[0], "--out", "pictures", cwd=tmp_path).stdout
     assert "encoding-0.png" in printed
     assert "event_frames-0.png" not in printed
+
+
+def test_what_a_network_of_recordings_cannot_do(tmp_path: Path) -> None:
+    classifier = Classifier(LeakyMLP(hidden=4), EventEncoder(num_steps=4))
+    classifier.save(tmp_path / "events.safetensors")
+    message = error("predict", "events.safetensors", "one.png", cwd=tmp_path)
+    assert "events.safetensors reads recordings of an event camera; predict needs" in message
+    message = error("export", "events.safetensors", cwd=tmp_path)
+    assert message.startswith("--to html: the page supports latency, rate and direct codes")
+    with pytest.raises(ValueError, match="EventEncoder needs an EventBatch"):
+        codebook(classifier.encoder)

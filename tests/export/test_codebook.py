@@ -96,7 +96,6 @@ def test_encoder_of_other_timesteps() -> None:
     [
         ("rank_order", "does not treat each pixel alone"),
         ("population", "does not treat each pixel alone"),
-        ("events", "EventEncoder needs an EventBatch"),
         ("rate", "use deterministic=True"),
     ],
 )

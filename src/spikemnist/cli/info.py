@@ -9,8 +9,10 @@ import re
 import sys
 from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Any
 
 import spikemnist
+from spikemnist._doors import behind, is_there
 from spikemnist.cli.output import show
 from spikemnist.cli.parser import Command, Options
 
@@ -18,6 +20,9 @@ SUMMARY = "Print versions, devices, load, backends and data, for bug reports."
 EXAMPLES = """
 spikemnist info
 """
+
+NMNIST = "spikemnist.events.nmnist.find_nmnist"
+"""Door to the search for recordings."""
 
 
 def add_options(add: Options) -> None:
@@ -80,14 +85,13 @@ def _load() -> str:
 def _data() -> list[str]:
     """Return where each data set was found."""
     from spikemnist.data import mnist
-    from spikemnist.events import nmnist
 
     places = ["digits in the package"]
-    for title, find in (
-        (mnist.MNIST.title, partial(mnist.find_folder, mnist.MNIST)),
-        (mnist.FASHION_MNIST.title, partial(mnist.find_folder, mnist.FASHION_MNIST)),
-        ("N-MNIST", nmnist.find_nmnist),
-    ):
+    sets = mnist.MNIST, mnist.FASHION_MNIST
+    searches: dict[str, Any] = {one.title: partial(mnist.find_folder, one) for one in sets}
+    if is_there(NMNIST):
+        searches["N-MNIST"] = behind(NMNIST)
+    for title, find in searches.items():
         try:
             places.append(f"{title} in {find(None)}")
         except OSError:

@@ -55,7 +55,7 @@ def run(command: Command) -> int:
 
     classifier, trained = classifiers.find(command.run)
     classifiers.check_options(command, command.run, classifier, "gif", "seed", "out", "format")
-    if isinstance(getattr(classifier, "encoder", None), spikemnist.encoding.EventEncoder):
+    if hasattr(getattr(classifier, "encoder", None), "blank"):
         raise WrongRequest(
             f"{command.run} reads recordings of an event camera; predict needs a network of images"
         )
