@@ -26,20 +26,22 @@ from typing import TYPE_CHECKING
 from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
+    from spikemnist.energy.energy_picture import energy as energy
+    from spikemnist.plasticity.stdp_pictures import (
+        animate_receptive_fields as animate_receptive_fields,
+    )
+    from spikemnist.plasticity.stdp_pictures import stdp as stdp
+    from spikemnist.plasticity.stdp_pictures import stdp_window as stdp_window
     from spikemnist.viz._animation import animate as animate
     from spikemnist.viz._decisions import decision as decision
     from spikemnist.viz._decisions import spike_counts as spike_counts
     from spikemnist.viz._encodings import codes as codes
     from spikemnist.viz._encodings import encoding as encoding
-    from spikemnist.viz._energy import energy as energy
     from spikemnist.viz._events import animate_events as animate_events
     from spikemnist.viz._events import event_frames as event_frames
     from spikemnist.viz._membranes import membrane as membrane
     from spikemnist.viz._overviews import of_run as of_run
     from spikemnist.viz._overviews import of_sample as of_sample
-    from spikemnist.viz._plasticity import animate_receptive_fields as animate_receptive_fields
-    from spikemnist.viz._plasticity import stdp as stdp
-    from spikemnist.viz._plasticity import stdp_window as stdp_window
     from spikemnist.viz._rasters import raster as raster
     from spikemnist.viz._robustness import robustness as robustness
     from spikemnist.viz._training import confusion as confusion
@@ -47,14 +49,14 @@ if TYPE_CHECKING:
     from spikemnist.viz._weights import receptive_fields as receptive_fields
 else:
     _MODULES = {
+        "spikemnist.energy.energy_picture": "energy",
+        "spikemnist.plasticity.stdp_pictures": "animate_receptive_fields stdp stdp_window",
         "._animation": "animate",
         "._decisions": "decision spike_counts",
         "._encodings": "codes encoding",
-        "._energy": "energy",
         "._events": "animate_events event_frames",
         "._membranes": "membrane",
         "._overviews": "of_run of_sample",
-        "._plasticity": "animate_receptive_fields stdp stdp_window",
         "._rasters": "raster",
         "._robustness": "robustness",
         "._training": "confusion training_curves",

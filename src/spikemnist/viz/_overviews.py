@@ -13,14 +13,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from spikemnist._arguments import must_be
+from spikemnist._doors import behind, is_there
 from spikemnist.viz import _style
 from spikemnist.viz._animation import animate
 from spikemnist.viz._decisions import decision, spike_counts
 from spikemnist.viz._encodings import encoding
-from spikemnist.viz._energy import energy as draw_energy
-from spikemnist.viz._events import animate_events, event_frames
 from spikemnist.viz._membranes import membrane
-from spikemnist.viz._plasticity import stdp
 from spikemnist.viz._rasters import raster
 from spikemnist.viz._samples import input_sample
 from spikemnist.viz._training import confusion, training_curves
@@ -28,11 +26,18 @@ from spikemnist.viz._weights import receptive_fields
 
 if TYPE_CHECKING:
     from spikemnist._evaluation import Evaluation
-    from spikemnist.energy import Energy
     from spikemnist.models.record import Record
     from spikemnist.training import History
 
     Draw = Callable[[], Any]
+
+BEYOND = {
+    "stdp": "spikemnist.plasticity.stdp_pictures.stdp",
+    "energy": "spikemnist.energy.energy_picture.energy",
+    "event_frames": "spikemnist.viz._events.event_frames",
+    "event_animation": "spikemnist.viz._events.animate_events",
+}
+"""Pictures that rooms beyond this one add, by name."""
 
 
 def of_run(
@@ -40,10 +45,12 @@ def of_run(
     *,
     history: History | None = None,
     evaluation: Evaluation | None = None,
-    energy: Energy | None = None,
+    energy: Any = None,
     image_shape: Sequence[int] = (28, 28),
 ) -> dict[str, Figure]:
     """Draw what a run has learned: a picture of each thing that is given.
+
+    Pictures of a room that is missing in this installation are left out.
 
     Parameters
     ----------
@@ -86,10 +93,10 @@ def of_run(
         figures["receptive_fields"] = receptive_fields(classifier, image_shape=shape)
     if evaluation is not None:
         figures["confusion"] = confusion(evaluation)
-    if hasattr(classifier, "assignments_"):
-        figures["stdp"] = stdp(classifier)
-    if energy is not None:
-        figures["energy"] = draw_energy(energy)
+    beyond = {"stdp": classifier if hasattr(classifier, "assignments_") else None, "energy": energy}
+    for name, data in beyond.items():
+        if data is not None and _is_drawn(name):
+            figures[name] = behind(BEYOND[name])(data)
     return figures
 
 
@@ -107,7 +114,8 @@ def of_sample(
     ``"encoding"``, ``"decision"`` with the membranes of the output layer, ``"raster"`` and
     ``"membrane"`` of the first layer, and ``"spike_counts"``; of a recording with events also
     ``"event_frames"``; of spikes without a network only those of the input. A decision needs scores
-    after each timestep: see `spikemnist.models.running_scores`.
+    after each timestep: see `spikemnist.models.running_scores`. Pictures of a room that is missing
+    in this installation are left out.
 
     Parameters
     ----------
@@ -166,12 +174,18 @@ def of_sample(
         stills["spike_counts"] = lambda: spike_counts(record, **options)
     if recorded and len(events := samples.recording(sample)):
         sensor = samples.sensor
-        stills["event_frames"] = lambda: event_frames(events, num_frames=12, sensor=sensor)
-        moving["event_animation"] = lambda: animate_events(events, sensor=sensor)
+        frames = {"num_frames": 12, "sensor": sensor}
+        stills["event_frames"] = lambda: behind(BEYOND["event_frames"])(events, **frames)
+        moving["event_animation"] = lambda: behind(BEYOND["event_animation"])(events, sensor=sensor)
     if unknown := [name for name in names if name not in stills]:
         raise must_be("names", f"among {', '.join(stills)}", unknown)
-    chosen = {name: stills[name] for name in names or stills}
-    return {name: draw() for name, draw in (chosen | moving if animations else chosen).items()}
+    chosen = {name: stills[name] for name in names or stills} | (moving if animations else {})
+    return {name: draw() for name, draw in chosen.items() if _is_drawn(name)}
+
+
+def _is_drawn(name: str) -> bool:
+    """Return whether the room of a picture is there."""
+    return name not in BEYOND or is_there(BEYOND[name])
 
 
 def _decision(record: Record, image: Tensor | None, **options: Any) -> Figure:
