@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from spikemnist.data.events import EVENT as EVENT
     from spikemnist.data.events import EventBatch as EventBatch
     from spikemnist.data.events import EventDataset as EventDataset
-    from spikemnist.data.image_files import load_images as load_images
     from spikemnist.data.images import ImageDataset as ImageDataset
     from spikemnist.data.mnist import load_digits as load_digits
     from spikemnist.data.mnist import load_fashion_mnist as load_fashion_mnist
     from spikemnist.data.mnist import load_mnist as load_mnist
     from spikemnist.data.nmnist import load_nmnist as load_nmnist
-    from spikemnist.data.picture import prepare_image as prepare_image
+    from spikemnist.recognition.image_files import load_images as load_images
+    from spikemnist.recognition.picture import prepare_image as prepare_image
 else:
     _MODULES = {
+        "spikemnist.recognition.image_files": "load_images",
+        "spikemnist.recognition.picture": "prepare_image",
         ".augmentation": "Augmentation Compose ElasticDeformation RandomAffine RandomErasing "
         "RandomFlip",
         ".event_transforms": "DropEvents FirstSaccade",
         ".events": "EVENT EventBatch EventDataset",
-        ".image_files": "load_images",
         ".images": "ImageDataset",
         ".mnist": "load_digits load_fashion_mnist load_mnist",
         ".nmnist": "load_nmnist",
-        ".picture": "prepare_image",
     }
     __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

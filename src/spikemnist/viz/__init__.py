@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     )
     from spikemnist.plasticity.stdp_pictures import stdp as stdp
     from spikemnist.plasticity.stdp_pictures import stdp_window as stdp_window
+    from spikemnist.recognition.decision_pictures import decision as decision
+    from spikemnist.recognition.decision_pictures import spike_counts as spike_counts
     from spikemnist.viz._animation import animate as animate
-    from spikemnist.viz._decisions import decision as decision
-    from spikemnist.viz._decisions import spike_counts as spike_counts
     from spikemnist.viz._encodings import codes as codes
     from spikemnist.viz._encodings import encoding as encoding
     from spikemnist.viz._events import animate_events as animate_events
@@ -50,9 +50,9 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "spikemnist.energy.energy_picture": "energy",
+        "spikemnist.recognition.decision_pictures": "decision spike_counts",
         "spikemnist.plasticity.stdp_pictures": "animate_receptive_fields stdp stdp_window",
         "._animation": "animate",
-        "._decisions": "decision spike_counts",
         "._encodings": "codes encoding",
         "._events": "animate_events event_frames",
         "._membranes": "membrane",

@@ -14,9 +14,7 @@ from torch import Tensor
 
 from spikemnist._arguments import must_be
 from spikemnist._doors import behind, is_there
-from spikemnist.viz import _style
 from spikemnist.viz._animation import animate
-from spikemnist.viz._decisions import decision, spike_counts
 from spikemnist.viz._encodings import encoding
 from spikemnist.viz._membranes import membrane
 from spikemnist.viz._rasters import raster
@@ -32,6 +30,8 @@ if TYPE_CHECKING:
     Draw = Callable[[], Any]
 
 BEYOND = {
+    "decision": "spikemnist.recognition.decision_pictures.decision_of_image",
+    "spike_counts": "spikemnist.recognition.decision_pictures.spike_counts",
     "stdp": "spikemnist.plasticity.stdp_pictures.stdp",
     "energy": "spikemnist.energy.energy_picture.energy",
     "event_frames": "spikemnist.viz._events.event_frames",
@@ -150,10 +150,9 @@ def of_sample(
     >>> from spikemnist import load, load_digits, viz
     >>> digits = load_digits()[1][:4]
     >>> record = load("mnist-mlp")(digits.images, record="all")
-    >>> wanted = ["encoding", "decision"]
-    >>> figures = viz.of_sample(record, digits.images, label=digits.labels[0], names=wanted)
-    >>> [ax.get_ylabel() for ax in figures["decision"].axes[1:]]
-    ['output neuron', 'mean membrane potential so far']
+    >>> figures = viz.of_sample(record, digits.images, sample=2, names=["raster", "membrane"])
+    >>> [figure.axes[0].get_ylabel() for figure in figures.values()]
+    ['hidden 1, sorted by spikes', 'hidden 1 neuron']
     """
     recorded = hasattr(samples, "recording")
     image = None if samples is None or recorded else samples[sample]
@@ -167,11 +166,11 @@ def of_sample(
     moving: dict[str, Draw] = {}
     if not isinstance(record, Tensor):
         if record.has_running_scores:
-            stills["decision"] = lambda: _decision(record, image, **options)
+            stills["decision"] = lambda: behind(BEYOND["decision"])(record, image, **options)
             moving["animation"] = lambda: animate(record, image_shape=shape, **options)
         stills["raster"] = lambda: raster(record, layer=0, sample=sample)
         stills["membrane"] = lambda: membrane(record, layer=0, sample=sample)
-        stills["spike_counts"] = lambda: spike_counts(record, **options)
+        stills["spike_counts"] = lambda: behind(BEYOND["spike_counts"])(record, **options)
     if recorded and len(events := samples.recording(sample)):
         sensor = samples.sensor
         frames = {"num_frames": 12, "sensor": sensor}
@@ -186,20 +185,6 @@ def of_sample(
 def _is_drawn(name: str) -> bool:
     """Return whether the room of a picture is there."""
     return name not in BEYOND or is_there(BEYOND[name])
-
-
-def _decision(record: Record, image: Tensor | None, **options: Any) -> Figure:
-    """Draw the image, if there is one, the output membranes, and the running decision."""
-    heights = [4.9, 3.4] if image is None else [2.2, 4.9, 3.4]
-    figure = _style.new_figure(5.6, sum(heights))
-    *above, middle, below = figure.subplots(len(heights), 1, height_ratios=heights)
-    if image is not None:
-        flat = image.reshape(_rows_and_columns(image.shape))  # a vector is a row of pixels
-        pixels = (image.movedim(0, -1) if image.ndim == 3 else flat).cpu().numpy()
-        _style.pixels(above[0], pixels, "what the network sees", **_style.grey_levels(pixels))
-    membrane(record, sample=options["sample"], ax=middle)
-    decision(record, ax=below, **options)
-    return figure
 
 
 def _rows_and_columns(shape: Sequence[int]) -> tuple[int, int]:
