@@ -143,7 +143,8 @@ sphinx_gallery_conf = {
     "capture_repr": (),
 }
 ROOMS = [
-    *("data", "encoding", "ops", "models", "training", "energy", "export", "plasticity", "viz")
+    *("data", "encoding", "ops", "models", "training", "energy", "export", "plasticity"),
+    *("recognition", "viz"),
 ]
 
 

@@ -62,7 +62,7 @@ figure
 # A large margin proves nothing. It means only that one answer is ahead of the other nine, not that
 # any of them is right. The number of hidden spikes is the better warning here: on average it is far
 # larger, or far smaller, than for digits. For a blank image hardly any hidden neuron fires. So
-# `spikemnist.models.Classifier.decide` doubts an answer by the margin and by the hidden spikes.
+# `spikemnist.decide` doubts an answer by the margin and by the hidden spikes.
 #
 # Try: replace ``255 - digits`` by ``digits // 4``, digits that are four times as dark. How often is
 # their margin above 0.9?

@@ -26,7 +26,7 @@ from typing import Any
 import snntorch
 import torch
 
-from spikemnist import Classifier, __version__, load, viz
+from spikemnist import Classifier, __version__, load, measure_limits, viz
 from spikemnist.data import ImageDataset, load_mnist
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.energy import measure_energy
@@ -128,7 +128,7 @@ def measure(name: str) -> Card:
     """
     _, test = load_mnist()
     classifier: Any = load(weights(name))
-    classifier.limits = classifier.measure_limits(test[:LIMITED])
+    classifier.limits = measure_limits(classifier, test[:LIMITED])
     classifier.save(weights(name))
     evaluation = evaluate(classifier, test)
     energy = measure_energy(classifier, test)

@@ -241,7 +241,7 @@ WRONG_DATA: dict[str, Callable[[], object]] = {
     "codes draws a dictionary by names; got NoneType": lambda: viz.codes(None),
     "robustness draws a dictionary by names; got list": lambda: viz.robustness([]),
     "energy draws an Energy of measure_energy.*; got Classifier": lambda: viz.energy(classifier()),
-    "for a picture file, call decide.'8.png'.": lambda: classifier().predict("8.png"),
+    "for a picture file, call spikemnist.decide": lambda: classifier().predict("8.png"),
     r"such as torch.utils.data.DataLoader\(dataset, batch_size=64\); got Subset": lambda: fit(
         classifier(), torch.utils.data.Subset(DIGITS, [1, 2])
     ),

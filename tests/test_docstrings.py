@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-ROOMS = ["data", "encoding", "ops", "models", "training", "energy", "plasticity", "export", "viz"]
+ROOMS = ["data", "encoding", "ops", "models", "training", "viz"]
+ROOMS += ["energy", "plasticity", "recognition", "export"]
 PROTOCOL_MEMBERS = ["__call__", "decode", "extra_repr", "table"]
 SHAPE = re.compile(r"\[(\.{3}|[^\]]*(?<![\w'])[A-Z](?![\w'])[^\]]*)\]")  # [T, B, 28, 28], [...]
 ARRAY = re.compile(r"\b(Tensor|NDArray|ArrayLike|Array|Events)\b")

@@ -15,9 +15,9 @@ Data flow through four layers::
 
 Around them, `spikemnist.data` loads images and recordings, `spikemnist.energy` estimates what a
 network spends, `spikemnist.export` writes it for use outside Python, `spikemnist.plasticity` learns
-without gradients, and `spikemnist.ops` has the dynamics of the neurons. The most common names can
-be imported from here. Each loads its subpackage on first use, so ``import spikemnist`` alone loads
-none.
+without gradients, `spikemnist.recognition` decides on pictures of your own, and `spikemnist.ops`
+has the dynamics of the neurons. The most common names can be imported from here. Each loads its
+subpackage on first use, so ``import spikemnist`` alone loads none.
 
 Public are the names in ``__all__`` of this package and of the subpackages above. All other packages
 and modules are internal and may change in any release.
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from spikemnist import models as models
     from spikemnist import ops as ops
     from spikemnist import plasticity as plasticity
+    from spikemnist import recognition as recognition
     from spikemnist import training as training
     from spikemnist import viz as viz
     from spikemnist._load import load as load
@@ -56,13 +57,15 @@ if TYPE_CHECKING:
     from spikemnist.models import LeakyMLP as LeakyMLP
     from spikemnist.models import accelerate as accelerate
     from spikemnist.plasticity import STDPClassifier as STDPClassifier
+    from spikemnist.recognition import decide as decide
+    from spikemnist.recognition import measure_limits as measure_limits
     from spikemnist.training import TrainConfig as TrainConfig
     from spikemnist.training import diagnose as diagnose
     from spikemnist.training import evaluate as evaluate
     from spikemnist.training import fit as fit
 else:
     _MODULES = {
-        ".": "data encoding energy export models ops plasticity training viz",
+        ".": "data encoding energy export models ops plasticity recognition training viz",
         "._load": "load",
         ".data": "load_digits load_fashion_mnist load_images load_mnist",
         ".encoding": "DirectEncoder LatencyEncoder RateEncoder get_encoder",
@@ -70,6 +73,7 @@ else:
         ".events.nmnist": "load_nmnist",
         ".models": "Classifier LeakyConvNet LeakyMLP accelerate",
         ".plasticity": "STDPClassifier",
+        ".recognition": "decide measure_limits",
         ".training": "TrainConfig diagnose evaluate fit",
     }
     __getattr__, __dir__, _lazy_names = lazy(__name__, _MODULES)

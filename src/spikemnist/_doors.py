@@ -1,7 +1,7 @@
 """Doors from the core to the rooms beyond it, any of which may be taken off.
 
 A room is a package, or a module, of `spikemnist`. The core names what it takes from a room by a
-path, such as ``"spikemnist.energy.initialisation.initial_rate"``, in a table, and imports it on
+path, such as ``"spikemnist.energy.initial_rates.initial_rate"``, in a table, and imports it on
 first use. Nothing else in the core leads out of it: see docs/design.md.
 """
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from spikemnist._doors import behind, is_there, missing_room
 from spikemnist._run_folder import MODEL, model_file
 
 if TYPE_CHECKING:
     from spikemnist.models import Classifier
-    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-
-    Loaded = Classifier | STDPClassifier | ConvSTDPClassifier
 
 FORMATS = {
     "spikemnist-stdp-1": "spikemnist.plasticity.STDPClassifier",
     "spikemnist-conv-stdp-1": "spikemnist.plasticity.ConvSTDPClassifier",
 }
-"""Class of each format of files but that of a `Classifier`, imported with a file of it."""
+"""Door to the class of each format of files but that of a `Classifier`."""
 
 
-def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvSTDPClassifier:
+def load(source: str | os.PathLike[str]) -> Classifier | Any:
     """Load a trained classifier, on the CPU and in evaluation mode. No code of the file runs.
 
     Parameters
@@ -40,6 +37,8 @@ def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvST
     ------
     FileNotFoundError
         If there is neither such a file nor such a name, or the run has not finished.
+    ImportError
+        If the room of the file's format is missing.
     ValueError
         If the file is damaged, is not one of spikemnist, holds NaN or infinity, or its tensors do
         not fit its description; if network, encoder or readout are a user's own, whose weights
@@ -66,8 +65,9 @@ def load(source: str | os.PathLike[str]) -> Classifier | STDPClassifier | ConvST
         raise FileNotFoundError(
             f"no model at {file}: give a run folder, a model file, or one of {', '.join(names)}"
         )
-    if (name := FORMATS.get(format_of(file))) is None:
+    kind = FORMATS.get(name := format_of(file))
+    if kind is None:
         return load_classifier(file)
-    module, _, kind = name.rpartition(".")
-    classifier: Loaded = getattr(importlib.import_module(module), kind).load(file)
-    return classifier
+    if not is_there(kind):
+        raise ImportError(f"{file} has the format {name}: {missing_room(kind)}")
+    return behind(kind).load(file)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spikemnist import load, load_digits
+from spikemnist import decide, load, load_digits
 from tests.cli.command import answers, fields, spikemnist
 
 DIGITS = load_digits()[1]
@@ -26,7 +26,7 @@ def picture(folder: Path, index: int, name: str, *, inverted: bool = False) -> P
 
 def decided(run: Path, file: Path) -> dict[str, Any]:
     """Return what the library says of a picture, as JSON."""
-    values: dict[str, Any] = json.loads(json.dumps(load(run).decide(file).to_json()))
+    values: dict[str, Any] = json.loads(json.dumps(decide(load(run), file).to_json()))
     return values
 
 
@@ -48,7 +48,7 @@ def test_a_folder_has_a_row_for_each_picture(run: Path, tmp_path: Path) -> None:
     files.append(tmp_path / "mine" / "two.png")
     Image.fromarray(np.hstack([*DIGITS.images[:2].numpy()])).save(files[-1])
     (tmp_path / "mine/notes.txt").write_text("no picture", encoding="utf-8")
-    decisions = {str(Path("mine", file.name)): load(run).decide(file) for file in files}
+    decisions = {str(Path("mine", file.name)): decide(load(run), file) for file in files}
     head, *rows = spikemnist("predict", run, "mine", cwd=tmp_path).stdout.splitlines()
     assert head.split() == ["picture", "margin", "prediction"]
     assert [row.split(maxsplit=2) for row in rows] == [
@@ -80,7 +80,7 @@ def test_a_model_file_and_an_animation(run: Path, tmp_path: Path) -> None:
     words += ("--format", "svg")
     result = fields(spikemnist(*words, cwd=tmp_path).stdout)
     written = {"picture": "one.png", "written": "one-decision.svg, one-animation.gif"}
-    assert result == dict(load(run).decide(file, invert=True).table().rows) | written
+    assert result == dict(decide(load(run), file, invert=True).table().rows) | written
     assert "<svg" in (tmp_path / "one-decision.svg").read_text("utf-8")
     with Image.open(tmp_path / "one-animation.gif") as animation:
         assert animation.n_frames == 8  # type: ignore[attr-defined]

@@ -18,16 +18,18 @@ from torch import nn
 from spikemnist import (
     Classifier,
     TrainConfig,
+    decide,
     evaluate,
     fit,
     load,
     load_digits,
     load_images,
+    measure_limits,
 )
-from spikemnist.data.image_files import read_picture
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.ops import FastSigmoid
+from spikemnist.recognition.image_files import read_picture
 from spikemnist.training import History
 from tests.cli.command import answers, copy_digits, error, fields, spikemnist
 
@@ -144,6 +146,8 @@ def test_commands_continue_a_run_of_the_library(kind: str, tmp_path: Path) -> No
         classifier = Classifier(network, LatencyEncoder(num_steps=4, tau=2.0))
         config = TrainConfig(epochs=epochs, batch_size=10, schedule="constant", seed=5)
         fit(classifier, train, config, validation=0.2, run=tmp_path / folder, progress=False)
+        classifier.limits = measure_limits(classifier, train.split(0.2, 5)[1], seed=5)
+        classifier.save(tmp_path / folder / "model.safetensors")
 
     train_in_python("whole", 2)
     train_in_python("run", 1)
@@ -177,7 +181,7 @@ def test_a_run_remembers_that_its_pictures_were_inverted(tmp_path: Path) -> None
     file = sorted(tmp_path.glob("set/*/*.png"))[0]
     (answer,) = answers("predict", "run", file, cwd=tmp_path)
     pixels = 255 - read_picture(file, (20, 20))
-    decision = load(tmp_path / "run").decide(pixels, prepare=False)
+    decision = decide(load(tmp_path / "run"), pixels, prepare=False)
     assert answer == json.loads(json.dumps(decision.to_json())) | {
         name: answer[name] for name in ("picture", "written")
     }

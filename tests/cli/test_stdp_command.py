@@ -14,6 +14,7 @@ import pytest
 from matplotlib.image import imread
 from PIL import Image
 
+from spikemnist import decide, load
 from spikemnist.data import load_digits
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from tests.cli.command import answers, error, fields, spikemnist
@@ -108,7 +109,7 @@ def test_wrong_requests(words: str, message: str, folder: Path) -> None:
 
 def test_predict(folder: Path, tmp_path: Path) -> None:
     Image.fromarray(load_digits()[1].images[0].numpy()).save(tmp_path / "digit.png")
-    decision = STDPClassifier.load(folder / "model.safetensors").decide(tmp_path / "digit.png")
+    decision = decide(load(folder), tmp_path / "digit.png")
     result = fields(spikemnist("predict", folder, "digit.png", cwd=tmp_path).stdout)
     assert result == {"picture": "digit.png", **dict(decision.table().rows)}
     assert [file.name for file in tmp_path.iterdir()] == ["digit.png"]

@@ -100,7 +100,6 @@ def test_readout_that_knows_the_number_of_timesteps(steps: int) -> None:
     assert "loss" in repr(evaluation)
     record = classifier(digits.images, record="all")
     assert torch.equal(record.predictions, record.scores.argmax(1))
-    assert "decided after" not in repr(classifier.decide(digits.images[0]))
     assert {"decision", "animation"}.isdisjoint(viz.of_sample(record, animations=True))
     for name in ("running_scores", "running_predictions", "decided"):
         with pytest.raises(ValueError, match="if weighted is one, set its attribute running = Tr"):

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from spikemnist.data import ImageDataset
-from spikemnist.models import Limits
 from spikemnist.training import TrainConfig, cross_entropy, evaluate, fit
 from tests.training.small_runs import (
     DIRECT,
@@ -59,23 +58,9 @@ def test_samples_without_validation():
 
 def test_validation_data_that_can_be_read_once():
     classifier, data = new_classifier(), digits(100)
-    classifier.limits = Limits(margin=0.25)
     config = TrainConfig(epochs=1, batch_size=20)
     history = fit(classifier, data[:60], config, validation=iter(data[60:].batches(7)))
     assert history.epochs[-1].validation_accuracy is not None
-    assert classifier.limits == Limits()
-
-
-def test_interrupted_run_has_no_limits():
-    classifier, data = new_classifier(), digits(100)
-    classifier.limits = Limits(margin=0.25)
-
-    def interrupt(history, classifier):
-        raise KeyboardInterrupt
-
-    config = TrainConfig(epochs=2, batch_size=20)
-    fit(classifier, data[:60], config, validation=data[60:], callbacks=[interrupt])
-    assert classifier.limits == Limits()
 
 
 @pytest.mark.parametrize("kind", ["dataset", "tensors", "batches"])
@@ -88,18 +73,7 @@ def test_validation_data_may_be_given(kind):
     }[kind]
     trained, judged = watched(data, validation=given)
     assert sorted(trained) == list(range(60))
-    assert judged == [*range(60, 100)] * 2  # the second time for the limits of doubt
-
-
-def test_limits_are_those_of_the_validation_data():
-    train, held_out = digits(80), digits(120)[80:]
-    classifier, config = new_classifier(), TrainConfig(epochs=2, batch_size=16, seed=3)
-    fit(classifier, train, config, validation=held_out)
-    limits = classifier.limits
-    assert limits == classifier.measure_limits(held_out, seed=3)
-    assert limits != classifier.measure_limits(train, seed=3)
-    fit(classifier, train, config)
-    assert classifier.limits == Limits()
+    assert judged == [*range(60, 100)]
 
 
 def test_validation_is_an_evaluation_and_changes_nothing():

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import snntorch
 import torch
 from snntorch import functional as SF  # noqa: N812 - as snnTorch's users write it
 from torch import Tensor, nn
@@ -20,8 +19,7 @@ from torchvision import transforms
 
 from spikemnist.data import RandomAffine, RandomErasing
 from spikemnist.data.augmentation import AUGMENTATIONS
-from spikemnist.energy import summary
-from spikemnist.models import Classifier, Record, accelerate
+from spikemnist.models import Classifier, Record
 from spikemnist.training import (
     L1Spikes,
     Recipe,
@@ -33,10 +31,9 @@ from spikemnist.training import (
     TargetRate,
     TrainConfig,
     cross_entropy,
-    diagnose,
     evaluate,
     fit,
-    initialize,
+    state,
 )
 from spikemnist.training.losses import LOSSES
 from tests.training.small_runs import DIRECT, digits, fit_with, new_classifier, same, weights
@@ -206,21 +203,11 @@ def penalize(penalty: Any, layers: slice) -> None:
     penalty(replace(record, layers=record.layers[layers]))
 
 
-def start_with(network: nn.Module) -> None:
-    initialize(Classifier(network, "latency"), IMAGES)
-
-
-def of_synaptic_neurons() -> nn.Module:
-    neurons = snntorch.Synaptic(alpha=0.9, beta=0.9)
-    with pytest.warns(UserWarning, match="Synaptic"):
-        return accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), neurons))
-
-
 def recipe(**fields: Any) -> Callable[[], Classifier]:
     return lambda: Recipe(**fields).classifier()
 
 
-CLASSIFIER, WITHOUT_LAYERS = new_classifier(), Classifier(nn.Linear(1, 1), "latency")
+CLASSIFIER = new_classifier()
 CONV = {"name": "conv", "layers": "4C5-11"}
 VALUES = Recipe().to_json()
 NOTHING = {}, [1], {**VALUES, "config": None}, {**VALUES, "config": {"speed": 1}}
@@ -241,21 +228,6 @@ CALLS: list[tuple[Callable[..., object], str]] = [
     (partial(fit, CLASSIFIER, digits(20), epochs=1), "epochs"),
     (partial(evaluate, CLASSIFIER, digits(9), loss="mse"), f"{LOSS}'mse'"),
     (partial(evaluate, CLASSIFIER, digits(9), batch_size=0), "batch_size must be an int.*; got 0"),
-    (partial(diagnose, WITHOUT_LAYERS, digits(4)), "diagnose needs a LeakyMLP"),
-    (partial(summary, WITHOUT_LAYERS, digits(4)), "summary needs a LeakyMLP"),
-    *(
-        (
-            partial(initialize, CLASSIFIER, IMAGES, rate=rate),
-            "rate must be .* above 0 and below 1; g",
-        )
-        for rate in (0.0, 1.0, math.nan)
-    ),
-    (partial(initialize, CLASSIFIER.network, IMAGES), "initialize takes a Classifier"),
-    (
-        lambda: start_with(nn.Sequential(nn.Flatten(), nn.Linear(784, 10))),
-        "initialize needs a LeakyMLP, .*; got Sequential",
-    ),
-    (lambda: start_with(of_synaptic_neurons()), "the layers cannot be read: .*Synaptic"),
     (recipe(network=CONV, classes=tuple("abcdefghij")), "must end in 10, .*; got 11 in 4C5-11"),
     (
         recipe(network={"name": "mpl"}),
@@ -266,6 +238,12 @@ CALLS: list[tuple[Callable[..., object], str]] = [
     *((partial(Recipe.from_json, wrong), "no description of a run: .*Error") for wrong in NOTHING),
     (partial(Recipe.from_json, {**VALUES, "config": {"lr": -1}}), "lr must be a number, above 0"),
 ]
+
+
+def test_initial_rate_without_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "START", "spikemnist.nothing.start_from_data")
+    with pytest.raises(ImportError, match="nothing is missing in this installation"):
+        fit(new_classifier(), digits(9), TrainConfig(initial_rate=0.1))
 
 
 @pytest.mark.parametrize(("call", "message"), CALLS)

@@ -12,25 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from spikemnist import viz
-from spikemnist.plasticity import stdp_window
 from spikemnist.training.metrics import EpochMetrics, History
 from tests.rooms import of_rooms
-from tests.viz.viz_records import CLASSES, CLASSIFIER, ENERGY, make_evaluation, make_record
+from tests.viz.viz_records import CLASSES, make_evaluation, make_record
 
 RECORD = make_record()
 CONFUSION = make_evaluation(100 * torch.eye(CLASSES).long() + 1)
 HISTORY = History([EpochMetrics(e, 1 / e, 0.8, 2 / e, 0.7, 1e-3, 40.0) for e in range(1, 21)], 9)
 WEIGHTS = torch.linspace(-1, 1, 64 * 784).view(64, 784)
-LAGS = torch.arange(-60.0, 61.0)
 OF_AXES = {
     "raster": lambda ax: viz.raster(RECORD, layer="input", ax=ax),
     "membrane": lambda ax: viz.membrane(RECORD, layer="hidden 1", ax=ax),
-    "spike_counts": lambda ax: viz.spike_counts(RECORD, label=1, ax=ax),
-    "decision": lambda ax: viz.decision(RECORD, label=1, ax=ax),
     "confusion": lambda ax: viz.confusion(CONFUSION, ax=ax),
     "receptive_fields": lambda ax: viz.receptive_fields(WEIGHTS, neurons=range(16), ax=ax),
-    "stdp_window": lambda ax: viz.stdp_window(LAGS, stdp_window(LAGS), ax=ax),
-    "energy": lambda ax: viz.energy(ENERGY, ax=ax),
+    **dict(of_rooms("OF_AXES")),
 }
 OF_FIGURES = {
     "encoding": lambda figure: viz.encoding(RECORD, image=torch.rand(28, 28), figure=figure),
@@ -43,7 +38,6 @@ OF_OWN_SIZE = {
     "codes": lambda: viz.codes({"rate": RECORD.input, "latency": RECORD.input}),
     **dict(of_rooms("OF_OWN_SIZE")),
     "training_curves": lambda: viz.training_curves(HISTORY, test=CONFUSION),
-    "stdp": lambda: viz.stdp(CLASSIFIER),
 }
 
 
@@ -122,5 +116,5 @@ def test_two_panels_with_titles():
     figure = Figure((3.4, 1.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     viz.raster(RECORD, layer="input", ax=left)
-    viz.decision(RECORD, ax=right)
+    viz.confusion(CONFUSION, ax=right)
     check_texts(figure)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
 from spikemnist import viz
 from spikemnist.training.metrics import EpochMetrics, History
-from tests.viz.viz_records import CLASSIFIER, ENERGY, make_evaluation, make_record, title
+from spikemnist.viz import _overviews
+from tests.viz.viz_records import make_evaluation, make_record, title
 
 HISTORY = History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1)
 EVALUATION = make_evaluation(torch.eye(4).long())
 WEIGHTS = torch.randn(5, 60)
 IMAGES = torch.rand(3, 28, 28)
-OF_NETWORK = ("encoding", "decision", "raster", "membrane", "spike_counts")
+OF_NETWORK = ("encoding", "raster", "membrane")
 
 
 def shown(figure: Figure) -> list[str]:
@@ -30,12 +28,7 @@ def shown(figure: Figure) -> list[str]:
     [
         (None, {"history": HISTORY}, "training"),
         (None, {"history": HISTORY, "evaluation": EVALUATION}, "training confusion"),
-        (WEIGHTS, {"energy": ENERGY, "image_shape": (3, 5, 4)}, "receptive_fields energy"),
-        (
-            CLASSIFIER,
-            {"evaluation": EVALUATION, "image_shape": (3, 4)},
-            "receptive_fields confusion stdp",
-        ),
+        (WEIGHTS, {"image_shape": (3, 5, 4)}, "receptive_fields"),
     ],
 )
 def test_pictures_of_what_a_run_has(classifier, options, names):
@@ -46,18 +39,19 @@ def test_pictures_of_what_a_run_has(classifier, options, names):
 
 def test_pictures_of_a_sample():
     record = make_record()
-    pictures = viz.of_sample(record, IMAGES, sample=1, label=3)
+    pictures = viz.of_sample(record, IMAGES, sample=1, names=OF_NETWORK)
     assert tuple(pictures) == OF_NETWORK
-    expected = {
-        "raster": viz.raster(record, layer=0, sample=1),
-        "membrane": viz.membrane(record, layer=0, sample=1),
-        "spike_counts": viz.spike_counts(record, sample=1, label=3),
-    }
-    for name, figure in expected.items():
-        assert shown(pictures[name]) == shown(figure)
+    for name, draw in {"raster": viz.raster, "membrane": viz.membrane}.items():
+        assert shown(pictures[name]) == shown(draw(record, layer=0, sample=1))
     assert "image" in shown(pictures["encoding"])
-    assert shown(pictures["decision"])[0] == "what the network sees"
-    assert shown(pictures["decision"])[2:] == shown(viz.decision(record, sample=1, label=3))
+
+
+def test_pictures_of_a_missing_room(monkeypatch):
+    for name in _overviews.BEYOND:
+        monkeypatch.setitem(_overviews.BEYOND, name, f"spikemnist.nothing.{name}")
+    assert tuple(viz.of_sample(make_record(), IMAGES)) == OF_NETWORK
+    assert [*viz.of_sample(make_record(), names=["decision", "raster"])] == ["raster"]
+    assert [*viz.of_run(history=HISTORY, energy=object())] == ["training"]
 
 
 @pytest.mark.parametrize(
@@ -69,32 +63,6 @@ def test_shape_of_the_input(given, shape):
     pictures = [ax.images[0].get_array().shape for ax in figure.axes if ax.images]
     assert {*pictures} == {shape}
     assert ("image" in shown(figure)) == (shape == (28, 28))
-
-
-def test_the_rows_of_a_decision():
-    """Ten rows of equal height, class 0 on top, above the score of each class."""
-    figure = viz.of_sample(make_record(), names=["decision"])["decision"]
-    figure.draw_without_rendering()
-    membranes, _ = figure.axes
-    assert [text.get_text() for text in membranes.get_yticklabels()] == list("0123456789")
-    heights = [membranes.transData.transform((0, y))[1] for y in membranes.get_yticks()]
-    rows = [above - below for above, below in pairwise(heights)]
-    assert rows == pytest.approx([rows[0]] * 9)
-    assert rows[0] / figure.dpi * 420 / figure.get_figwidth() > 20  # pixels, 420 pixels wide
-
-
-@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 28, 28)])
-def test_a_colour_above_the_decision(shape):
-    image = torch.randint(256, (1, *shape), dtype=torch.uint8)
-    figure = viz.of_sample(make_record(), image, names=["decision"])["decision"]
-    actual = figure.axes[0].images[0].get_array()
-    assert np.array_equal(actual.reshape(28, 28, -1), image[0].movedim(0, -1))
-
-
-def test_decision_on_a_vector():
-    vectors = torch.rand(3, 40)
-    figure = viz.of_sample(make_record(), vectors, sample=1, names=["decision"])["decision"]
-    assert figure.axes[0].images[0].get_array().shape == (1, 40)
 
 
 def test_unknown_names():

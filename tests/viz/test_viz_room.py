@@ -12,21 +12,17 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from spikemnist import viz
-from spikemnist.plasticity import stdp_window
 from spikemnist.training.metrics import EpochMetrics, History
 from spikemnist.viz import _style
 from tests.rooms import of_rooms
-from tests.viz.viz_records import CLASSES, CLASSIFIER, ENERGY, make_evaluation, make_record, title
+from tests.viz.viz_records import CLASSES, make_evaluation, make_record, title
 
-LAGS = torch.arange(-50.0, 51.0)
-OF_RECORDS = ("raster", "membrane", "spike_counts", "decision")
+OF_RECORDS = ("raster", "membrane", *of_rooms("OF_RECORDS"))
 OF_DATA = {
     "training_curves": History([EpochMetrics(1, 0.5, 0.8, 0.4, 0.9, 1e-3, 40.0)], best_epoch=1),
     "confusion": make_evaluation(torch.eye(4).long()),
     "receptive_fields": torch.randn(5, 784),
-    "energy": ENERGY,
-    "stdp": CLASSIFIER,
-    "animate_receptive_fields": [torch.rand(9, 784)] * 2,
+    **dict(of_rooms("OF_DATA")),
 }
 
 
@@ -44,10 +40,9 @@ def draw_all(record):
         **{name: getattr(viz, name)(record) for name in (*OF_RECORDS, "encoding", "animate")},
         **{name: getattr(viz, name)(data) for name, data in OF_DATA.items()},
         "of_run": viz.of_run(history=OF_DATA["training_curves"])["training"],
-        "of_sample": viz.of_sample(record, names=["decision"])["decision"],
+        "of_sample": viz.of_sample(record, names=["raster"])["raster"],
         "codes": viz.codes({"rate": record.input}),
         **{name: draw() for name, draw in of_rooms("PICTURES")},
-        "stdp_window": viz.stdp_window(LAGS, stdp_window(LAGS)),
     }
 
 
@@ -72,7 +67,7 @@ def test_pyplot_and_rc_params(monkeypatch):
 
 def test_colours_of_another_style():
     with mpl.rc_context({"axes.prop_cycle": mpl.cycler(color=["white"])}):
-        ax = viz.decision(make_record()).axes[0]
+        ax = viz.membrane(make_record()).axes[0]
     assert ax.lines[0].get_color() != "white"
 
 
@@ -81,7 +76,7 @@ def test_looks_of_classes():
     assert len(looks) == 28
 
 
-@pytest.mark.parametrize("name", [*OF_RECORDS, "confusion", "energy", "receptive_fields"])
+@pytest.mark.parametrize("name", [*OF_RECORDS, "confusion", "receptive_fields"])
 def test_given_axes(name):
     figure = Figure()
     ax = figure.subfigures(1, 2)[1].add_subplot()
@@ -110,10 +105,9 @@ def test_any_spike_dtype(dtype):
     viz.encoding(spikes.to(dtype))
 
 
-@pytest.mark.parametrize(("name", "label"), [("decision", ""), ("membrane", "membrane")])
-def test_one_timestep(name, label):
-    (ax,) = getattr(viz, name)(make_record(steps=1)).axes
-    curves = [line for line in ax.lines if line.get_label().lstrip("_").startswith(label)]
+def test_one_timestep():
+    (ax,) = viz.membrane(make_record(steps=1)).axes
+    curves = [line for line in ax.lines if line.get_label().lstrip("_").startswith("membrane")]
     assert [curve.get_marker() for curve in curves] == ["o"] * CLASSES
     assert ax.get_xlim() == (-0.5, 0.5)
 
@@ -127,8 +121,6 @@ def test_sample_beyond_the_batch(name):
 @pytest.mark.parametrize(
     ("name", "data", "options", "message"),
     [
-        ("spike_counts", RECORD, {"label": 10}, r"label must be an integer in 0\.\.9; got 10"),
-        ("decision", RECORD, {"label": 10}, r"label must be an integer in 0\.\.9; got 10"),
         ("animate", RECORD, {"label": 10}, r"label must be an integer in 0\.\.9; got 10"),
         ("encoding", OUTPUT, {}, r"holds no input.*model\(spikes, record='all'\)"),
         ("animate", OUTPUT, {}, r"holds no input.*model\(spikes, record='all'\)"),

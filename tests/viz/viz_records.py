@@ -1,8 +1,6 @@
-"""Records, measurements and results of small networks, for the tests of the pictures."""
+"""Records and results of small networks, for the tests of the pictures."""
 
 from __future__ import annotations
-
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -10,32 +8,12 @@ from matplotlib.colors import same_color
 from PIL import Image, ImageSequence
 from torch import Tensor
 
-from spikemnist.encoding import LatencyEncoder
-from spikemnist.energy import measure_energy
-from spikemnist.models import READOUTS, Classifier, LeakyMLP
+from spikemnist.models import READOUTS
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.ops import leaky
 from spikemnist.training import Evaluation
 
 T, B, HIDDEN, CLASSES = 12, 3, 15, 10
-CLASSIFIER = SimpleNamespace(
-    assignments_=np.array([0, 1, 1, -1, 2, 1]),
-    classes_=np.array(["a", "b", "c"]),
-    theta_=np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
-    weights_=np.random.default_rng(0).random((6, 12)).astype(np.float32),
-    accuracy_history_=np.array([[4000.0, 0.5], [6000.0, 0.75]]),
-)
-IMAGES = torch.randint(256, (30, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-with torch.random.fork_rng():
-    torch.manual_seed(0)
-    ENERGY = measure_energy(
-        Classifier(
-            LeakyMLP((8,), in_features=16, out_features=3, backend="reference"),
-            LatencyEncoder(num_steps=12),
-        ),
-        (IMAGES, torch.arange(30) % 3),
-        device="cpu",
-    )
 
 
 def make_evaluation(confusion: Tensor) -> Evaluation:

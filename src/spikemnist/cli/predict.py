@@ -13,7 +13,7 @@ from spikemnist.cli.output import numbered, print_error, say, show, show_detail
 from spikemnist.cli.parser import Command, Options
 
 if TYPE_CHECKING:
-    from spikemnist.models import Decision
+    from spikemnist.recognition import Decision
 
 SUMMARY = "Recognise digits in pictures of your own, and draw the decisions."
 EXAMPLES = """
@@ -51,7 +51,7 @@ def run(command: Command) -> int:
 
     A picture that cannot be read is named on standard error, and the others are answered.
     """
-    from spikemnist.data.image_files import read_picture
+    from spikemnist.recognition.image_files import read_picture
 
     classifier, trained = classifiers.find(command.run)
     classifiers.check_options(command, command.run, classifier, "gif", "seed", "out", "format")
@@ -76,7 +76,8 @@ def run(command: Command) -> int:
             pixels: Any = picture
             if data["size"] or data["invert"]:
                 pixels = read_picture(picture, data["size"])
-            decision = classifier.decide(255 - pixels if data["invert"] else pixels, **options)
+            pixels = 255 - pixels if data["invert"] else pixels
+            decision = spikemnist.decide(classifier, pixels, **options)
         except (OSError, ValueError) as error:
             text = str(error)
             print_error(text if str(picture) in text else f"{picture}: {text}")

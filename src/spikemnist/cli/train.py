@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 import spikemnist
 from spikemnist._descriptions import fields_of
+from spikemnist._doors import is_there
 from spikemnist._names import NetworkName
-from spikemnist._run_folder import CONFIG, FILES, command_of, read_config
+from spikemnist._run_folder import CONFIG, FILES, MODEL, command_of, read_config
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
 from spikemnist.cli.output import Block, command_line, say, show, show_detail
@@ -199,6 +200,7 @@ def run(command: Command) -> int:
             words = command_line("spikemnist", "train", "--resume", "--out", folder)
             say(command, f"next              {words}")
             return INTERRUPTED
+        _measure_limits(command, classifier, train, folder)
         evaluation = training.evaluate(classifier, test, device=history.device, seed=command.seed)
     drawn = {
         **spikemnist.viz.of_run(history=history, evaluation=evaluation),
@@ -215,6 +217,16 @@ def run(command: Command) -> int:
     )
     _advise(command, folder)
     return 0
+
+
+def _measure_limits(
+    command: Command, classifier: spikemnist.Classifier, train: sources.Dataset, folder: Path
+) -> None:
+    """Measure the limits of doubt on the images held out, and write them with the model."""
+    if command.validation and is_there("spikemnist.recognition"):
+        _, held_out = train.split(command.validation, command.seed)  # as in `fit`
+        classifier.limits = spikemnist.measure_limits(classifier, held_out, seed=command.seed)
+        classifier.save(folder / MODEL)
 
 
 def _advise(command: Command, folder: Path) -> None:

@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from spikemnist.data.augmentation import RandomAffine as RandomAffine
     from spikemnist.data.augmentation import RandomErasing as RandomErasing
     from spikemnist.data.augmentation import RandomFlip as RandomFlip
-    from spikemnist.data.image_files import load_images as load_images
     from spikemnist.data.images import ImageDataset as ImageDataset
     from spikemnist.data.mnist import load_digits as load_digits
     from spikemnist.data.mnist import load_fashion_mnist as load_fashion_mnist
     from spikemnist.data.mnist import load_mnist as load_mnist
-    from spikemnist.data.picture import prepare_image as prepare_image
     from spikemnist.events.event_transforms import DropEvents as DropEvents
     from spikemnist.events.event_transforms import FirstSaccade as FirstSaccade
     from spikemnist.events.nmnist import load_nmnist as load_nmnist
     from spikemnist.events.recordings import EVENT as EVENT
     from spikemnist.events.recordings import EventBatch as EventBatch
     from spikemnist.events.recordings import EventDataset as EventDataset
+    from spikemnist.recognition.image_files import load_images as load_images
+    from spikemnist.recognition.picture import prepare_image as prepare_image
 else:
     _MODULES = {
         ".augmentation": "Augmentation Compose ElasticDeformation RandomAffine RandomErasing "
         "RandomFlip",
-        ".image_files": "load_images",
         ".images": "ImageDataset",
         ".mnist": "load_digits load_fashion_mnist load_mnist",
-        ".picture": "prepare_image",
         "spikemnist.events.event_transforms": "DropEvents FirstSaccade",
         "spikemnist.events.nmnist": "load_nmnist",
         "spikemnist.events.recordings": "EVENT EventBatch EventDataset",
+        "spikemnist.recognition.image_files": "load_images",
+        "spikemnist.recognition.picture": "prepare_image",
     }
     __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

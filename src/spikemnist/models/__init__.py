@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
-    from spikemnist._decision import Decision as Decision
-    from spikemnist._decision import Limits as Limits
     from spikemnist._names import ReadoutName as ReadoutName
     from spikemnist.conversion import Conversion as Conversion
     from spikemnist.conversion import convert as convert
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from spikemnist.models.builders import accelerate as accelerate
     from spikemnist.models.classifier import Classifier as Classifier
     from spikemnist.models.layer_table import LayerSummary as LayerSummary
+    from spikemnist.models.limits import Limits as Limits
     from spikemnist.models.network import SpikingNetwork as SpikingNetwork
     from spikemnist.models.network_options import NetworkOptions as NetworkOptions
     from spikemnist.models.pretrained import available_pretrained as available_pretrained
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
     from spikemnist.models.record import Record as Record
 else:
     _MODULES = {
-        "spikemnist._decision": "Decision Limits",
         "spikemnist._names": "ReadoutName",
         ".builders": "LeakyConvNet LeakyMLP accelerate",
         ".classifier": "Classifier",
         "spikemnist.conversion": "Conversion convert",
         ".layer_table": "LayerSummary",
+        ".limits": "Limits",
         ".network": "SpikingNetwork",
         ".network_options": "NetworkOptions",
         ".pretrained": "available_pretrained",

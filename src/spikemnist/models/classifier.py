@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist._arguments import check_number, must_be, named
-from spikemnist._decision import Decision, Limits, decision_of_record, limits_of, read_picture
 from spikemnist._descriptions import fields_of
 from spikemnist._interrupt import between
 from spikemnist._progress import progress_bar
@@ -24,9 +23,10 @@ from spikemnist._seeds import seeded
 from spikemnist._tensor_files import check_classes
 from spikemnist._tensors import check_tensor
 from spikemnist.data.dataset import LabelledDataset, Samples
-from spikemnist.data.feed import Data, Dataset, Feed, make_feed
+from spikemnist.data.feed import Dataset, Feed
 from spikemnist.encoding import Encoder, get_encoder
 from spikemnist.models import files
+from spikemnist.models.limits import Limits
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.network_options import ELSEWHERE
 from spikemnist.models.record import Record
@@ -50,8 +50,7 @@ class Classifier(nn.Module):
     Attributes
     ----------
     limits : Limits
-        Limits beyond which `decide` doubts. `spikemnist.fit` sets those of its validation data;
-        without any, and in a new classifier, they are ``Limits()``.
+        Limits beyond which a decision on a picture is doubted; in a new classifier ``Limits()``.
 
     Raises
     ------
@@ -205,115 +204,6 @@ class Classifier(nn.Module):
                 for samples in _batches(data, batch_size)
             ]
         return torch.cat([torch.empty(0, dtype=torch.int64), *classes])
-
-    def decide(
-        self,
-        picture: Any,
-        *,
-        prepare: bool = True,
-        invert: bool | None = None,
-        seed: int = 0,
-    ) -> Decision:
-        """Recognise what is in a picture of your own, in evaluation mode, and name the doubts.
-
-        The doubts are a margin below that of `limits`, hidden spikes outside of them, and ink in
-        several parts.
-
-        Parameters
-        ----------
-        picture : path, PIL.Image.Image, numpy.ndarray or torch.Tensor
-            Picture of one digit, as for `spikemnist.data.prepare_image`.
-        prepare : bool, default True
-            Whether to make an image as MNIST has them of it. With False, for a network of other
-            images than digits, the picture stays as it is: it needs the size of the images in
-            training.
-        invert : bool, default None
-            Whether strokes are darker than the paper; None decides by the edge of the picture.
-        seed : int, default 0
-            Seed for encoders that draw random numbers.
-
-        Returns
-        -------
-        Decision
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        TypeError, ValueError
-            If it is no picture, there is nothing to see, or it does not fit the encoder or the
-            network.
-
-        Examples
-        --------
-        >>> import spikemnist
-        >>> _, test = spikemnist.load_digits()
-        >>> spikemnist.load("mnist-mlp").decide(test.images[0])
-        Decision: 8
-          what           value
-          prediction     8
-          second         9
-          margin         1.00 of 1, sure from 0.94
-          decided after  1 of 8 timesteps
-          spikes         hidden 1 219, output 8
-          pixels         28 x 28
-          strokes        light on dark
-        """
-        seen = read_picture(picture, prepared=prepare, invert=invert)
-        device = next((p.device for p in self.parameters()), torch.device("cpu"))
-        # A network of another kind may know no record of all layers.
-        record: Any = "all" if isinstance(self.network, SpikingNetwork) else "output"
-        with evaluating(self, seed, device) as generator:
-            image = seen.image.unsqueeze(0).to(device)
-            response = self(image, generator=generator, record=record)
-            return decision_of_record(response, seen, self.limits)
-
-    def measure_limits(
-        self, data: Data, *, batch_size: int = 256, seed: int = 0, progress: bool = True
-    ) -> Limits:
-        """Measure the limits beyond which `decide` should doubt, on labelled data.
-
-        At most 5 % of the right answers to these data have a margin below that of the limits, which
-        is a multiple of 0.001. The range of the hidden spikes leaves out 0.1 % of the samples at
-        either end: noise, and pictures of another kind, are often outside of it, wrong answers are
-        not. Take some hundred samples or more, and none of the training: a network is too sure of
-        those.
-
-        Parameters
-        ----------
-        data : ImageDataset, EventDataset, tuple of torch.Tensor, or iterable of such tuples
-            Labelled data, as for `spikemnist.evaluate`.
-        batch_size : int, default 256
-            Number of samples per batch, for datasets and tensors.
-        seed : int, default 0
-            Seed for encoders that draw random numbers.
-        progress : bool, default True
-            Whether to show a bar after two seconds, if standard error is a terminal.
-
-        Returns
-        -------
-        Limits
-            They are not in use before you assign them to `limits`. Without a right answer the
-            margin is 1, the largest that a decision can have.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the data are of another kind or empty, or do not fit the encoder or the network.
-
-        Examples
-        --------
-        >>> import spikemnist
-        >>> train, test = spikemnist.load_digits()
-        >>> classifier = spikemnist.load("mnist-mlp")
-        >>> classifier.limits = classifier.measure_limits(test[:500])
-        >>> classifier.decide(test.images[900]).doubts
-        ()
-        """
-        device = next((p.device for p in self.parameters()), torch.device("cpu"))
-        feed = make_feed(data, batch_size, device, "data")
-        with responses(self, feed, seed=seed, options={}, progress=progress) as batches:
-            return limits_of(batches)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write network, encoder, classes and limits to one safetensors file, atomically.
@@ -507,6 +397,7 @@ def _batches(data: Samples | Dataset, batch_size: int) -> Iterable[Any]:
     if not isinstance(data, Tensor) and isinstance(data, Samples):
         return [data]
     if isinstance(data, (str, os.PathLike)):
-        raise TypeError(f"predict takes images; for a picture file, call decide({str(data)!r})")
+        remedy = f"call spikemnist.decide(classifier, {str(data)!r})"
+        raise TypeError(f"predict takes images; for a picture file, {remedy}")
     check_tensor(data, "data", "[N, ...]")
     return torch.split(data, batch_size) if len(data) else []

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from spikemnist import _tensor_files, ops
 from spikemnist._arguments import check_choice, must_be
-from spikemnist._decision import Limits
 from spikemnist._descriptions import differences, fields_of, plain
 from spikemnist._doors import missing_room
 from spikemnist._run_folder import model_file
@@ -26,6 +25,7 @@ from spikemnist._tensor_files import Format, check_classes, check_tensors, descr
 from spikemnist.encoding import ENCODERS, Encoder, available_encoders, get_encoder
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP, LeakyNetwork, numbers_of
+from spikemnist.models.limits import Limits
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.ops.surrogate import MissingSurrogate
 
@@ -79,11 +79,15 @@ def build_network(description: Mapping[str, Any]) -> LeakyMLP | LeakyConvNet:
 
 def write(path: str | os.PathLike[str], network: nn.Module, description: Mapping[str, Any]) -> Path:
     """Write a classifier: see `spikemnist.models.Classifier.save`."""
-    state = network.state_dict()
+    state = _state_of(network)
     if isinstance(network, LeakyNetwork):
-        state = _unpruned(state)
         _check_unchanged(network, state, description["network"])
     return _tensor_files.write(path, FORMAT, state, description)
+
+
+def digest_of_weights(network: nn.Module) -> str:
+    """Return a digest of the weights of a network, the same after it was written and read."""
+    return _tensor_files.digest_of(_state_of(network))
 
 
 def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...], Limits]:
@@ -159,8 +163,11 @@ def _surrogate(surrogate: Any) -> dict[str, Any]:
     return {"name": surrogate.name, **fields_of(surrogate)}
 
 
-def _unpruned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict as `torch.nn.utils.prune.remove` leaves it."""
+def _state_of(network: nn.Module) -> dict[str, Tensor]:
+    """Return the state dict of a network, of one of ours as `prune.remove` leaves it."""
+    state: dict[str, Tensor] = network.state_dict()
+    if not isinstance(network, LeakyNetwork):
+        return state
     masks = [name for name in state if f"{name.removesuffix('_mask')}_orig" in state]
     pruned = {name.removesuffix("_mask"): name for name in masks}
     weights = {name: state[f"{name}_orig"] * state[mask] for name, mask in pruned.items()}

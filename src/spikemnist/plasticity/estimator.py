@@ -20,7 +20,6 @@ from torch import Tensor
 
 from spikemnist import _tensor_files
 from spikemnist._arguments import check_number, must_be
-from spikemnist._decision import Decision, decision_of_votes, read_picture
 from spikemnist._descriptions import fields_of, plain
 from spikemnist._evaluation import Evaluation
 from spikemnist._tensors import Array
@@ -147,27 +146,6 @@ class Estimator:
         votes = self.votes(X.images if isinstance(X, ImageDataset) else X)
         predictions: Array = self.classes_[votes.deciding.argmax(1)]
         return predictions
-
-    def decide(self, picture: Any, *, prepare: bool = True, invert: bool | None = None) -> Decision:
-        """Recognise what is in a picture of your own: see `spikemnist.models.Classifier.decide`.
-
-        Parameters
-        ----------
-        picture, prepare, invert
-            As there.
-
-        Returns
-        -------
-        Decision
-            Without a margin, since votes are no probabilities.
-
-        Raises
-        ------
-        FileNotFoundError, TypeError, ValueError
-            As there, or if the classifier is not fitted.
-        """
-        seen = read_picture(picture, prepared=prepare, invert=invert)
-        return decision_of_votes(self.votes(seen.image.unsqueeze(0)), self.classes_, seen)
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Return the accuracy: the share of images whose predicted class is the label.

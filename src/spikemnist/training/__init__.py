@@ -11,6 +11,8 @@ from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
     from spikemnist._evaluation import Evaluation as Evaluation
+    from spikemnist.energy.doctor import diagnose as diagnose
+    from spikemnist.energy.initial_rates import initialize as initialize
     from spikemnist.models.devices import available_devices as available_devices
     from spikemnist.models.devices import select_device as select_device
     from spikemnist.robustness.disturbances import Robustness as Robustness
@@ -18,9 +20,7 @@ if TYPE_CHECKING:
     from spikemnist.training.callbacks import Callback as Callback
     from spikemnist.training.callbacks import csv_logger as csv_logger
     from spikemnist.training.config import TrainConfig as TrainConfig
-    from spikemnist.training.doctor import diagnose as diagnose
     from spikemnist.training.evaluation import evaluate as evaluate
-    from spikemnist.training.initialisation import initialize as initialize
     from spikemnist.training.loop import fit as fit
     from spikemnist.training.losses import L1Spikes as L1Spikes
     from spikemnist.training.losses import Regularized as Regularized
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "spikemnist._evaluation": "Evaluation",
+        "spikemnist.energy.doctor": "diagnose",
+        "spikemnist.energy.initial_rates": "initialize",
         "spikemnist.models.devices": "available_devices select_device",
         ".callbacks": "Callback csv_logger",
         ".config": "TrainConfig",
-        ".doctor": "diagnose",
         ".evaluation": "evaluate",
-        ".initialisation": "initialize",
         ".loop": "fit",
         ".losses": "L1Spikes Regularized SmoothedCrossEntropy SnnTorchLoss SpikeTimeCrossEntropy "
         "SpikeTimeMSE TargetRate cross_entropy",

@@ -5,12 +5,11 @@ Shapes: ``T`` timesteps, ``B`` samples of a batch.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +18,6 @@ import torch
 from torch import Tensor
 
 from spikemnist._arguments import named, plain_number
-from spikemnist._decision import Limits
 from spikemnist._interrupt import between, interrupted, interruptible
 from spikemnist._progress import note, progress_bar, write_line
 from spikemnist._run_folder import (
@@ -103,9 +101,8 @@ def fit(
         Settings of the run, such as epochs and learning rate.
     validation : ImageDataset, EventDataset, tuple, iterable or float, default None
         Data that select the best epoch, or the share of ``train`` to hold out for this purpose. The
-        network then ends with the weights of the epoch with the lowest validation loss, and the
-        classifier with the limits of `Classifier.measure_limits`, for which the data are read once
-        more; an iterator can be read only once, and gives none. Never pass the test set.
+        network then ends with the weights of the epoch with the lowest validation loss. Never pass
+        the test set.
     run : str or os.PathLike, default None
         Folder of the run, which must not hold one yet. It gets ``config.json``, the `Recipe` with a
         digest of the data; after each epoch ``metrics.csv`` and ``checkpoint.pt``, the
@@ -191,9 +188,6 @@ def fit(
             team.by_first(save_checkpoint, training, run_folder)
         _run_epochs(training, callbacks, run_folder, progress=progress)
         training.load_best()
-        classifier.limits = Limits()  # those of other weights would be wrong
-        if not training.history.interrupted:  # else other processes may still train
-            classifier.limits = team.by_first(_measure_limits, training, progress=progress)
         training.history.interrupted |= interrupted()
     if run_folder is not None and team.is_first and not training.history.interrupted:
         classifier.save(run_folder.file(MODEL))
@@ -341,15 +335,6 @@ def _validate(training: Training, epoch: int) -> Evaluation | None:
     value = {"validation loss": evaluation.loss}
     check_finite(value, training.network, training.lr, f"after epoch {epoch}")
     return evaluation
-
-
-def _measure_limits(training: Training, *, progress: bool) -> Limits:
-    """Return the limits of doubt by the validation data; the defaults where there are none."""
-    feed, seed = training.validation, training.config.seed
-    with contextlib.suppress(KeyboardInterrupt):  # `fit` sees that it was pressed
-        if feed is not None and not isinstance(feed.data, Iterator):
-            return training.classifier.measure_limits(feed.data, seed=seed, progress=progress)
-    return Limits()
 
 
 def _call(callbacks: Sequence[Callback], training: Training) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist._arguments import must_be, takes
+from spikemnist._doors import behind
 from spikemnist.data import Augmentation, ImageDataset
 from spikemnist.data.augmentation import get_augmentation
 from spikemnist.data.dataset import LabelledDataset
@@ -26,12 +27,14 @@ from spikemnist.models import Classifier
 from spikemnist.models.classifier import check_classifier
 from spikemnist.models.devices import parameter_dtype, select_device
 from spikemnist.training.config import TrainConfig
-from spikemnist.training.initialisation import start_from_data
 from spikemnist.training.losses import Loss, has_parameters, make_loss
 from spikemnist.training.metrics import History, TrainingWarning
 from spikemnist.training.optim import get_schedule, make_optimizer
 from spikemnist.training.recipe import Recipe
 from spikemnist.training.team import OneProcess, find_team
+
+START = "spikemnist.energy.initial_rates.start_from_data"
+"""What scales the weights by the first batch, for an initial rate."""
 
 
 @dataclass
@@ -140,7 +143,13 @@ def prepare(
     *,
     fresh: bool,
 ) -> Training:
-    """Return the state before the first epoch; a fresh one has its weights scaled, if asked for."""
+    """Return the state before the first epoch; a fresh one has its weights scaled, if asked for.
+
+    Raises
+    ------
+    ImportError
+        If there is an ``initial_rate``, and the room that scales the weights is missing.
+    """
     team = find_team()
     target = select_device(device, dtype=parameter_dtype(classifier))
     loss = make_loss(config.loss, config.label_smoothing, config.spike_penalty)
@@ -149,8 +158,8 @@ def prepare(
     feed = make_feed(train, config.batch_size, target, "train")
     if any(isinstance(module, nn.BatchNorm1d) for module in network.modules()):
         feed = replace(feed, least=2)
-    if fresh:
-        start_from_data(classifier, feed, config, target)
+    if fresh and config.initial_rate is not None:
+        behind(START)(classifier, feed, config.initial_rate, config.seed)
     optimizer = make_optimizer(config.optimizer, network, config.lr, config.weight_decay)
     return Training(
         classifier=classifier,

@@ -26,21 +26,23 @@ from typing import TYPE_CHECKING
 from spikemnist._lazy import lazy
 
 if TYPE_CHECKING:
+    from spikemnist.energy.energy_picture import energy as energy
     from spikemnist.events.event_frames import animate_events as animate_events
     from spikemnist.events.event_frames import event_frames as event_frames
+    from spikemnist.plasticity.stdp_pictures import (
+        animate_receptive_fields as animate_receptive_fields,
+    )
+    from spikemnist.plasticity.stdp_pictures import stdp as stdp
+    from spikemnist.plasticity.stdp_pictures import stdp_window as stdp_window
+    from spikemnist.recognition.decision_pictures import decision as decision
+    from spikemnist.recognition.decision_pictures import spike_counts as spike_counts
     from spikemnist.robustness.accuracy_curves import robustness as robustness
     from spikemnist.viz._animation import animate as animate
-    from spikemnist.viz._decisions import decision as decision
-    from spikemnist.viz._decisions import spike_counts as spike_counts
     from spikemnist.viz._encodings import codes as codes
     from spikemnist.viz._encodings import encoding as encoding
-    from spikemnist.viz._energy import energy as energy
     from spikemnist.viz._membranes import membrane as membrane
     from spikemnist.viz._overviews import of_run as of_run
     from spikemnist.viz._overviews import of_sample as of_sample
-    from spikemnist.viz._plasticity import animate_receptive_fields as animate_receptive_fields
-    from spikemnist.viz._plasticity import stdp as stdp
-    from spikemnist.viz._plasticity import stdp_window as stdp_window
     from spikemnist.viz._rasters import raster as raster
     from spikemnist.viz._training import confusion as confusion
     from spikemnist.viz._training import training_curves as training_curves
@@ -48,16 +50,16 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "._animation": "animate",
-        "._decisions": "decision spike_counts",
         "._encodings": "codes encoding",
-        "._energy": "energy",
         "._membranes": "membrane",
         "._overviews": "of_run of_sample",
-        "._plasticity": "animate_receptive_fields stdp stdp_window",
         "._rasters": "raster",
         "._training": "confusion training_curves",
         "._weights": "receptive_fields",
+        "spikemnist.energy.energy_picture": "energy",
         "spikemnist.events.event_frames": "animate_events event_frames",
+        "spikemnist.plasticity.stdp_pictures": "animate_receptive_fields stdp stdp_window",
+        "spikemnist.recognition.decision_pictures": "decision spike_counts",
         "spikemnist.robustness.accuracy_curves": "robustness",
     }
     __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from spikemnist.models.record import Record
 from spikemnist.viz import _style
-from spikemnist.viz._decisions import count_bars, limit_counts, score_name
+from spikemnist.viz._classes import count_bars, limit_counts, score_name
 from spikemnist.viz._samples import (
     Array,
     are_spikes,

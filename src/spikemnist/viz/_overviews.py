@@ -14,13 +14,9 @@ from torch import Tensor
 
 from spikemnist._arguments import must_be
 from spikemnist._doors import behind, is_there
-from spikemnist.viz import _style
 from spikemnist.viz._animation import animate
-from spikemnist.viz._decisions import decision, spike_counts
 from spikemnist.viz._encodings import encoding
-from spikemnist.viz._energy import energy as draw_energy
 from spikemnist.viz._membranes import membrane
-from spikemnist.viz._plasticity import stdp
 from spikemnist.viz._rasters import raster
 from spikemnist.viz._samples import input_sample
 from spikemnist.viz._training import confusion, training_curves
@@ -28,15 +24,20 @@ from spikemnist.viz._weights import receptive_fields
 
 if TYPE_CHECKING:
     from spikemnist._evaluation import Evaluation
-    from spikemnist.energy import Energy
     from spikemnist.models.record import Record
     from spikemnist.training import History
 
     Draw = Callable[[], Any]
 
-FRAMES = "spikemnist.events.event_frames.event_frames"
-ANIMATION = "spikemnist.events.event_frames.animate_events"
-"""Doors to the pictures of a recording."""
+BEYOND = {
+    "decision": "spikemnist.recognition.decision_pictures.decision_of_image",
+    "spike_counts": "spikemnist.recognition.decision_pictures.spike_counts",
+    "stdp": "spikemnist.plasticity.stdp_pictures.stdp",
+    "energy": "spikemnist.energy.energy_picture.energy",
+    "event_frames": "spikemnist.events.event_frames.event_frames",
+    "event_animation": "spikemnist.events.event_frames.animate_events",
+}
+"""Door to the pictures that rooms beyond add, by name."""
 
 
 def of_run(
@@ -44,10 +45,12 @@ def of_run(
     *,
     history: History | None = None,
     evaluation: Evaluation | None = None,
-    energy: Energy | None = None,
+    energy: Any = None,
     image_shape: Sequence[int] = (28, 28),
 ) -> dict[str, Figure]:
     """Draw what a run has learned: a picture of each thing that is given.
+
+    Pictures of a room that is missing in this installation are left out.
 
     Parameters
     ----------
@@ -90,10 +93,10 @@ def of_run(
         figures["receptive_fields"] = receptive_fields(classifier, image_shape=shape)
     if evaluation is not None:
         figures["confusion"] = confusion(evaluation)
-    if hasattr(classifier, "assignments_"):
-        figures["stdp"] = stdp(classifier)
-    if energy is not None:
-        figures["energy"] = draw_energy(energy)
+    beyond = {"stdp": classifier if hasattr(classifier, "assignments_") else None, "energy": energy}
+    for name, data in beyond.items():
+        if data is not None and _is_drawn(name):
+            figures[name] = behind(BEYOND[name])(data)
     return figures
 
 
@@ -111,7 +114,8 @@ def of_sample(
     ``"encoding"``, ``"decision"`` with the membranes of the output layer, ``"raster"`` and
     ``"membrane"`` of the first layer, and ``"spike_counts"``; of a recording with events also
     ``"event_frames"``; of spikes without a network only those of the input. A decision needs scores
-    after each timestep: see `spikemnist.models.running_scores`.
+    after each timestep: see `spikemnist.models.running_scores`. Pictures of a room that is missing
+    in this installation are left out.
 
     Parameters
     ----------
@@ -146,10 +150,9 @@ def of_sample(
     >>> from spikemnist import load, load_digits, viz
     >>> digits = load_digits()[1][:4]
     >>> record = load("mnist-mlp")(digits.images, record="all")
-    >>> wanted = ["encoding", "decision"]
-    >>> figures = viz.of_sample(record, digits.images, label=digits.labels[0], names=wanted)
-    >>> [ax.get_ylabel() for ax in figures["decision"].axes[1:]]
-    ['output neuron', 'mean membrane potential so far']
+    >>> figures = viz.of_sample(record, digits.images, sample=2, names=["raster", "membrane"])
+    >>> [figure.axes[0].get_ylabel() for figure in figures.values()]
+    ['hidden 1, sorted by spikes', 'hidden 1 neuron']
     """
     recorded = hasattr(samples, "recording")
     image = None if samples is None or recorded else samples[sample]
@@ -163,33 +166,25 @@ def of_sample(
     moving: dict[str, Draw] = {}
     if not isinstance(record, Tensor):
         if record.has_running_scores:
-            stills["decision"] = lambda: _decision(record, image, **options)
+            stills["decision"] = lambda: behind(BEYOND["decision"])(record, image, **options)
             moving["animation"] = lambda: animate(record, image_shape=shape, **options)
         stills["raster"] = lambda: raster(record, layer=0, sample=sample)
         stills["membrane"] = lambda: membrane(record, layer=0, sample=sample)
-        stills["spike_counts"] = lambda: spike_counts(record, **options)
-    if recorded and is_there(FRAMES) and len(events := samples.recording(sample)):
-        of_sensor = {"sensor": samples.sensor}
-        stills["event_frames"] = lambda: behind(FRAMES)(events, num_frames=12, **of_sensor)
-        moving["event_animation"] = lambda: behind(ANIMATION)(events, **of_sensor)
+        stills["spike_counts"] = lambda: behind(BEYOND["spike_counts"])(record, **options)
+    if recorded and len(events := samples.recording(sample)):
+        sensor = samples.sensor
+        frames = {"num_frames": 12, "sensor": sensor}
+        stills["event_frames"] = lambda: behind(BEYOND["event_frames"])(events, **frames)
+        moving["event_animation"] = lambda: behind(BEYOND["event_animation"])(events, sensor=sensor)
     if unknown := [name for name in names if name not in stills]:
         raise must_be("names", f"among {', '.join(stills)}", unknown)
-    chosen = {name: stills[name] for name in names or stills}
-    return {name: draw() for name, draw in (chosen | moving if animations else chosen).items()}
+    chosen = {name: stills[name] for name in names or stills} | (moving if animations else {})
+    return {name: draw() for name, draw in chosen.items() if _is_drawn(name)}
 
 
-def _decision(record: Record, image: Tensor | None, **options: Any) -> Figure:
-    """Draw the image, if there is one, the output membranes, and the running decision."""
-    heights = [4.9, 3.4] if image is None else [2.2, 4.9, 3.4]
-    figure = _style.new_figure(5.6, sum(heights))
-    *above, middle, below = figure.subplots(len(heights), 1, height_ratios=heights)
-    if image is not None:
-        flat = image.reshape(_rows_and_columns(image.shape))  # a vector is a row of pixels
-        pixels = (image.movedim(0, -1) if image.ndim == 3 else flat).cpu().numpy()
-        _style.pixels(above[0], pixels, "what the network sees", **_style.grey_levels(pixels))
-    membrane(record, sample=options["sample"], ax=middle)
-    decision(record, ax=below, **options)
-    return figure
+def _is_drawn(name: str) -> bool:
+    """Return whether the room of a picture is there."""
+    return name not in BEYOND or is_there(BEYOND[name])
 
 
 def _rows_and_columns(shape: Sequence[int]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Pictures of the decision of the output layer.
+"""Pictures of a decision: the spikes and the scores of the output layer.
 
 Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 """
@@ -6,19 +6,18 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from spikemnist.models.readout import name_of, running_scores
 from spikemnist.models.record import Record
 from spikemnist.viz import _style
+from spikemnist.viz._classes import count_bars, limit_counts, of_group, score_name
+from spikemnist.viz._membranes import membrane
 from spikemnist.viz._samples import (
     Array,
     class_label,
@@ -29,24 +28,7 @@ from spikemnist.viz._samples import (
     which,
 )
 
-_SCORES = {
-    "mean_membrane": "mean membrane potential so far",
-    "max_membrane": "highest membrane potential so far",
-    "spike_count": "spikes so far",
-    "first_spike": "minus timesteps before the first spike",
-}
 _LETTER = 0.68  # of font.size: the width that a letter of the strip needs
-
-
-def score_name(record: Record) -> str:
-    """Return what the readout of a record compares, in words if it is one of the package."""
-    name = name_of(record.readout)
-    return _SCORES.get(name, name) + of_group(record)
-
-
-def of_group(record: Record) -> str:
-    """Return the end of a label of means over the output neurons of a class, if it has several."""
-    return f",\nmean of {record.population} neurons" if record.population > 1 else ""
 
 
 @drawing
@@ -112,25 +94,6 @@ def spike_counts(
     readout = name_of(record.readout)
     _style.set_title(ax, f"output spikes{which(record.spikes, sample)} (readout {readout})")
     return _style.root_figure(ax)
-
-
-def count_bars(ax: Axes, counts: Array, label: int | None, **look: Any) -> BarContainer:
-    """Draw a pale bar for each class, the true class with a thick outline."""
-    bars = ax.bar(np.arange(len(counts)), counts, width=0.75, color=_style.PALE, **look)
-    if label is not None:
-        bars[label].set(edgecolor=_style.BLACK, linewidth=2.0)
-    return bars
-
-
-def limit_counts(ax: Axes, record: Record, label: str) -> None:
-    """Set x to the classes and y to the possible numbers of spikes, with room for text above."""
-    steps, classes = len(record.spikes), record.scores.shape[-1]
-    _style.name_classes(ax.xaxis, record.classes, 0.8 * _style.extent(ax)[0])
-    ticks = MaxNLocator(nbins=5, integer=True).tick_values(0, steps)
-    ax.set_yticks([tick for tick in ticks if tick <= steps])
-    limits = {"xlim": (-0.6, classes - 0.4), "ylim": (0.0, 1.2 * steps)}
-    _style.open_frame(ax, xlabel="class", ylabel=label, **limits)
-    ax.spines["left"].set_bounds(0, steps)
 
 
 def _roles(index: int, prediction: int, label: int | None, separator: str) -> str:
@@ -256,3 +219,19 @@ def _draw_leaders(ax: Axes, leader: npt.NDArray[np.int64], names: Sequence[str])
         if width * _room(ax) >= _LETTER * len(name) * len(leader):
             place = float(start + (width - 1) / 2), 0.5
             _style.write_on(strip, place, name, colour, _style.letters())
+
+
+def decision_of_image(
+    record: Record, image: Tensor | None, *, sample: int, label: int | Tensor | None
+) -> Figure:
+    """Draw the image, if there is one, the output membranes, and the running decision."""
+    heights = [4.9, 3.4] if image is None else [2.2, 4.9, 3.4]
+    figure = _style.new_figure(5.6, sum(heights))
+    *above, middle, below = figure.subplots(len(heights), 1, height_ratios=heights)
+    if image is not None:
+        flat = image.reshape(-1, image.shape[-1])  # a vector is a row of pixels
+        pixels = (image.movedim(0, -1) if image.ndim == 3 else flat).cpu().numpy()
+        _style.pixels(above[0], pixels, "what the network sees", **_style.grey_levels(pixels))
+    membrane(record, sample=sample, ax=middle)
+    decision(record, sample=sample, label=label, ax=below)
+    return figure

@@ -12,13 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
-from spikemnist import Classifier, LeakyMLP, load, load_digits
-from spikemnist._decision import limits_of
+from spikemnist import (
+    Classifier,
+    LeakyMLP,
+    TrainConfig,
+    decide,
+    fit,
+    load,
+    load_digits,
+    measure_limits,
+)
 from spikemnist.data import prepare_image
 from spikemnist.encoding import RateEncoder
-from spikemnist.models import Decision, Limits, Record
+from spikemnist.models import Limits, Record
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+from spikemnist.recognition import Decision
+from spikemnist.recognition.doubts import limits_of
 
 TRAIN, TEST = load_digits()
 DIGIT, OTHER = TEST.images[0].numpy(), TEST.images[1].numpy()
@@ -51,7 +62,7 @@ CLASSIFIERS: dict[str, Any] = {
 def test_the_prediction_is_that_of_predict(kind: str) -> None:
     classifier = CLASSIFIERS[kind]()
     for image in TEST.images[:3]:
-        decision = classifier.decide(image)
+        decision = decide(classifier, image)
         assert decision.prediction == classifier.predict(prepare_image(image).unsqueeze(0))[0]
         assert torch.equal(decision.image, prepare_image(image))
         assert sum(decision.spikes.values()) > 0
@@ -59,7 +70,7 @@ def test_the_prediction_is_that_of_predict(kind: str) -> None:
 
 def test_the_record_has_all_that_is_said() -> None:
     classifier = load("mnist-mlp")
-    decision = classifier.decide(OTHER)
+    decision = decide(classifier, OTHER)
     record = classifier(prepare_image(OTHER).unsqueeze(0), record="all")
     actual = decision.second, decision.margin, decision.decided_after, decision.num_steps
     assert actual == (record.second, record.margin, record.decided, len(record.spikes))
@@ -69,7 +80,7 @@ def test_the_record_has_all_that_is_said() -> None:
 
 
 def test_votes_have_no_margin_and_no_record() -> None:
-    decision = learned(ConvSTDPClassifier, n_features=4, epochs=1).decide(TWO)
+    decision = decide(learned(ConvSTDPClassifier, n_features=4, epochs=1), TWO)
     assert (decision.margin, decision.sure, decision.record) == (None, None, None)
     assert decision.doubts == ("ink in 2 parts: several digits?",)
     assert [name for name, _ in decision.table().rows] == [
@@ -82,22 +93,22 @@ def test_pictures_of_every_kind(tmp_path: Path) -> None:
     picture = Image.fromarray(255 - DIGIT)
     picture.save(file)
     classifier = load("mnist-mlp")
-    decisions = [classifier.decide(each) for each in (file, str(file), picture, 255 - DIGIT)]
+    decisions = [decide(classifier, each) for each in (file, str(file), picture, 255 - DIGIT)]
     assert len({repr(decision) for decision in decisions}) == 1
     assert (decisions[0].strokes, decisions[0].pixels) == ("dark on light", (28, 28))
 
 
 def test_doubts() -> None:
     trained, untrained = load("mnist-mlp"), Classifier(NETWORK, "latency")
-    assert (trained.decide(DIGIT).doubts, trained.decide(DIGIT).sure) == ((), True)
-    doubtful = untrained.decide(TWO)
+    assert (decide(trained, DIGIT).doubts, decide(trained, DIGIT).sure) == ((), True)
+    doubtful = decide(untrained, TWO)
     assert doubtful.doubts == ("not sure", "ink in 2 parts: several digits?")
     assert doubtful.answer == f"{doubtful.prediction} ({'; '.join(doubtful.doubts)})"
-    margin = untrained.decide(DIGIT).margin
+    margin = decide(untrained, DIGIT).margin
     untrained.limits = Limits(margin=margin)
-    assert untrained.decide(DIGIT).sure
+    assert decide(untrained, DIGIT).sure
     untrained.limits = Limits(margin=margin + 1e-6)
-    assert not untrained.decide(DIGIT).sure
+    assert not decide(untrained, DIGIT).sure
 
 
 @pytest.mark.parametrize("hidden", [(), 9, (12, 7)])
@@ -105,7 +116,7 @@ def test_limits_by_hand(hidden: Any) -> None:
     """Of 200 images, 5 % of the right answers lie below the margin, and none outside the ranges."""
     data = TEST[::5]
     classifier = Classifier(LeakyMLP(hidden, threshold=0.3, seed=0), "latency")
-    actual = classifier.measure_limits(data, batch_size=70)
+    actual = measure_limits(classifier, data, batch_size=70)
     record = classifier(data.images, record="all").detach()
     right = sorted(record.margin[record.predictions == data.labels].tolist())
     assert record.input is not None
@@ -140,18 +151,18 @@ def test_shares_outside_of_the_limits(samples: int, seed: int) -> None:
 def test_noise_has_unusual_hidden_spikes(name: str) -> None:
     classifier = load(name)
     noise = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
-    assert all(classifier.decide(image).usual_spikes is False for image in noise)
-    assert all(classifier.decide(image).usual_spikes for image in TEST.images[:40:2])
-    doubts = classifier.decide(noise[0]).doubts
+    assert all(decide(classifier, image).usual_spikes is False for image in noise)
+    assert all(decide(classifier, image).usual_spikes for image in TEST.images[:40:2])
+    doubts = decide(classifier, noise[0]).doubts
     assert doubts[-1] == "unusual hidden spikes: another kind of picture?"
     classifier.limits = Limits()
-    assert classifier.decide(noise[0]).usual_spikes is None
+    assert decide(classifier, noise[0]).usual_spikes is None
 
 
 def test_hidden_spikes_of_a_network_without_a_record_of_them() -> None:
     classifier = Classifier(Bare(), "latency")
-    classifier.limits = classifier.measure_limits(TEST[:50])
-    assert classifier.decide(DIGIT).usual_spikes is None
+    classifier.limits = measure_limits(classifier, TEST[:50])
+    assert decide(classifier, DIGIT).usual_spikes is None
 
 
 @pytest.mark.parametrize(
@@ -167,26 +178,63 @@ def test_wrong_limits(values: dict[str, Any], message: str) -> None:
         Limits(**values)
 
 
+def test_limits_of_other_weights_are_not_used() -> None:
+    classifier = load("mnist-mlp")
+    weight = classifier.network.layers[0].linear.weight
+    with torch.no_grad():
+        weight += 1e-3
+    decision = decide(classifier, DIGIT)
+    assert (decision.limits_fit, decision.sure_from, decision.usual_spikes) == (False, 0.5, None)
+    assert decision.doubts == ("limits of other weights, not used: measure them",)
+    classifier.limits = measure_limits(classifier, TEST[:50])
+    assert decide(classifier, TEST.images[60]).usual_spikes is not None
+    fit(classifier, TRAIN[:64], TrainConfig(epochs=1), progress=False)
+    assert not decide(classifier, DIGIT).limits_fit
+    classifier.limits = Limits(margin=0.25)
+    assert decide(classifier, DIGIT).sure_from == 0.25
+
+
+@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
+def test_limits_of_a_file_belong_to_its_weights(tmp_path: Path) -> None:
+    """A file holds the weights of a pruned network as `prune.remove` leaves them."""
+    classifier = Classifier(LeakyMLP(hidden=9, seed=0), "latency")
+    prune.random_unstructured(classifier.network.layers[0].linear, "weight", 0.5)
+    classifier.limits = measure_limits(classifier, TEST[:50])
+    loaded = load(classifier.save(tmp_path / "model.safetensors"))
+    assert loaded.limits == classifier.limits
+    assert decide(classifier, DIGIT).limits_fit
+    assert decide(loaded, DIGIT).limits_fit
+    other = Classifier(LeakyMLP(hidden=9, seed=1), "latency")
+    other.limits = loaded.limits
+    assert not decide(other, DIGIT).limits_fit
+    assert decide(other.load_weights(tmp_path / "model.safetensors"), DIGIT).limits_fit
+
+
+def test_a_readout_without_scores_before_the_end() -> None:
+    network = LeakyMLP(9, readout=lambda spikes, membrane: membrane[-1] + spikes[0])
+    assert "decided after" not in repr(decide(Classifier(network, "latency"), DIGIT))
+
+
 def test_limits_of_another_network() -> None:
     classifier = Classifier(LeakyMLP((9, 7), seed=0), "latency")
     classifier.limits = Limits(hidden_spikes=((0, 9), (0, 9)))
     with pytest.raises(ValueError, match="2 ranges of hidden spikes; expected 4, two for each"):
-        classifier.decide(DIGIT)
+        decide(classifier, DIGIT)
 
 
 def test_data_that_give_no_limits() -> None:
     classifier = Classifier(NETWORK, "latency")
     with pytest.raises(ValueError, match="data to evaluate are empty"):
-        classifier.measure_limits(TEST[:0])
+        measure_limits(classifier, TEST[:0])
     with pytest.raises(ValueError, match="batch_size must be an integer >= 1; got 0"):
-        classifier.measure_limits(TEST[:9], batch_size=0)
+        measure_limits(classifier, TEST[:9], batch_size=0)
     with pytest.raises(TypeError, match="data must be a dataset of"):
-        classifier.measure_limits(TEST.images)  # type: ignore[arg-type]
+        measure_limits(classifier, TEST.images)  # type: ignore[arg-type]
 
 
 def test_names_of_the_classes() -> None:
     names = [f"name {label}" for label in range(10)]
-    decision = Classifier(NETWORK, "latency", names).decide(DIGIT)
+    decision = decide(Classifier(NETWORK, "latency", names), DIGIT)
     first, second = decision.prediction, decision.second
     assert decision.classes == (names[first], names[second])
     rows = dict(decision.table().rows)
@@ -195,7 +243,7 @@ def test_names_of_the_classes() -> None:
 
 
 def test_the_table_and_the_fields() -> None:
-    decision = load("mnist-mlp").decide(TWO)
+    decision = decide(load("mnist-mlp"), TWO)
     assert dict(decision.table().rows) == {
         "prediction": decision.answer,
         "second": str(decision.second),
@@ -214,9 +262,15 @@ def test_the_table_and_the_fields() -> None:
 def test_a_picture_as_it_is() -> None:
     colours = np.random.default_rng(0).integers(0, 255, (20, 16, 3), np.uint8)
     classifier = Classifier(LeakyMLP(9, in_features=3 * 20 * 16), "latency")
-    decision: Decision = classifier.decide(colours, prepare=False)
+    decision: Decision = decide(classifier, colours, prepare=False)
     assert np.array_equal(decision.image.movedim(0, -1), colours)
     assert (decision.pixels, decision.strokes, decision.parts) == ((16, 20), None, 1)
+
+
+def test_a_network_without_its_encoder() -> None:
+    for function in (decide, measure_limits):
+        with pytest.raises(TypeError, match=f"{function.__name__} takes a Classifier"):
+            function(NETWORK, TEST.images[0])  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -231,4 +285,4 @@ def test_a_picture_as_it_is() -> None:
 )
 def test_wrong_arguments(picture: Any, options: Any, message: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        load("mnist-mlp").decide(picture, **options)
+        decide(load("mnist-mlp"), picture, **options)

@@ -1,94 +1,38 @@
-"""The decision of a classifier on a picture, with its doubts and their limits.
+"""The decision of a classifier on a picture, with its doubts.
 
-Shapes: ``T`` timesteps, ``B`` batch, ``N`` samples, ``L`` hidden layers, ``H`` height and ``W``
-width of a picture.
+Shapes: ``H`` height and ``W`` width of a picture.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from spikemnist._arguments import set_numbers
+from spikemnist._arguments import named
 from spikemnist._descriptions import fields_of
 from spikemnist._tables import Result, Table
-from spikemnist.data.image_files import as_it_is
-from spikemnist.data.picture import PreparedPicture, prepare
-
-if TYPE_CHECKING:
-    from spikemnist._tensors import Array
-    from spikemnist.models.record import Record
-    from spikemnist.plasticity.assignment import Votes
-
-DOUBTED = 20
-"""One of so many right answers is called not sure."""
-
-OUTSIDE = 1000
-"""One of so many samples lies below the limits of its hidden spikes, and one above."""
+from spikemnist._tensors import Array
+from spikemnist.models.classifier import Classifier, check_classifier, evaluating
+from spikemnist.models.limits import Limits
+from spikemnist.models.network import SpikingNetwork
+from spikemnist.models.record import Record
+from spikemnist.recognition import picture as pictures
+from spikemnist.recognition.doubts import are_usual, belong
+from spikemnist.recognition.image_files import as_it_is
+from spikemnist.recognition.picture import PreparedPicture
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits beyond which `spikemnist.models.Classifier.decide` doubts a decision.
+class Voting(Protocol):
+    """A classifier whose neurons vote, as those of `spikemnist.plasticity` do."""
 
-    `Classifier.measure_limits` measures them; `spikemnist.fit` does so on its validation data.
+    classes_: Array
 
-    Parameters
-    ----------
-    margin : float, default 0.5
-        Least margin of a decision that is called sure, from 0 to 1.
-    hidden_spikes : tuple of (float, float), default ()
-        Least and largest number of spikes of each hidden layer; after these, the same for each
-        spike that the layer receives, or input that is not 0. Empty where unknown.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the margin is no number in [0, 1], or a range is no pair of numbers.
-
-    Examples
-    --------
-    >>> import spikemnist
-    >>> spikemnist.load("mnist-mlp").limits.margin
-    0.94
-    >>> Limits()
-    Limits(margin=0.5, hidden_spikes=())
-    """
-
-    margin: float = 0.5
-    hidden_spikes: tuple[tuple[float, float], ...] = ()
-
-    def __post_init__(self) -> None:
-        ranges = tuple((float(low), float(high)) for low, high in self.hidden_spikes)
-        object.__setattr__(self, "hidden_spikes", ranges)
-        set_numbers(self, margin="[0, 1]")
-
-
-def limits_of(batches: Iterable[tuple[Tensor, Record, Tensor]]) -> Limits:
-    """Return the limits by spikes, record and labels of each batch."""
-    right, parts = [torch.ones(1)], []  # without a right answer nothing is sure
-    for spikes, record, labels in batches:
-        right.append(record.margin[record.predictions == labels].cpu())
-        parts.append(hidden_spikes(spikes, record).cpu())
-    margins, hidden = torch.cat(right).sort().values, torch.cat(parts, 1).sort().values
-    least, outside = float(margins[(len(margins) - 1) // DOUBTED]), hidden.shape[1] // OUTSIDE
-    ranges = zip(hidden[:, outside].tolist(), hidden[:, -1 - outside].tolist(), strict=True)
-    return Limits(margin=math.floor(1000 * least) / 1000, hidden_spikes=tuple(ranges))
-
-
-def hidden_spikes(spikes: Tensor, record: Record) -> Tensor:
-    """Return the hidden spikes of each sample, as `Limits` has them, ``[2 L, B]``.
-
-    ``spikes`` are the input ``[T, B, ...]`` of the network.
-    """
-    inputs = torch.count_nonzero(spikes, (0, *range(2, spikes.ndim)))
-    counts = torch.cat((inputs.unsqueeze(0), record.spike_counts[:-1])).float()
-    return torch.cat((counts[1:], counts[1:] / counts[:-1].clamp(min=1)))
+    def votes(self, X: Any) -> Any:  # noqa: N803  # as in scikit-learn
+        """Return the scores of each voting rule, and the spikes."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -113,6 +57,8 @@ class Decision(Result):
         Number of spikes by layer, or of the neurons or features of local learning.
     usual_spikes : bool, default None
         Whether the hidden spikes are within the `Limits` of the classifier; None where it has none.
+    limits_fit : bool, default True
+        Whether the limits of the classifier belong to its weights. Others are not used.
     parts : int
         Number of parts of the ink that lie apart.
     pixels : tuple of int
@@ -128,7 +74,7 @@ class Decision(Result):
     --------
     >>> import spikemnist
     >>> _, test = spikemnist.load_digits()
-    >>> decision = spikemnist.load("mnist-conv").decide(test.images[0])
+    >>> decision = spikemnist.decide(spikemnist.load("mnist-conv"), test.images[0])
     >>> decision.prediction, decision.sure, decision.doubts
     (8, True, ())
     """
@@ -142,6 +88,7 @@ class Decision(Result):
     num_steps: int | None = None
     spikes: Mapping[str, int]
     usual_spikes: bool | None = None
+    limits_fit: bool = True
     parts: int
     pixels: tuple[int, int]
     strokes: str | None = None
@@ -156,7 +103,9 @@ class Decision(Result):
     @property
     def doubts(self) -> tuple[str, ...]:
         """What speaks against the decision, in words."""
-        doubts = ["not sure"] if self.sure is False else []
+        doubts = [] if self.limits_fit else ["limits of other weights, not used: measure them"]
+        if self.sure is False:
+            doubts.append("not sure")
         if self.usual_spikes is False:
             doubts.append("unusual hidden spikes: another kind of picture?")
         if self.parts > 1:
@@ -198,51 +147,108 @@ class Decision(Result):
         return f"{label}, {self.classes[place]}" if self.classes else label
 
 
-def read_picture(picture: Any, *, prepared: bool, invert: bool | None) -> PreparedPicture:
-    """Return a picture as a classifier sees it: see `spikemnist.models.Classifier.decide`."""
-    if prepared:
-        return prepare(picture, invert=invert)
-    if invert is not None:
+@named()
+def decide(
+    classifier: Classifier | Voting,
+    picture: Any,
+    *,
+    prepare: bool = True,
+    invert: bool | None = None,
+    seed: int = 0,
+) -> Decision:
+    """Recognise what is in a picture of your own, in evaluation mode, and name the doubts.
+
+    The doubts are a margin below that of the `Limits` of the classifier, hidden spikes outside of
+    them, and ink in several parts. Limits that were measured on other weights are not used, and a
+    doubt says so: see `measure_limits`.
+
+    Parameters
+    ----------
+    classifier : Classifier, STDPClassifier or ConvSTDPClassifier
+        Classifier that was trained. The neurons of local learning vote, without a margin, since
+        votes are no probabilities.
+    picture : path, PIL.Image.Image, numpy.ndarray or torch.Tensor
+        Picture of one digit, as for `spikemnist.data.prepare_image`.
+    prepare : bool, default True
+        Whether to make an image as MNIST has them of it. With False, for a network of other images
+        than digits, the picture stays as it is: it needs the size of the images in training.
+    invert : bool, default None
+        Whether strokes are darker than the paper; None decides by the edge of the picture.
+    seed : int, default 0
+        Seed for encoders that draw random numbers; local learning has its ``random_state``.
+
+    Returns
+    -------
+    Decision
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    TypeError, ValueError
+        If it is no picture, there is nothing to see, or it does not fit the encoder or the network;
+        if ``classifier`` is of another kind or not fitted.
+
+    Examples
+    --------
+    >>> import spikemnist
+    >>> _, test = spikemnist.load_digits()
+    >>> decide(spikemnist.load("mnist-mlp"), test.images[0])
+    Decision: 8
+      what           value
+      prediction     8
+      second         9
+      margin         1.00 of 1, sure from 0.94
+      decided after  1 of 8 timesteps
+      spikes         hidden 1 219, output 8
+      pixels         28 x 28
+      strokes        light on dark
+    """
+    if not hasattr(classifier, "votes"):
+        check_classifier(classifier, "decide")
+    if prepare:
+        seen = pictures.prepare(picture, invert=invert)
+    elif invert is None:
+        seen = as_it_is(picture)
+    else:
         raise ValueError(f"invert={invert} needs prepare=True: without it a picture stays as it is")
-    return as_it_is(picture)
+    if isinstance(classifier, Classifier):
+        return _by_network(classifier, seen, seed)
+    return _by_votes(classifier, seen)
 
 
-def are_usual(limits: Limits, record: Record) -> bool | None:
-    """Return whether the hidden spikes of one sample are within limits; None where unknown."""
-    if not limits.hidden_spikes or record.input is None:
-        return None
-    low, high = torch.tensor(limits.hidden_spikes).unbind(1)
-    spikes = hidden_spikes(record.input, record)[:, 0].cpu()
-    if len(low) != len(spikes):
-        raise ValueError(
-            f"limits have {len(low)} ranges of hidden spikes; expected {len(spikes)}, two for each "
-            "hidden layer: measure them with this network"
-        )
-    return bool(((low <= spikes) & (spikes <= high)).all())
-
-
-def decision_of_record(record: Record, seen: PreparedPicture, limits: Limits) -> Decision:
-    """Return the decision of a network in the record of one picture."""
-    first, second, names = int(record.predictions), int(record.second), record.classes
+def _by_network(classifier: Classifier, seen: PreparedPicture, seed: int) -> Decision:
+    """Return the decision of a network on a picture."""
+    device = next((p.device for p in classifier.parameters()), torch.device("cpu"))
+    fit = belong(classifier.limits, classifier.network)
+    limits = classifier.limits if fit else Limits()
+    # A network of another kind may know no record of all layers.
+    record: Any = "all" if isinstance(classifier.network, SpikingNetwork) else "output"
+    with evaluating(classifier, seed, device) as generator:
+        image = seen.image.unsqueeze(0).to(device)
+        response = classifier(image, generator=generator, record=record)
+    first, second, names = int(response.predictions), int(response.second), response.classes
     return Decision(
         prediction=first,
         second=second,
         classes=(names[first], names[second]) if names else None,
-        margin=float(record.margin),
+        margin=float(response.margin),
         sure_from=limits.margin,
-        decided_after=int(record.decided) if record.has_running_scores else None,
-        num_steps=len(record.spikes),
-        spikes=dict(zip(record.sizes, record.spike_counts[:, 0].tolist(), strict=True)),
-        usual_spikes=are_usual(limits, record),
-        record=record,
+        decided_after=int(response.decided) if response.has_running_scores else None,
+        num_steps=len(response.spikes),
+        spikes=dict(zip(response.sizes, response.spike_counts[:, 0].tolist(), strict=True)),
+        usual_spikes=are_usual(limits, response),
+        limits_fit=fit,
+        record=response,
         **_picture_fields(seen),
     )
 
 
-def decision_of_votes(votes: Votes, classes: Array, seen: PreparedPicture) -> Decision:
-    """Return the decision of local learning in the votes on one picture."""
+def _by_votes(classifier: Voting, seen: PreparedPicture) -> Decision:
+    """Return the decision of local learning on a picture."""
+    votes = classifier.votes(seen.image.unsqueeze(0))
     order = (-votes.deciding[0]).argsort(kind="stable")
-    best = classes[order[:2]].tolist()
+    best = classifier.classes_[order[:2]].tolist()
     spikes = {name: int(counts[0]) for name, counts in votes.spikes.items()}
     return Decision(prediction=best[0], second=best[-1], spikes=spikes, **_picture_fields(seen))
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from spikemnist import viz
-from tests.viz.viz_records import ENERGY
+from tests.energy.cases import ENERGY
 
 
 def test_curves():
@@ -26,3 +27,8 @@ def test_curves():
         "ANN, dense",
         "ANN, zeros skipped",
     ]
+
+
+def test_picture_of_a_run():
+    pictures = viz.of_run(torch.randn(5, 60), energy=ENERGY, image_shape=(3, 5, 4))
+    assert [*pictures] == ["receptive_fields", "energy"]

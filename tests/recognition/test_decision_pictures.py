@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +18,18 @@ def record_of(membrane, readout):
     spikes = torch.zeros_like(membrane)
     changes = {"spikes": spikes, "membrane": membrane, "scores": readout(spikes, membrane)}
     return dataclasses.replace(make_record(everything=False), **changes, readout=readout)
+
+
+@pytest.mark.parametrize("draw", [viz.spike_counts, viz.decision])
+def test_unknown_label(draw):
+    with pytest.raises(ValueError, match=r"label must be an integer in 0\.\.9; got 10"):
+        draw(make_record(), label=10)
+
+
+def test_one_timestep():
+    (ax,) = viz.decision(make_record(steps=1)).axes
+    assert [curve.get_marker() for curve in ax.lines] == ["o"] * CLASSES
+    assert ax.get_xlim() == (-0.5, 0.5)
 
 
 def test_heights_of_bars():
@@ -165,3 +179,40 @@ def test_nan_membranes():
     membrane[4:, :, 2] = torch.nan
     figure = viz.decision(dataclasses.replace(record, membrane=membrane))
     figure.draw_without_rendering()
+
+
+def test_pictures_of_a_sample():
+    record, images = make_record(), torch.rand(3, 28, 28)
+    pictures = viz.of_sample(record, images, sample=1, label=3)
+    assert [*pictures] == ["encoding", "decision", "raster", "membrane", "spike_counts"]
+    above, _, below = (title(ax) or ax.get_title() for ax in pictures["decision"].axes)
+    assert above == "what the network sees"
+    assert below == title(viz.decision(record, sample=1, label=3).axes[0])
+    expected = viz.spike_counts(record, sample=1, label=3)
+    assert title(pictures["spike_counts"].axes[0]) == title(expected.axes[0])
+
+
+def test_the_rows_of_a_decision():
+    """Ten rows of equal height, class 0 on top, above the score of each class."""
+    figure = viz.of_sample(make_record(), names=["decision"])["decision"]
+    figure.draw_without_rendering()
+    membranes, _ = figure.axes
+    assert [text.get_text() for text in membranes.get_yticklabels()] == list("0123456789")
+    heights = [membranes.transData.transform((0, y))[1] for y in membranes.get_yticks()]
+    rows = [above - below for above, below in pairwise(heights)]
+    assert rows == pytest.approx([rows[0]] * 9)
+    assert rows[0] / figure.dpi * 420 / figure.get_figwidth() > 20  # pixels, 420 pixels wide
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 28, 28)])
+def test_a_colour_above_the_decision(shape):
+    image = torch.randint(256, (1, *shape), dtype=torch.uint8)
+    figure = viz.of_sample(make_record(), image, names=["decision"])["decision"]
+    actual = figure.axes[0].images[0].get_array()
+    assert np.array_equal(actual.reshape(28, 28, -1), image[0].movedim(0, -1))
+
+
+def test_decision_on_a_vector():
+    vectors = torch.rand(3, 40)
+    figure = viz.of_sample(make_record(), vectors, sample=1, names=["decision"])["decision"]
+    assert figure.axes[0].images[0].get_array().shape == (1, 40)

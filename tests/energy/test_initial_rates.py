@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist import accelerate
 from spikemnist.encoding import DirectEncoder, LatencyEncoder, RateEncoder
+from spikemnist.energy.initial_rates import NORMS
 from spikemnist.models import Classifier, LeakyConvNet
 from spikemnist.training import TrainingWarning, initialize
-from spikemnist.training.initialisation import NORMS
 from tests.strategies import SEEDS
 from tests.training.small_runs import digits, fit_with, new_classifier, new_network, same, weights
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from spikemnist.data import load_digits, prepare_image
-from spikemnist.data.picture import BOX, SIZE, prepare
+from spikemnist.recognition.picture import BOX, SIZE, prepare
 
 SEVEN = [(0.2, 0.1), (0.8, 0.1), (0.4, 0.9)]
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from spikemnist._arguments import check_number, must_be, named
 from spikemnist._progress import progress_bar
-from spikemnist.data.csv_rows import columns_of, read_csv
 from spikemnist.data.images import ImageDataset, image_findings
 from spikemnist.data.mnist import read_idx
-from spikemnist.data.picture import PreparedPicture, open_picture
+from spikemnist.recognition.csv_rows import columns_of, read_csv
+from spikemnist.recognition.picture import PreparedPicture, open_picture
 
 Arrays = dict[str, NDArray[Any]]
 Splits = dict[str, tuple[NDArray[Any], NDArray[Any]]]

@@ -7,7 +7,8 @@ import torch
 
 from spikemnist import viz
 from spikemnist.plasticity import stdp_window
-from tests.viz.viz_records import CLASSIFIER
+from tests.plasticity.cases import CLASSIFIER
+from tests.viz.viz_records import make_evaluation
 
 
 def test_window():
@@ -47,3 +48,9 @@ def test_animation(tmp_path):
     (picture,) = animation._func(1)
     assert np.allclose(np.nan_to_num(picture.get_array()) * 2, np.nan_to_num(pixels))
     assert picture.axes.get_title(loc="left") == "after"
+
+
+def test_picture_of_a_run():
+    evaluation = make_evaluation(torch.eye(4).long())
+    pictures = viz.of_run(CLASSIFIER, evaluation=evaluation, image_shape=(3, 4))
+    assert [*pictures] == ["receptive_fields", "confusion", "stdp"]

@@ -17,7 +17,6 @@ from spikemnist.data.dataset import Samples
 from spikemnist.data.feed import Feed
 from spikemnist.models import Classifier, Record, SpikingNetwork
 from spikemnist.models.classifier import check_network, evaluating
-from spikemnist.training.config import TrainConfig
 from spikemnist.training.metrics import TrainingWarning
 
 NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
@@ -140,14 +139,11 @@ def initialize(
             norm.momentum = momentum
 
 
-def start_from_data(
-    classifier: Classifier, feed: Feed, config: TrainConfig, device: torch.device
-) -> None:
-    """Scale the weights by the first batch, if the settings have an initial rate."""
-    if config.initial_rate is not None:
-        with seeded(config.seed, device):  # a DataLoader draws as well
-            for images, _ in itertools.islice(feed.batches(config.seed), 1):
-                initialize(classifier, images, rate=config.initial_rate, seed=config.seed)
+def start_from_data(classifier: Classifier, feed: Feed, rate: float, seed: int) -> None:
+    """Scale the weights by the first batch of the training data."""
+    with seeded(seed, feed.device):  # a DataLoader draws as well
+        for images, _ in itertools.islice(feed.batches(seed), 1):
+            initialize(classifier, images, rate=rate, seed=seed)
 
 
 def _scale(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from spikemnist import load
+from spikemnist import decide, load
 
 Point = tuple[float, float]
 
@@ -90,7 +90,7 @@ STYLES = {
 @pytest.mark.parametrize("style", STYLES)
 def test_digits_in_all_styles_are_recognised(style: str) -> None:
     digit, draw = STYLES[style]
-    decision = load("mnist-conv").decide(draw(digit))
+    decision = decide(load("mnist-conv"), draw(digit))
     dark = style in ("dark on white", "coloured", "photographed", "transparent")
     assert decision.prediction == digit
     assert decision.strokes == ("dark on light" if dark else "light on dark")

@@ -20,10 +20,10 @@ from spikemnist.data import ImageDataset, load_images
 from spikemnist.data.images import image_findings
 from spikemnist.encoding import get_encoder
 from spikemnist.energy import measure_energy, summary
+from spikemnist.energy.doctor import layer_findings
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.ops import Sigmoid, Surrogate
 from spikemnist.training import TrainConfig, TrainingWarning, diagnose, evaluate, fit
-from spikemnist.training.doctor import layer_findings
 from tests.training.small_runs import FIELDS, digits, new_classifier, same, set_biases, weights
 
 HEALTHY = {"hidden": (64,), "beta": 0.95}
