@@ -21,7 +21,8 @@ BACKENDS: tuple[str, ...] = get_args(Backend)
 if TYPE_CHECKING:
     from spikemnist.models.runners import select_backend as select_backend
 else:
-    __getattr__, __dir__, _ = lazy(__name__, {"spikemnist.models.runners": "select_backend"})
+    _MODULES = {"spikemnist.models.runners": "select_backend"}
+    __getattr__, __dir__, _ = lazy(__name__, _MODULES)
 
 __all__ = [
     "BACKENDS",
