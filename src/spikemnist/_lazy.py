@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from spikemnist._doors import behind, is_there
 
 
 def lazy(
@@ -19,15 +22,21 @@ def lazy(
         Name of the package, which imports the same names in ``if TYPE_CHECKING:``, for type
         checkers. Source files, where these stand, need not be there when it is used.
     modules : mapping of str to str
-        Names by the module that has them, ``".module"`` of the package or another one.
+        Names by the module that has them, ``".module"`` of the package or another one. Those of a
+        room that is missing are not public, and asking for one raises an `ImportError`.
     """
-    places = {name: module for module, names in modules.items() for name in names.split()}
+    paths = {
+        name: f"{importlib.util.resolve_name(module, package)}.{name}"
+        for module, names in modules.items()
+        for name in names.split()
+    }
 
     def get(name: str) -> Any:
-        if name not in places:
+        if name not in paths:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if places[name] == ".":
-            return importlib.import_module(f".{name}", package)
-        return getattr(importlib.import_module(places[name], package), name)
+        if paths[name] == f"{package}.{name}" and is_there(paths[name]):
+            return importlib.import_module(paths[name])
+        return behind(paths[name])
 
-    return get, lambda: sorted(sys.modules[package].__all__), [*places]
+    public = [name for name, path in paths.items() if is_there(path)]
+    return get, lambda: sorted(sys.modules[package].__all__), public
