@@ -8,7 +8,6 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from benchmarks import timing
 from benchmarks.machine import describe_machine
+from benchmarks.replay import REPLAY, from_lines
 from benchmarks.report import NOTHING, UNSTEADY, machine, table
 from spikemnist import load
 from spikemnist.data import load_mnist
@@ -33,10 +33,9 @@ from spikemnist.export.arrays import read_model
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from benchmarks.replay import Spikes
     from spikemnist.models import Classifier
 
-    Spikes = list[NDArray[Any]]
-    """Spikes of each layer, ``[T, B, ...]``."""
     Replayed = tuple[Spikes, NDArray[Any]]
     """Spikes and answers."""
 
@@ -45,7 +44,6 @@ REPLAYED = 1000
 TIMED = 500
 """Number of images in a timed call."""
 BATCH = 250
-REPLAY = Path(__file__).with_name("replay.c")
 
 
 def measure(name: str) -> dict[str, Any]:
@@ -197,26 +195,6 @@ def run_c(program: Path, data: Tensor, *words: str) -> list[str]:
     given = data.contiguous().numpy().tobytes()
     done = subprocess.run([program, *words], input=given, capture_output=True, check=True)
     return done.stdout.decode().splitlines()
-
-
-def from_lines(lines: Sequence[str], steps: int, shapes: Sequence[tuple[int, ...]]) -> Spikes:
-    """Return spikes ``[T, B, ...]`` from the output of `replay.c`, which has channels last.
-
-    Spikes of a convolution are returned as ``[T, B, C, H, W]``.
-    """
-    sizes = [math.prod(shape) for shape in shapes]
-    found = [np.zeros((steps, len(lines), size), np.float32) for size in sizes]
-    for sample, line in enumerate(lines):
-        parts = line.partition(">")[0].split("|")[1:]
-        for i, part in enumerate(parts):
-            t, layer = divmod(i, len(shapes))
-            found[layer][t, sample, [int(word) for word in part.split()]] = 1
-    return [channels_first(spikes, shape) for spikes, shape in zip(found, shapes, strict=True)]
-
-
-def channels_first(spikes: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Reshape spikes ``[T, B, H * W * C]`` of shape ``(H, W, C)`` to ``[T, B, C, H, W]``."""
-    return np.moveaxis(spikes.reshape(*spikes.shape[:2], *shape), -1, 2)
 
 
 WAYS = (Onnx, C, WholeNumbers)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.exports import REPLAY, from_lines
+from benchmarks.replay import REPLAY, from_lines
 from spikemnist import (
     Classifier,
     DirectEncoder,
