@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from spikemnist._load import load as load
     from spikemnist.data import load_digits as load_digits
     from spikemnist.data import load_fashion_mnist as load_fashion_mnist
-    from spikemnist.data import load_images as load_images
     from spikemnist.data import load_mnist as load_mnist
     from spikemnist.encoding import DirectEncoder as DirectEncoder
     from spikemnist.encoding import LatencyEncoder as LatencyEncoder
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from spikemnist.encoding import get_encoder as get_encoder
     from spikemnist.energy import measure_energy as measure_energy
     from spikemnist.energy import summary as summary
+    from spikemnist.energy.doctor import diagnose as diagnose
     from spikemnist.events.nmnist import load_nmnist as load_nmnist
     from spikemnist.models import Classifier as Classifier
     from spikemnist.models import LeakyConvNet as LeakyConvNet
@@ -59,22 +59,24 @@ if TYPE_CHECKING:
     from spikemnist.plasticity import STDPClassifier as STDPClassifier
     from spikemnist.recognition import decide as decide
     from spikemnist.recognition import measure_limits as measure_limits
+    from spikemnist.recognition.image_files import load_images as load_images
     from spikemnist.training import TrainConfig as TrainConfig
-    from spikemnist.training import diagnose as diagnose
     from spikemnist.training import evaluate as evaluate
     from spikemnist.training import fit as fit
 else:
     _MODULES = {
         ".": "data encoding energy export models ops plasticity recognition training viz",
         "._load": "load",
-        ".data": "load_digits load_fashion_mnist load_images load_mnist",
+        ".data": "load_digits load_fashion_mnist load_mnist",
         ".encoding": "DirectEncoder LatencyEncoder RateEncoder get_encoder",
         ".energy": "measure_energy summary",
+        ".energy.doctor": "diagnose",
         ".events.nmnist": "load_nmnist",
         ".models": "Classifier LeakyConvNet LeakyMLP accelerate",
         ".plasticity": "STDPClassifier",
         ".recognition": "decide measure_limits",
-        ".training": "TrainConfig diagnose evaluate fit",
+        ".recognition.image_files": "load_images",
+        ".training": "TrainConfig evaluate fit",
     }
     __getattr__, __dir__, _lazy_names = lazy(__name__, _MODULES)
     __all__ = ["__version__", *_lazy_names]
