@@ -78,6 +78,12 @@ def with_dependents(names: Collection[str], rooms: Mapping[str, Room]) -> set[st
     return {*names} if more <= {*names} else with_dependents({*names, *more}, rooms)
 
 
+def needed_by(names: Collection[str], rooms: Mapping[str, Room]) -> set[str]:
+    """Return the names with those of all rooms that they need."""
+    more = {other for name in names for other in rooms[name].needs}
+    return {*names} if more <= {*names} else needed_by({*names, *more}, rooms)
+
+
 def is_below(file: str, paths: Collection[str]) -> bool:
     """Return whether a file is one of the paths, or lies in one."""
     return not {file, *map(str, PurePosixPath(file).parents)}.isdisjoint(paths)

@@ -1,0 +1,126 @@
+"""Rooms beyond the core: rooms.toml lists them, and no import leads where it does not say."""
+
+from __future__ import annotations
+
+import ast
+import runpy
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+tomllib: Any = pytest.importorskip("tomllib", reason="comes with Python 3.11")
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "spikemnist"
+PROGRAM = runpy.run_path(str(ROOT / "scripts" / "rooms.py"))
+TABLE = (ROOT / "rooms.toml").read_text(encoding="utf-8")
+ROOMS = PROGRAM["read_rooms"](TABLE)
+FILES = sorted(SOURCE.rglob("*.py"))
+INITS = [file for file in FILES if file.name == "__init__.py"]
+
+
+def dotted(file: Path) -> str:
+    """Return the name of a module."""
+    parts = file.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def rooms_of(file: Path) -> set[str]:
+    """Return the rooms that a file belongs to: none in the core, or two for a command of a room."""
+    path = file.relative_to(ROOT).as_posix()
+    return {name for name, room in ROOMS.items() if PROGRAM["is_below"](path, room.paths)}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield what a file imports, anywhere in it, and what it takes from a module by a dot."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.Attribute):
+            yield ast.unparse(node)
+
+
+def exported() -> dict[str, str]:
+    """Return the module and name behind each public name of a package."""
+    return {
+        f"{dotted(file)}.{name.name}": f"{node.module}.{name.name}"
+        for file in INITS
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+
+
+EXPORTED = exported()
+
+
+def room_behind(name: str) -> str:
+    """Return the first package or module of spikemnist in a name, as its tables resolve it."""
+    while name in EXPORTED and EXPORTED[name] != name:
+        name = EXPORTED[name]
+    return f"{name}.".split(".")[1] if name.startswith("spikemnist.") else ""
+
+
+def test_each_package_is_of_the_core_or_a_room() -> None:
+    tops = {
+        path.stem for path in [*SOURCE.glob("*.py"), *(x.parent for x in SOURCE.glob("*/*.py"))]
+    }
+    core = {*tomllib.loads(TABLE)["core"]}
+    ground = {top for top in tops if top.startswith("_") and not rooms_of(SOURCE / f"{top}.py")}
+    assert tops - ground - {"__main__"} == {*core, *ROOMS}
+    assert core.isdisjoint(ROOMS)
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_paths_of_a_room(name: str) -> None:
+    folder, module, tests, *others = ROOMS[name].paths
+    assert (ROOT / folder).is_dir() != (ROOT / module).is_file()
+    assert [path for path in (tests, *others) if not (ROOT / path).exists()] == []
+
+
+def test_rooms_need_one_another_in_no_circle() -> None:
+    graph = {name: room.needs for name, room in ROOMS.items()}
+    assert {*TopologicalSorter(graph).static_order()} == {*ROOMS}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_imports_of_a_room(name: str) -> None:
+    """They lead to the core, and to what it needs; a file of two rooms may import both."""
+    wrong = [
+        f"{dotted(file)} imports {path}"
+        for file in FILES
+        if name in rooms_of(file)
+        for path in imports(ast.parse(file.read_text(encoding="utf-8")))
+        if room_behind(path) in {*ROOMS} - PROGRAM["needed_by"](rooms_of(file), ROOMS)
+    ]
+    assert wrong == []
+
+
+def test_imports_of_the_core() -> None:
+    """None leads to a room; the tables of names of its packages alone do."""
+    wrong = [
+        f"{dotted(file)} imports {path}"
+        for file in FILES
+        if file not in INITS and not rooms_of(file)
+        for path in imports(ast.parse(file.read_text(encoding="utf-8")))
+        if room_behind(path) in ROOMS
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_files_without_a_room(name: str) -> None:
+    """Tables of names and pyproject.toml are read as before, and do not name it any more."""
+    for file in INITS:
+        text = PROGRAM["strip_table"](file.read_text(encoding="utf-8"), dotted(file), {name})
+        if not rooms_of(file):
+            assert name not in {room_behind(path) for path in imports(ast.parse(text))}, file
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = PROGRAM["strip_project"](text, {name}, ROOMS[name].packages)
+    assert f"spikemnist.{name}" not in str(tomllib.loads(text))
+    assert name not in tomllib.loads(PROGRAM["strip_rooms"](TABLE, {name}))
