@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spikemnist._doors import is_there
-from spikemnist.encoding import ENCODERS, Encoder, LatencyEncoder, RateEncoder
-from spikemnist.kernels import compiler
+from spikemnist.encoding import ENCODERS, Encoder, LatencyEncoder, RateEncoder, spikes
 from tests.strategies import pixels
 
 GREYS = torch.arange(256, dtype=torch.uint8)[None]
@@ -42,8 +41,8 @@ def encode(encoder: Encoder, images: Tensor, seed: int = 0, **options: Any) -> T
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Encode as where Numba is not installed."""
-    with mock.patch.object(compiler, "is_available", return_value=False):
+    """Encode as where the kernels are missing."""
+    with mock.patch.object(spikes, "is_there", return_value=False):
         yield
 
 

@@ -15,13 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
+from spikemnist._doors import is_there
 from spikemnist.models import LeakyMLP, Record, accelerate
+from spikemnist.models.runners import RUNNERS
 
 if TYPE_CHECKING:
     Trace = list[tuple[Tensor, Tensor]]
 
 ENGINE = ["event_driven"] if ops.select_backend("auto") == "event_driven" else []
-BACKENDS: list[Any] = ["reference", "snntorch", *ENGINE]
+STEPPED = ["snntorch"] if is_there(RUNNERS["snntorch"]) else []
+BACKENDS: list[Any] = ["reference", *STEPPED, *ENGINE]
 """Those that can run here."""
 
 

@@ -30,8 +30,7 @@ from spikemnist.encoding import (
     LatencyEncoder,
     RateEncoder,
 )
-from spikemnist.energy import operations
-from spikemnist.kernels import compiler
+from spikemnist.encoding import spikes as codes
 from spikemnist.models import (
     READOUTS,
     Classifier,
@@ -69,7 +68,6 @@ ENCODERS = [
     *of_rooms("ON_MPS"),
 ]
 
-NO_OPERATIONS = operations.Counts(*[torch.zeros(1)] * len(operations.Counts._fields))
 ADAM = partial(torch.optim.Adam, foreach=False, fused=False)  # fit takes a fused one on the CPU
 
 
@@ -97,10 +95,8 @@ def as_on_mps() -> Iterator[None]:
     """Refuse what MPS cannot do, without kernels and with torch's own dropout, as on any GPU."""
     with (
         MPSRules(),
-        mock.patch.object(compiler, "is_available", return_value=False),
+        mock.patch.object(codes, "is_there", return_value=False),
         mock.patch.object(spiking_layer, "drop_out", functional.dropout),
-        # The operations that an examination counts, in double precision, are on the CPU.
-        mock.patch.object(operations, "count", lambda layers, *_: [NO_OPERATIONS] * len(layers)),
     ):
         yield
 
