@@ -23,3 +23,5 @@ with torch.random.fork_rng():
 
 OF_DATA = [("energy", ENERGY)]
 OF_AXES = [("energy", lambda ax: viz.energy(ENERGY, ax=ax))]
+OF_CLASSIFIERS = [measure_energy]
+"""Functions of a classifier and data."""

@@ -6,7 +6,6 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
-import functools
 import pickle
 from typing import Any
 
@@ -15,7 +14,6 @@ import torch
 from snntorch import surrogate
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils import parametrizations
 
 from spikemnist import Classifier, TrainConfig, accelerate, fit, ops
 from tests.models.stepped_network import (
@@ -134,40 +132,3 @@ def test_truncation_with_sizes_by_input() -> None:
     classifier = Classifier(accelerate(conv()), "latency")
     history = fit(classifier, data, TrainConfig(epochs=1, truncate=4), progress=False)
     assert len(history.epochs) == 1
-
-
-def test_subclass_with_the_same_forward() -> None:
-    class Initialised(nn.Linear):
-        def reset_parameters(self) -> None:
-            nn.init.constant_(self.weight, 0.1)
-            nn.init.zeros_(self.bias)
-
-    made = nn.Sequential(Initialised(196, 4), neuron())
-    parametrizations.orthogonal(made[0])
-    spikes = images().flatten(2)
-    records = [accelerate(made, backend=backend)(spikes) for backend in ("reference", "snntorch")]
-    assert same(*records)
-
-
-class OwnConv2d(nn.Conv2d):
-    """Weights without their mean, as weight standardisation has them."""
-
-    def _conv_forward(self, x: torch.Tensor, weight: torch.Tensor, bias: Any) -> torch.Tensor:
-        centred = weight - weight.mean((1, 2, 3), keepdim=True)
-        return super()._conv_forward(x, centred, bias)
-
-
-@pytest.mark.filterwarnings("ignore:the slower reference runs this network")
-def test_own_convolution() -> None:
-    own = nn.Sequential(OwnConv2d(1, 4, 5), neuron(), nn.Flatten(), nn.Linear(400, 3), neuron())
-    by_instance = copy.deepcopy(own)
-    by_instance[0].__class__ = nn.Conv2d
-    by_instance[0]._conv_forward = functools.partial(OwnConv2d._conv_forward, own[0])
-    spikes = images(batch=64)
-    expected = accelerate(own, backend="snntorch")(spikes)
-    with pytest.warns(UserWarning, match=r"network\[0\] is OwnConv2d"):
-        networks = [accelerate(own), accelerate(by_instance)]
-    for network in networks:
-        record = network(spikes)
-        assert record.backend != "event_driven"
-        torch.testing.assert_close(record.membrane, expected.membrane)

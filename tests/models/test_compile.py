@@ -20,7 +20,6 @@ from spikemnist.models import (
     LeakyConvNet,
     LeakyMLP,
     SpikingNetwork,
-    accelerate,
 )
 from tests.models.stepped_network import assert_close, gradients, images, lively, neuron
 
@@ -85,13 +84,6 @@ def test_captured_training_step() -> None:
     assert_compiled_equals_eager("aot_eager", model)
 
 
-def test_captured_training_step_of_snntorch() -> None:
-    network = learning("subtract").network
-    assert_compiled_equals_eager(
-        "aot_eager", accelerate(network, backend="snntorch", readout="spike_count")
-    )
-
-
 @pytest.mark.slow
 @needs_compiler
 def test_compiled_training_step() -> None:
@@ -129,15 +121,3 @@ def test_export_holds_the_reference(model: SpikingNetwork) -> None:
     program = torch.export.export(Scores(model), (spikes,), strict=False)
     model.backend = "reference"
     torch.testing.assert_close(program.module()(spikes), model(spikes).scores)
-
-
-def test_kernels_of_the_engine_cannot_be_traced() -> None:
-    model, spikes = (
-        LeakyMLP((4,), in_features=9, out_features=3, backend="event_driven"),
-        images(side=3),
-    )
-    message = r"torch\.compile and torch\.export cannot trace its kernels"
-    with pytest.raises(ValueError, match=message):
-        torch.compile(lambda: model(spikes).scores, backend="aot_eager")()
-    with pytest.raises(ValueError, match=message):
-        torch.export.export(Scores(model), (spikes,), strict=False)

@@ -16,10 +16,14 @@ from torch import nn
 from spikemnist.encoding import DirectEncoder, Encoder, RateEncoder
 from spikemnist.models import LeakyConvNet, LeakyMLP, SpikingNetwork, accelerate
 from spikemnist.models.inputs import on_device_of
+from tests.models.stepped_network import STEPPED
 
 MODELS: dict[str, Callable[[], LeakyMLP | SpikingNetwork]] = {
     "perceptron": lambda: LeakyMLP((8,), in_features=36, out_features=3),
-    "stepped": lambda: LeakyMLP((8,), in_features=36, out_features=3, backend="snntorch"),
+    **{
+        backend: lambda: LeakyMLP((8,), in_features=36, out_features=3, backend="snntorch")
+        for backend in STEPPED
+    },
     "convolutions": lambda: LeakyConvNet("4C3-P2-3", in_shape=(1, 6, 6)),
     "accelerated": lambda: accelerate(
         nn.Sequential(nn.Flatten(), nn.Linear(36, 3), snntorch.Leaky(beta=0.9))

@@ -118,17 +118,6 @@ def test_batch_normalisation_over_time_and_batch(backend: str) -> None:
     assert torch.equal(record.layers[0].spikes, fired)
 
 
-def test_stepping_a_normalised_network() -> None:
-    model, images = make(batch_norm=True).double(), spikes().double()
-    for _ in range(3):
-        model(images)  # moves the running statistics
-    expected = model.eval()(images)
-    model.backend = "snntorch"
-    torch.testing.assert_close(model(images).membrane, expected.membrane)
-    with pytest.raises(ValueError, match="would normalise each timestep by itself"):
-        model.train()(images)
-
-
 def test_places_of_dropout() -> None:
     """In front of the weights of each layer."""
     model = make(dropout=0.25, input_dropout=0.1)

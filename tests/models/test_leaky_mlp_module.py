@@ -6,12 +6,9 @@ Shapes: ``T`` timesteps, ``B`` batch.
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import pytest
-import snntorch
 import torch
-from torch import nn
 from torch.nn import functional
 
 from tests.models.stepped_network import BACKENDS, perceptron, spikes
@@ -52,25 +49,3 @@ def test_training_of_every_parameter(backend: str) -> None:
     assert not any(
         torch.equal(parameter, before[name]) for name, parameter in model.named_parameters()
     )
-
-
-def test_batch_normalisation_on_either_backend() -> None:
-    options: dict[str, Any] = {"batch_norm": True, "dropout": 0.25, "input_dropout": 0.4}
-    backends: list[Any] = ["reference", "event_driven"]
-    models = [perceptron(backend=backend, **options).double() for backend in backends]
-    images, labels = spikes().double(), torch.tensor([0, 1, 2])
-    for _ in range(3):
-        for model in models:
-            torch.manual_seed(3)
-            model.zero_grad()
-            functional.cross_entropy(model(images).scores, labels).backward()
-            torch.optim.SGD(model.parameters(), lr=0.5).step()
-    one, other = (model.eval() for model in models)
-    torch.testing.assert_close(one.state_dict(), other.state_dict())
-    torch.testing.assert_close(one(images).membrane, other(images).membrane)
-    modules = [module for layer in one.network for module in layer]
-    hidden = [nn.Linear, nn.BatchNorm1d, snntorch.Leaky]
-    expected = [nn.Dropout, nn.Flatten, *hidden, nn.Dropout, *hidden, nn.Dropout]
-    assert [type(module) for module in modules] == [*expected, nn.Linear, snntorch.Leaky]
-    dropouts = [module.p for module in modules if isinstance(module, nn.Dropout)]
-    assert dropouts == [0.4, 0.25, 0.25]

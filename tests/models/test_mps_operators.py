@@ -50,6 +50,7 @@ from spikemnist.training import (
     fit,
 )
 from spikemnist.training.losses import Loss
+from tests.models.stepped_network import STEPPED
 from tests.pairs import Case, named, pairs
 from tests.rooms import of_rooms
 
@@ -146,7 +147,7 @@ def test_every_encoder(encoder: Encoder, dtype: torch.dtype) -> None:
         learn_beta=[False, True],
         learn_threshold=[False, True],
         spike_grad=sorted(ops.SURROGATES),
-        backend=["reference", "snntorch"],
+        backend=["reference", *STEPPED],
     ),
     ids=named,
 )

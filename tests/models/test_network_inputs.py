@@ -70,9 +70,6 @@ CALLS: dict[str, Callable[[], Any]] = {
     r"12 values \(in_features\).*got shape \(6, 3, 13\)": lambda: perceptron()(
         torch.zeros(6, 3, 13)
     ),
-    r"do not know the surrogate <.*>, in network\[0\]\.leaky": lambda: perceptron(
-        spike_grad=torch.sigmoid, backend="event_driven"
-    )(torch.zeros(6, 3, 12)),
     "record must be one of output, all; got 'hidden'": lambda: perceptron()(
         torch.zeros(6, 3, 12), record="hidden"
     ),

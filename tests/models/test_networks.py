@@ -216,15 +216,3 @@ def test_a_second_derivative_is_refused(backend: str) -> None:
     for tensor in inputs:
         with pytest.raises(RuntimeError, match=r"second derivatives .* backend='snntorch'"):
             torch.autograd.grad(penalty, tensor, retain_graph=True)
-
-
-def test_a_second_derivative_by_snntorch() -> None:
-    """Against central differences of the gradient, where no spike flips."""
-    model = build("perceptron", "snntorch").double()
-    name, weight = [*model.named_parameters()][-2]
-
-    def squares(weight: Tensor) -> Tensor:
-        record = torch.func.functional_call(model, {name: weight}, (images(),))
-        return record.membrane.square()
-
-    assert torch.autograd.gradgradcheck(squares, weight, fast_mode=True)

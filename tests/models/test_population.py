@@ -19,6 +19,7 @@ from spikemnist import Classifier, LeakyConvNet, LeakyMLP, TrainConfig, accelera
 from spikemnist.data import load_digits
 from spikemnist.models import READOUTS, Record, decide, running_scores
 from spikemnist.training import SnnTorchLoss
+from tests.models.stepped_network import STEPPED
 from tests.models.test_readouts import output
 from tests.strategies import SEEDS
 
@@ -91,7 +92,7 @@ def test_neurons_of_a_network(kind: Any, options: dict[str, Any]) -> None:
     assert plain(spikes).by_class(values) is values
 
 
-@pytest.mark.parametrize("backend", ["auto", "snntorch"])
+@pytest.mark.parametrize("backend", ["auto", *STEPPED])
 def test_outputs_of_a_network_of_snntorch(backend: Any) -> None:
     linear, leaky = nn.Linear(36, 12), snntorch.Leaky(beta=0.9, threshold=0.2)
     network = accelerate(nn.Sequential(linear, leaky), population=4, backend=backend)

@@ -24,11 +24,9 @@ from spikemnist import (
     accelerate,
     evaluate,
     fit,
-    measure_energy,
     ops,
 )
 from spikemnist.encoding import LatencyEncoder
-from spikemnist.export import to_html
 from spikemnist.models import decide, get_readout
 from tests.models.stepped_network import conv, neuron
 from tests.rooms import of_rooms
@@ -181,9 +179,7 @@ def test_wrong_type(message: str) -> None:
         TYPES[message]()
 
 
-@pytest.mark.parametrize(
-    "function", [fit, evaluate, measure_energy, to_html, *of_rooms("MEASURES")]
-)
+@pytest.mark.parametrize("function", [fit, evaluate, *of_rooms("OF_CLASSIFIERS")])
 def test_network_without_its_encoder(function: Callable[..., Any]) -> None:
     message = f"{function.__name__} takes a Classifier, .*'latency'.*; got LeakyMLP"
     with pytest.raises(TypeError, match=message):

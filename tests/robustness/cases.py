@@ -14,3 +14,5 @@ NETWORKS = {
 }
 PICTURES = [("robustness", lambda: viz.robustness(NETWORKS))]
 OF_OWN_SIZE = PICTURES
+OF_CLASSIFIERS = [measure_robustness]
+"""Functions of a classifier and data."""
