@@ -10,6 +10,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from spikemnist._arguments import named, plain_number
+from spikemnist._doors import behind, is_there
 from spikemnist._interrupt import between, interrupted, interruptible
 from spikemnist._progress import note, progress_bar, write_line
 from spikemnist._run_folder import (
@@ -39,7 +41,6 @@ from spikemnist.training.checkpoint import restore, save_checkpoint
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.evaluation import evaluate_feed
 from spikemnist.training.losses import is_cross_entropy
-from spikemnist.training.memory import kept_memory
 from spikemnist.training.metrics import (
     EpochMetrics,
     History,
@@ -65,6 +66,9 @@ if TYPE_CHECKING:
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 """A bar that fits 80 columns."""
+
+KEPT_MEMORY = "spikemnist.engine.kept_memory.kept_memory"
+"""Door to what keeps freed memory in the process, for the tensors of the next step."""
 
 
 @named({setting.name: f"TrainConfig({setting.name}=...)" for setting in fields(TrainConfig)})
@@ -178,6 +182,7 @@ def fit(
     fresh = folder is None or not resume or not (folder / CHECKPOINT).exists()
     training = prepare(classifier, train, validation, config, device, fresh=fresh)
     opened = open_folder(folder, description, resume=resume)
+    kept_memory = behind(KEPT_MEMORY) if is_there(KEPT_MEMORY) else nullcontext
     with interruptible(), kept_memory(), team.enter(opened) as run_folder:
         if folder is not None and not fresh:
             restore(training, folder)

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from spikemnist.training import TrainConfig, fit, memory
-from spikemnist.training.memory import kept_memory
+from spikemnist.engine.kept_memory import kept_memory
 from tests.training.small_runs import PROCESSES, digits, new_classifier
 
 MEBIBYTE = 1 << 20
