@@ -191,7 +191,7 @@ def run(title: str, command: Sequence[str | Path], copy: Path) -> tuple[bool, st
     done = subprocess.run(
         command, cwd=copy, env=environment, stdout=-1, stderr=-2, text=True, encoding="utf-8"
     )
-    lines = done.stdout.strip().splitlines() or [""]
+    lines = done.stdout.strip().splitlines() or ["done"]
     print(f"{time.monotonic() - begin:5.0f} s  {title}: {lines[-1]}", flush=True)
     if done.returncode:
         failures = [x for x in lines if re.match("FAILED|ERROR|.*: error:|Broken", x)]
