@@ -142,10 +142,12 @@ def _without(gone: Collection[str]) -> Callable[[re.Match[str]], str]:
     return strip
 
 
-def strip_rooms(text: str, gone: Collection[str]) -> str:
-    """Return rooms.toml without the tables of the rooms."""
+def strip_rooms(text: str, gone: Collection[str], paths: Collection[str] = ()) -> str:
+    """Return rooms.toml without the tables of the rooms, and without their paths elsewhere."""
     tables = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
-    return "".join(x for x in tables if x[1:].split("]")[0] not in gone)
+    left = "".join(x for x in tables if x[1:].split("]")[0] not in gone)
+    lines = left.splitlines(keepends=True)
+    return "".join(x for x in lines if not is_below(x.strip(' ",\n'), paths))
 
 
 def copy_without(gone: Collection[str], rooms: Mapping[str, Room], copy: Path) -> None:
@@ -164,7 +166,7 @@ def copy_without(gone: Collection[str], rooms: Mapping[str, Room], copy: Path) -
         if file == "pyproject.toml":
             content = strip_project(content.decode(), modules, packages).encode()
         elif file == "rooms.toml":
-            content = strip_rooms(content.decode(), gone).encode()
+            content = strip_rooms(content.decode(), gone, paths).encode()
         elif file.startswith(SOURCE) and file.endswith("__init__.py"):
             package = ".".join(Path(file).parts[1:-1])
             content = strip_table(content.decode(), package, modules).encode()
@@ -191,7 +193,7 @@ def run(title: str, command: Sequence[str | Path], copy: Path) -> tuple[bool, st
     done = subprocess.run(
         command, cwd=copy, env=environment, stdout=-1, stderr=-2, text=True, encoding="utf-8"
     )
-    lines = done.stdout.strip().splitlines() or [""]
+    lines = done.stdout.strip().splitlines() or ["done"]
     print(f"{time.monotonic() - begin:5.0f} s  {title}: {lines[-1]}", flush=True)
     if done.returncode:
         failures = [x for x in lines if re.match("FAILED|ERROR|.*: error:|Broken", x)]

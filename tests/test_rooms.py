@@ -35,14 +35,18 @@ def rooms_of(file: Path) -> set[str]:
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield what a file imports, anywhere in it, and what it takes from a module by a dot."""
+    """Yield what a file imports, anywhere in it, and what it takes from modules by a dot."""
+    places = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{name.name}" for name in node.names)
+            places.update({x.asname or x.name: f"{node.module}.{x.name}" for x in node.names})
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
-        elif isinstance(node, ast.Attribute):
-            yield ast.unparse(node)
+    yield from places.values()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            first, _, rest = ast.unparse(node).partition(".")
+            yield f"{places.get(first, first)}.{rest}"
 
 
 def exported() -> dict[str, str]:
