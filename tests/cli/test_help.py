@@ -50,7 +50,7 @@ def test_version(word: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_overview_has_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     overviews = {printed(word, capsys) for word in ("", "help", "-h", "--help")}
     (overview,) = overviews
-    assert tuple(re.findall(r"^  (\w+) +[A-Z].*\.$", overview, re.MULTILINE)) == COMMANDS
+    assert tuple(re.findall(r"^  (\w+) +[A-Z].*\.$", overview, re.MULTILINE)) == tuple(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -160,3 +160,13 @@ def test_arguments_stand_around_options() -> None:
     command = parse("predict", *["run", "a.png", "--gif", "b.png", "--seed", "3", "c.png"])
     assert [path.name for path in command.pictures] == ["a.png", "b.png", "c.png"]
     assert (command.run.name, command.gif, command.seed) == ("run", True, 3)
+
+
+def test_command_of_a_missing_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(COMMANDS, "stdp", "spikemnist.nothing")
+    assert main(["stdp"]) == 2
+    assert "no command stdp: spikemnist.nothing is missing" in capsys.readouterr().err
+    assert main([]) == 0
+    assert "stdp" not in capsys.readouterr().out

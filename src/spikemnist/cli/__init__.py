@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Sequence
 
 from spikemnist._arguments import suggestion
+from spikemnist._doors import is_there, missing_room
 from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist._progress import silence
 from spikemnist.cli.errors import (
@@ -28,10 +29,18 @@ from spikemnist.cli.errors import (
     WrongRequest,
 )
 
-COMMANDS = (
-    "train", "stdp", "evaluate", "predict", "encode",
-    "plot", "export", "playground", "info",
-)  # fmt: skip
+COMMANDS = {
+    "train": "spikemnist.training",
+    "stdp": "spikemnist.plasticity",
+    "evaluate": "spikemnist.training",
+    "predict": "spikemnist.recognition",
+    "encode": "spikemnist.encoding",
+    "plot": "spikemnist.viz",
+    "export": "spikemnist.export",
+    "playground": "spikemnist.export",
+    "info": "spikemnist.cli",
+}
+"""The commands, each with the room without which it is not offered."""
 
 
 def program() -> int:
@@ -114,6 +123,8 @@ def _answer(words: list[str]) -> int:
                 f"{name!r} is no command"
                 + (suggestion(name, COMMANDS) or f"; choose from {', '.join(COMMANDS)}")
             )
+        if not is_there(COMMANDS[name]):
+            raise WrongRequest(f"no command {name}: {missing_room(COMMANDS[name])}")
         module = importlib.import_module(f"spikemnist.cli.{name}")
         if not parser.HELP.isdisjoint(words):
             print(parser.help_page(name, module, words[1:]))
@@ -130,8 +141,9 @@ def _answer(words: list[str]) -> int:
 
 def _overview() -> str:
     """Return the page of ``spikemnist --help``."""
-    modules = (importlib.import_module(f"spikemnist.cli.{name}") for name in COMMANDS)
-    rows = [f"  {n:<12}{module.SUMMARY}" for n, module in zip(COMMANDS, modules, strict=True)]
+    names = [name for name, room in COMMANDS.items() if is_there(room)]
+    modules = (importlib.import_module(f"spikemnist.cli.{name}") for name in names)
+    rows = [f"  {n:<12}{module.SUMMARY}" for n, module in zip(names, modules, strict=True)]
     return (
         "usage: spikemnist COMMAND [OPTIONS]\n\n"
         "Spiking neural networks on MNIST-like data.\n\ncommands:\n" + "\n".join(rows) + "\n\n"
