@@ -16,8 +16,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from spikemnist.training import TrainConfig, fit, memory
+from spikemnist.engine import kept_memory as memory
 from spikemnist.engine.kept_memory import kept_memory
+from spikemnist.training import TrainConfig, fit
 from tests.training.small_runs import PROCESSES, digits, new_classifier
 
 MEBIBYTE = 1 << 20
