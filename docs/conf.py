@@ -32,6 +32,7 @@ extensions = [
     "mathml",
     "myst_nb",
     "picture_list",
+    "rooms_list",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",

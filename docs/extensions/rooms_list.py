@@ -1,0 +1,59 @@
+"""The rooms beyond the core as rooms.toml lists them, and files of the core, with lines of code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rooms import ROOT, SOURCE, code_lines, own_paths, read_rooms
+from sphinx.util.docutils import SphinxDirective
+
+if TYPE_CHECKING:
+    from docutils import nodes
+    from sphinx.application import Sphinx
+
+ROOMS = ROOT / "rooms.toml"
+
+
+def lines_of(*paths: str) -> int:
+    """Count the lines of code of files and of those in folders, below the root."""
+    files = [file for path in paths for file in (ROOT / path).rglob("*.py")]
+    files += [ROOT / path for path in paths if (ROOT / path).is_file()]
+    return sum(code_lines(file.read_text("utf-8")) for file in files)
+
+
+class RoomsList(SphinxDirective):
+    """Write a row for each room: what it is for, its lines, what it needs, and who needs it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes; the page is built again when the list changes."""
+        self.env.note_dependency(str(ROOMS))
+        rooms = read_rooms(ROOMS.read_text("utf-8"))
+        rows = "| Room | For | Lines | Needs | Needed by |\n|---|---|---:|---|---|\n"
+        for name, room in rooms.items():
+            users = ", ".join(x for x, other in rooms.items() if name in other.needs)
+            needs = ", ".join((*room.needs, *room.packages)) or "–"
+            lines = lines_of(*own_paths(name)[:2])
+            rows += f"| `{name}` | {room.summary} | {lines:,} | {needs} | {users or '–'} |\n"
+        return self.parse_text_to_nodes(rows)
+
+
+class CodeLines(SphinxDirective):
+    """Write a row for each line of the content: a room of the core, and some of its files."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes."""
+        rows = "| Room | Files to read, with their lines | Lines of the room |\n|---|---|---:|\n"
+        for line in self.content:
+            room, *names = line.split()
+            files = (f"`{name}` {lines_of(f'{SOURCE}/{room}/{name}.py')}" for name in names)
+            rows += f"| `{room}` | {', '.join(files)} | {lines_of(f'{SOURCE}/{room}'):,} |\n"
+        return self.parse_text_to_nodes(rows)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.add_directive("rooms", RoomsList)
+    app.add_directive("code-lines", CodeLines)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
