@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -88,8 +87,9 @@ class EventDriven:
                 "record": record if record == "all" or last else "spikes",
                 "final": request.final,
             }
-            if dense_of(group[0]) is None:
-                outputs.append(_run_current(group[0], spikes, membranes[0], like.dtype, options))
+            (first, dense), *_ = group
+            if dense is None:
+                outputs.append(_run_current(first, spikes, membranes[0], like.dtype, options))
             else:
                 signal, params = _dense_layers(group, spikes, membranes, like.dtype)
                 outputs += autograd.run(params, signal, **options)
@@ -112,25 +112,25 @@ def dense_of(layer: SpikingLayer) -> Dense | None:
     return (linear, norm) if fits else None
 
 
-def _groups(layers: Sequence[SpikingLayer]) -> list[list[SpikingLayer]]:
-    """Group consecutive dense layers that exchange packed spikes.
+def _groups(layers: Sequence[SpikingLayer]) -> list[list[tuple[SpikingLayer, Dense | None]]]:
+    """Group consecutive dense layers that exchange packed spikes, each with its weights.
 
     One call of the engine runs a group. Any other layer is a group by itself.
     """
-    groups: list[list[SpikingLayer]] = []
+    groups: list[list[tuple[SpikingLayer, Dense | None]]] = []
     sends = False
     for layer in layers:
-        dense = dense_of(layer) is not None
+        dense = dense_of(layer)
         if sends and dense and layer.dropout < 1:
-            groups[-1].append(layer)
+            groups[-1].append((layer, dense))
         else:
-            groups.append([layer])
-            sends = dense
+            groups.append([(layer, dense)])
+            sends = dense is not None
     return groups
 
 
 def _dense_layers(
-    group: Sequence[SpikingLayer],
+    group: Sequence[tuple[SpikingLayer, Any]],
     spikes: Tensor,
     initial: Sequence[Tensor | None],
     dtype: torch.dtype,
@@ -140,23 +140,21 @@ def _dense_layers(
     The engine drops input spikes of an integer dtype. Floating ones may need a gradient: their
     dropout scales them, so the first layer gets no weights, and its input is the current.
     """
-    first, shape = group[0], tuple(spikes.shape[2:])
+    (first, _), shape = group[0], tuple(spikes.shape[2:])
     dropped = first.dropout and (spikes.is_floating_point() or first.dropout == 1)
     if dropped:
         current = first.current(spikes, dtype, call_compiled)
         spikes = current.expand(len(spikes), *current.shape[1:])
     params = []
-    for layer, membrane in zip(group, initial, strict=True):
-        linear, norm = dense_of(layer) or (None, None)
-        assert linear is not None
+    for (layer, (linear, norm)), membrane in zip(group, initial, strict=True):
         shape = _shape_behind(layer, linear, shape)
         layer.check_state(membrane, (spikes.shape[1], *shape))
-        one = layer.params(shape, dtype, membrane)
+        inputs: dict[str, Any] = {}
         if not (dropped and layer is first):
             own = linear.weight, linear.bias
             weight, bias = own if norm is None else fold(*own, norm)
-            one = replace(one, weight=weight, bias=bias, dropout=layer.dropout)
-        params.append(one)
+            inputs = {"weight": weight, "bias": bias, "dropout": layer.dropout}
+        params.append(layer.params(shape, dtype, membrane, **inputs))
     return spikes.flatten(2), params
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import snntorch
 import torch
@@ -124,12 +125,14 @@ class SpikingLayer:
         dtype: torch.dtype,
         initial: Tensor | None,
         order: Callable[[Tensor], Tensor] = numbered,
+        **inputs: Any,
     ) -> LayerParams:
         """Return the parameters of the layer for neurons of a ``shape``, without batch.
 
-        ``order`` numbers the neurons.
+        ``order`` numbers the neurons; ``inputs`` are fields of `LayerParams` for the layer's input.
         """
         return LayerParams(
+            **inputs,
             beta=self._for_neurons("beta", shape, dtype, order),
             threshold=self._for_neurons("threshold", shape, dtype, order),
             reset_mechanism=self.leaky.reset_mechanism,
