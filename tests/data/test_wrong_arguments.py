@@ -1,14 +1,12 @@
-"""Messages on wrong arguments of data sets, augmentations and pictures."""
+"""Messages on wrong arguments of data sets and augmentations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from spikemnist.data import (
     Compose,
@@ -17,21 +15,13 @@ from spikemnist.data import (
     RandomAffine,
     RandomErasing,
     RandomFlip,
-    prepare_image,
 )
 
 ZEROS, LABELS = torch.zeros(3), torch.zeros(3).long()
 IMAGES = ImageDataset(torch.zeros(10), torch.zeros(10).long())
-BLACK = np.uint8(0)
-NO_FLAG = "invert must be True, False or None; got 'no'"
 SHARE = "fraction must be a number, above 0 and below 1"
 OF_TWO_CLASSES = "labels must lie in 0..1, as classes has 2 names; got 2"
 NO_AUGMENTATION = r"an augmentation is a function .* such as RandomAffine"
-
-
-def prepare(value: float, *shape: int) -> None:
-    """Prepare a picture of equal pixels."""
-    prepare_image(np.full(shape, value))
 
 
 @pytest.mark.parametrize(
@@ -95,21 +85,6 @@ def prepare(value: float, *shape: int) -> None:
         (lambda: IMAGES.split(0.99), "0.99 of 10 samples leaves the .* part emp"),
         (lambda: IMAGES.batches(0), "batch_size must be an integer >= 1; got 0"),
         (lambda: IMAGES.batches(2.5), "batch_size must be an integer >= 1; got 2.5"),
-        (lambda: prepare(np.uint8(200), 50, 50), "the picture is blank: all its pixels"),
-        (lambda: prepare_image(Image.new("RGBA", (9, 9), (0, 0, 0, 0))), "the picture is blank"),
-        (
-            lambda: prepare(BLACK, 0, 5),
-            r"picture must be of at least one pixel; got uint8 of shape \(0, 5\)",
-        ),
-        (lambda: prepare_image(Image.new("L", (5, 0))), r"at least one pixel; got \(0, 5\)"),
-        (lambda: prepare(BLACK, 784), r"picture must be \[H, W\], .* got uint8 of shape \(784,\)"),
-        (
-            lambda: prepare(2.0, 5, 5),
-            r"a floating picture must lie in \[0, 1\]; got values in \[2, 2\]",
-        ),
-        (lambda: prepare(math.nan, 5, 5), r"a floating picture must lie in \[0, 1\]"),
-        (lambda: prepare(np.int64(0), 5, 5), "picture must be uint8 or floating .* got int64"),
-        (lambda: prepare_image(ZEROS[None], invert="no"), NO_FLAG),
     ],
 )
 def test_values(call: Callable[[], object], message: str) -> None:
@@ -129,7 +104,6 @@ def test_values(call: Callable[[], object], message: str) -> None:
             lambda: ImageDataset(ZEROS, LABELS, "abc"),
             "classes must be a tuple .*; got str",
         ),
-        (lambda: prepare_image([[0, 1]]), "must be a path, an image or an array; got list"),
     ],
 )
 def test_types(call: Callable[[], object], message: str) -> None:

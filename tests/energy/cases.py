@@ -1,6 +1,8 @@
-"""The picture of energy, for the laws of all pictures."""
+"""The picture of energy, and a run that it begins, for the laws of all pictures and runs."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 
@@ -8,6 +10,7 @@ from spikemnist import viz
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.energy import measure_energy
 from spikemnist.models import Classifier, LeakyMLP
+from tests.training.small_runs import new_classifier
 
 IMAGES = torch.randint(256, (30, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 with torch.random.fork_rng():
@@ -20,6 +23,13 @@ with torch.random.fork_rng():
         (IMAGES, torch.arange(30) % 3),
         device="cpu",
     )
+
+TO_RESUME = [
+    (
+        "a rate at the start",
+        (partial(new_classifier, threshold=10.0), {"initial_rate": 0.2}),
+    )
+]
 
 OF_DATA = [("energy", ENERGY)]
 OF_AXES = [("energy", lambda ax: viz.energy(ENERGY, ax=ax))]

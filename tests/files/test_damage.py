@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
@@ -15,7 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import safetensors
 import safetensors.torch
@@ -25,22 +23,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spikemnist import Classifier, load
-from spikemnist.data import ImageDataset, load_images
-from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-from tests.plasticity.bar_images import IMAGES, LABELS, small, small_features
+from tests.files.changes import Change, tensor
+from tests.rooms import of_rooms
 from tests.training.small_runs import interrupt_after, new_classifier, run, same, weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*neuron")
 
-MODEL, NEURONS, FEATURES = STORED = "model.safetensors", "stdp.safetensors", "conv.safetensors"
-LEARNED = STORED[1:]
-CHECKPOINT, CONFIG, IDX, NPZ = "checkpoint.pt", "config.json", "train-images-idx3-ubyte.gz", "a.npz"
+MODEL, CHECKPOINT, CONFIG = "model.safetensors", "checkpoint.pt", "config.json"
 
 
-def state(classifier: Classifier | STDPClassifier | ConvSTDPClassifier) -> Any:
-    if isinstance(classifier, Classifier):
-        return repr(classifier), dict(classifier.state_dict())
-    return classifier.get_params(), torch.from_numpy(classifier.weights_)
+def state(classifier: Classifier) -> Any:
+    return repr(classifier), dict(classifier.state_dict())
 
 
 def resume(path: Path) -> Any:
@@ -55,34 +48,24 @@ def resume(path: Path) -> Any:
     return weights(classifier), history.to_csv()
 
 
-def pixels(data: tuple[ImageDataset, ImageDataset]) -> Any:
-    return [(split.images, split.labels) for split in data]
-
-
 READERS: dict[str, Callable[[Path], Any]] = {
     MODEL: lambda path: state(load(path)),
-    NEURONS: lambda path: state(STDPClassifier.load(path)),
-    FEATURES: lambda path: state(ConvSTDPClassifier.load(path)),
+    **dict(of_rooms("READERS")),
     CHECKPOINT: resume,
     CONFIG: resume,
-    IDX: lambda path: pixels(load_images(path)),
-    NPZ: lambda path: pixels(load_images(path)),
 }
+"""What reads a file of each name."""
+STORED = [name for name in READERS if name.endswith(".safetensors")]
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with an undamaged file for each reader."""
-    folder, labels = tmp_path_factory.mktemp("sound"), LABELS[:40].astype(np.uint8)
+    folder = tmp_path_factory.mktemp("sound")
     run(folder, new_classifier(), epochs=2, schedule="constant", callbacks=[interrupt_after(1)])
     new_classifier().save(folder / MODEL)
-    small(n_neurons=5).fit(IMAGES, LABELS, progress=False).save(folder / NEURONS)
-    small_features(epochs=1).fit(IMAGES, LABELS).save(folder / FEATURES)
-    np.savez(folder / NPZ, x_train=IMAGES[:40], y_train=labels)
-    head = bytes([0, 0, 8, 3, 0, 0, 0, 40, 0, 0, 0, 6, 0, 0, 0, 6])
-    (folder / IDX).write_bytes(gzip.compress(head + IMAGES[:40].tobytes(), mtime=0))
-    head = bytes([0, 0, 8, 1, 0, 0, 0, 40])
-    (folder / "train-labels-idx1-ubyte").write_bytes(head + labels.tobytes())
+    for write in of_rooms("WRITERS"):
+        write(folder)
     return folder
 
 
@@ -199,9 +182,6 @@ def test_a_file_without_permission_is_not_called_damaged(
         READERS[name](sound / name)
 
 
-Change = Callable[[dict[str, Any], dict[str, Any]], object]
-
-
 def rewrite(path: Path, change: Change) -> None:
     """Change description and tensors of a file, or contents and first moments of a checkpoint."""
     if path.name == CHECKPOINT:
@@ -243,10 +223,6 @@ def test_numbers_that_are_not_finite_are_not_saved(bad: float, tmp_path: Path) -
 WEIGHT, THRESHOLD = "network.0.linear.weight", "network.0.leaky.threshold"
 
 
-def tensor(name: str, change: Callable[[Tensor], Tensor]) -> Change:
-    return lambda _, tensors: tensors.update({name: change(tensors[name])})
-
-
 def last(value: float) -> Callable[[Tensor], Tensor]:
     """Return a function that sets the last number of a tensor."""
     return lambda x: torch.cat([x.flatten()[:-1], x.new_tensor([value])]).view(x.shape)
@@ -285,17 +261,10 @@ CHANGES: list[tuple[Sequence[str], str, Change]] = [
     ([MODEL], "nly Tensors of floating point", tensor(WEIGHT, Tensor.long)),
     ([MODEL], f"{THRESHOLD} is torch.int64, which no", tensor(THRESHOLD, Tensor.long)),
     ([MODEL], f"holds NaN or infinity in {WEIGHT}", tensor(WEIGHT, last(math.nan))),
-    (LEARNED, "control characters", lambda m, _: m["classes"].__setitem__(0, "\x1b[31m")),
-    (LEARNED, "weights.* is missing", lambda _, tensors: tensors.pop("weights")),
-    (LEARNED, "weights is float64", tensor("weights", Tensor.double)),
-    (LEARNED, r"weights is float32 \[4", tensor("weights", lambda x: x[:4])),
-    (LEARNED, "expected", lambda m, _: m.update(classes=[3])),
-    (LEARNED, "speed", lambda m, _: m["parameters"].update(speed=9)),
-    (LEARNED, "threshold", lambda m, _: m["parameters"].update(threshold=None)),
-    ([NEURONS], "not enough values", lambda m, _: m.update(steps=[0.1])),
     ([CHECKPOINT], "", lambda content, _: content["history"].update(seconds=["x"])),
     ([CHECKPOINT], "", lambda content, _: content["history"]["epochs"][0].update(loss="x")),
     ([MODEL], "", tensor(WEIGHT, lambda x: x.to(torch.float8_e4m3fn))),
+    *of_rooms("CHANGES"),
     ([CHECKPOINT], "", lambda content, _: content["model"].clear()),
     ([CHECKPOINT], "", state_of("model", more=torch.zeros(3))),
     ([CHECKPOINT], "", state_of("best", more=torch.zeros(3))),

@@ -228,7 +228,6 @@ KINDS: dict[str, tuple[Callable[[], Classifier], dict[str, Any]]] = {
         new_classifier,
         {"optimizer": partial(torch.optim.RMSprop, momentum=0.5), "weight_decay": None},
     ),
-    "a rate at the start": (partial(new_classifier, threshold=10.0), {"initial_rate": 0.2}),
     "batch normalisation": (partial(new_classifier, batch_norm=True), {}),
     "learned neurons": (partial(new_classifier, **LEARNED), {}),
     # Two functions of one name are the same, wherever they lie in memory.

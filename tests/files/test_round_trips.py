@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import safetensors
 import safetensors.torch
@@ -28,13 +27,12 @@ import spikemnist
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, TrainConfig, accelerate, load, ops
 from spikemnist.encoding import ENCODERS, LatencyEncoder, get_encoder
 from spikemnist.models import READOUTS, Limits, files
-from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import Recipe, recipes
 from tests.encoding.encoder_cases import latency_encoders, rate_encoders
+from tests.models.stepped_network import STEPPED
 from tests.models.stepped_network import same as same_record
-from tests.plasticity import bar_images
-from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS
 from tests.training.small_runs import Wrapped, new_network, run, same, weights
+from tests.training.test_recipes import THERE
 
 SPIKES = (torch.rand(6, 3, 1, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.4).float()
 """Spikes ``[T, B, 1, 6, 6]``."""
@@ -70,7 +68,7 @@ def networks(draw: st.DrawFn) -> LeakyMLP | LeakyConvNet:
         "spike_grad": st.sampled_from(SURROGATES),
         "reset_mechanism": st.sampled_from(["subtract", "zero", "none"]),
         "readout": st.sampled_from([*READOUTS]),
-        "backend": st.sampled_from(["auto", "reference", "snntorch"]),
+        "backend": st.sampled_from(["auto", "reference", *STEPPED]),
         "batch_norm": st.booleans(),
         "learn_beta": st.booleans(),
         "learn_threshold": st.booleans(),
@@ -266,7 +264,7 @@ def tangent(x: Tensor) -> Tensor:
 
 
 @pytest.mark.filterwarnings("ignore:the slower reference runs this network")
-@pytest.mark.parametrize("backend", ["auto", "snntorch"])
+@pytest.mark.parametrize("backend", ["auto", *STEPPED])
 @pytest.mark.parametrize(
     ("own", "printed"), [(Cosine(2.0), r"Cosine\(scale=2.0\)"), (tangent, "tangent")]
 )
@@ -293,28 +291,6 @@ def test_a_surrogate_of_a_users_own(tmp_path: Path, own: Any, printed: str, back
     assert loaded.network.config == network.config
 
 
-@pytest.mark.filterwarnings("ignore:.*neuron")
-@pytest.mark.parametrize("options", [{}, {"theta_plus": None, "learning_rate": None}])
-def test_neurons_of_stdp_learn_on(options: dict[str, Any], tmp_path: Path) -> None:
-    begun = bar_images.small(**options).fit(IMAGES, LABELS, progress=False)
-    loaded = STDPClassifier.load(begun.save(str(tmp_path / "file")))
-    assert loaded.get_params() == begun.get_params()
-    assert bar_images.same(begun, loaded)
-    for classifier in (begun, loaded):
-        classifier.partial_fit(TEST_IMAGES, TEST_LABELS)
-    assert bar_images.same(begun, loaded)
-    assert begun.save(tmp_path / "a").read_bytes() == loaded.save(tmp_path / "b").read_bytes()
-
-
-def test_features_of_stdp(tmp_path: Path) -> None:
-    features = bar_images.small_features(epochs=1).fit(IMAGES, LABELS)
-    loaded: ConvSTDPClassifier = load(features.save(tmp_path / "file"))
-    assert loaded.get_params() == features.get_params()
-    scores = features.decision_function(TEST_IMAGES)
-    assert np.array_equal(loaded.decision_function(TEST_IMAGES), scores)
-    assert loaded.save(tmp_path / "again").read_bytes() == (tmp_path / "file").read_bytes()
-
-
 EVERYTHING = Recipe(
     network={"name": "conv", "layers": "2C3-3", "beta": (0.9, 0.8), "dropout": 0.25},
     encoder={"name": "latency", "num_steps": 4, "tau": 2.0},
@@ -339,7 +315,7 @@ def test_recipes(recipe: Recipe) -> None:
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
 
 
-@pytest.mark.parametrize("name", recipes)
+@pytest.mark.parametrize("name", THERE)
 def test_recipe_of_its_classifier(name: tuple[str, str]) -> None:
     """It has all options of the network, and builds the same one."""
     recipe = recipes[name]

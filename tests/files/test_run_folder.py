@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import snntorch
 import torch
 from snntorch import surrogate
 
@@ -163,13 +162,10 @@ OTHER: list[tuple[str, dict[str, Any], str]] = [
         {"spike_grad": surrogate.fast_sigmoid()},
         f"{SECOND}spike_grad.name was 'atan', is 'fast_sigmoid'",
     ),
-    ("snnTorch", {"inhibition": True}, f"{SECOND}inhibition was False, is True"),
     ("snnTorch", {"beta": 0.8}, f"{SECOND}beta was 0.9, is 0.8"),
     ("snnTorch", {"threshold": 0.5}, f"{SECOND}threshold was 0.3, is 0.5"),
     ("snnTorch", {"beta": torch.full((16,), 0.8)}, f"{SECOND}beta was 0.9, is [0.8, 0.8"),
-    ("snnTorch", {"reset_delay": False}, f"{SECOND}reset_delay was True, is False"),
     ("snnTorch", {"learn_beta": True}, f"{SECOND}beta was 0.9, is None"),
-    ("snnTorch", {"kind": snntorch.Lapicque}, f"{SECOND}name was 'Leaky', is 'Lapicque'"),
     ("module", {"hidden": (17,)}, "network.modules.inner.network.0.linear.options was 'in_feat"),
     *of_rooms("OTHER"),
     ("batches", {"train": digits(50)}, "sample was [], is [28, 28]; data."),

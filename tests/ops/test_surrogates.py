@@ -31,6 +31,7 @@ from spikemnist.ops import (
     Triangular,
     get_surrogate,
 )
+from tests.models.stepped_network import STEPPED
 
 # Ours, the same one of snnTorch or None, and its derivative on paper.
 CASES: list[tuple[Surrogate, Callable[[Tensor], Tensor] | None, Callable[[float], float]]] = [
@@ -98,7 +99,7 @@ class Returned(Surrogate):
 
 
 @pytest.mark.filterwarnings("ignore:the slower reference runs this network")
-@pytest.mark.parametrize("backend", ["auto", "reference", "snntorch"])
+@pytest.mark.parametrize("backend", ["auto", "reference", *STEPPED])
 def test_a_derivative_may_be_a_new_tensor(backend: ops.Backend) -> None:
     gradients = []
     for surrogate in (InPlace(), Returned()):

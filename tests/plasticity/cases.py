@@ -1,14 +1,48 @@
-"""The pictures of STDP, for the laws of all pictures."""
+"""The files and pictures of STDP, for the laws of all files and pictures."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from spikemnist import viz
-from spikemnist.plasticity import stdp_window
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier, stdp_window
+from tests.files.changes import tensor
+from tests.plasticity.bar_images import IMAGES, LABELS, small, small_features
+
+NEURONS, FEATURES = LEARNED = "stdp.safetensors", "conv.safetensors"
+
+
+def state(classifier: STDPClassifier | ConvSTDPClassifier) -> Any:
+    return classifier.get_params(), torch.from_numpy(classifier.weights_)
+
+
+def write(folder: Path) -> None:
+    small(n_neurons=5).fit(IMAGES, LABELS, progress=False).save(folder / NEURONS)
+    small_features(epochs=1).fit(IMAGES, LABELS).save(folder / FEATURES)
+
+
+READERS = [
+    (NEURONS, lambda path: state(STDPClassifier.load(path))),
+    (FEATURES, lambda path: state(ConvSTDPClassifier.load(path))),
+]
+WRITERS = [write]
+CHANGES = [
+    (LEARNED, "control characters", lambda m, _: m["classes"].__setitem__(0, "\x1b[31m")),
+    (LEARNED, "weights.* is missing", lambda _, tensors: tensors.pop("weights")),
+    (LEARNED, "weights is float64", tensor("weights", Tensor.double)),
+    (LEARNED, r"weights is float32 \[4", tensor("weights", lambda x: x[:4])),
+    (LEARNED, "expected", lambda m, _: m.update(classes=[3])),
+    (LEARNED, "speed", lambda m, _: m["parameters"].update(speed=9)),
+    (LEARNED, "threshold", lambda m, _: m["parameters"].update(threshold=None)),
+    ([NEURONS], "not enough values", lambda m, _: m.update(steps=[0.1])),
+]
+"""Names of files, words of the error, and a change."""
 
 CLASSIFIER = SimpleNamespace(
     assignments_=np.array([0, 1, 1, -1, 2, 1]),

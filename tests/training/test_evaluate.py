@@ -16,6 +16,7 @@ from spikemnist.models import Classifier, Record
 from spikemnist.models.readout import mean_membrane
 from spikemnist.ops import select_backend
 from spikemnist.training import SpikeTimeMSE, evaluate
+from tests.models.stepped_network import STEPPED
 from tests.training.small_runs import Watched, digits, new_classifier, new_network
 
 READOUTS = ["mean_membrane", "max_membrane", "spike_count", "first_spike"]
@@ -197,15 +198,15 @@ def test_the_mode_is_put_back(training):
     assert modes(model) == before
 
 
-def test_the_network_can_be_trained_afterwards():
+@pytest.mark.parametrize("backend", ["reference", *STEPPED])
+def test_the_network_can_be_trained_afterwards(backend):
     """No tensor of the inference mode stays in it."""
-    for backend in ("reference", "snntorch"):
-        classifier = new_classifier(LATENCY, backend=backend)
-        evaluation = evaluate(classifier, digits(10))
-        assert evaluation.backend == backend
-        classifier(digits(10).images).scores.sum().backward()
-        assert classifier.network.layers[0].linear.weight.grad is not None
-        evaluate(classifier, digits(10))
+    classifier = new_classifier(LATENCY, backend=backend)
+    evaluation = evaluate(classifier, digits(10))
+    assert evaluation.backend == backend
+    classifier(digits(10).images).scores.sum().backward()
+    assert classifier.network.layers[0].linear.weight.grad is not None
+    evaluate(classifier, digits(10))
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikemnist._seeds import seeded
-from spikemnist.encoding import LatencyEncoder
-from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP
+from spikemnist.models import Classifier, LeakyMLP
 from spikemnist.training import TrainConfig, evaluate, fit
+from tests.rooms import of_rooms
 from tests.training.small_runs import DIRECT, RANDOM, Watched, digits, new_classifier, same, weights
 
 
@@ -167,23 +167,9 @@ def test_evaluation_depends_on_its_seed_alone():
     assert evaluations[0].loss == evaluations[1].loss != evaluations[2].loss
 
 
-MLP = partial(LeakyMLP, hidden=(200,), threshold=0.2, backend="event_driven")
-CONV = partial(LeakyConvNet, "4C5-P4-10", backend="event_driven")
-LEARNED = {"learn_beta": True, "learn_threshold": True, "dropout": 0.2}
-LATENCY = LatencyEncoder(num_steps=6)
-
-# Where torch takes part, the number of threads has to be the same. It does not with one hidden
-# layer that is fed spikes.
-THREADS = {
-    "direct": (partial(MLP, dropout=0.2), DIRECT, (3, 3)),
-    "two hidden layers": (partial(MLP, hidden=(130, 70)), DIRECT, (3, 3)),
-    "convolutions": (partial(CONV, batch_norm=True), DIRECT, (3, 3)),
-    "reference": (partial(MLP, backend="reference"), DIRECT, (3, 3)),
-    "rate": (MLP, RANDOM, (1, 3)),
-    "rate, learned": (partial(MLP, **LEARNED), RANDOM, (1, 3)),
-    "latency": (MLP, LATENCY, (1, 3)),
-    "latency, learned": (partial(MLP, **LEARNED), LATENCY, (1, 3)),
-}
+REFERENCE = partial(LeakyMLP, hidden=(200,), threshold=0.2, backend="reference")
+THREADS = {"reference": (REFERENCE, DIRECT, (3, 3)), **dict(of_rooms("THREADS"))}
+"""Networks, encoders, and two numbers of threads, equal for torch, with the same bits."""
 
 
 @pytest.mark.usefixtures("threads")

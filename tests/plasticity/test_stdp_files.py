@@ -1,0 +1,36 @@
+"""What STDP has learned comes back from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spikemnist import load
+from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
+from tests.plasticity import bar_images
+from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS
+
+
+@pytest.mark.filterwarnings("ignore:.*neuron")
+@pytest.mark.parametrize("options", [{}, {"theta_plus": None, "learning_rate": None}])
+def test_neurons_of_stdp_learn_on(options: dict[str, Any], tmp_path: Path) -> None:
+    begun = bar_images.small(**options).fit(IMAGES, LABELS, progress=False)
+    loaded = STDPClassifier.load(begun.save(str(tmp_path / "file")))
+    assert loaded.get_params() == begun.get_params()
+    assert bar_images.same(begun, loaded)
+    for classifier in (begun, loaded):
+        classifier.partial_fit(TEST_IMAGES, TEST_LABELS)
+    assert bar_images.same(begun, loaded)
+    assert begun.save(tmp_path / "a").read_bytes() == loaded.save(tmp_path / "b").read_bytes()
+
+
+def test_features_of_stdp(tmp_path: Path) -> None:
+    features = bar_images.small_features(epochs=1).fit(IMAGES, LABELS)
+    loaded: ConvSTDPClassifier = load(features.save(tmp_path / "file"))
+    assert loaded.get_params() == features.get_params()
+    scores = features.decision_function(TEST_IMAGES)
+    assert np.array_equal(loaded.decision_function(TEST_IMAGES), scores)
+    assert loaded.save(tmp_path / "again").read_bytes() == (tmp_path / "file").read_bytes()
