@@ -12,7 +12,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -23,22 +22,17 @@ from spikemnist import (
     LeakyConvNet,
     LeakyMLP,
     RateEncoder,
-    STDPClassifier,
     TrainConfig,
     accelerate,
-    diagnose,
     evaluate,
     fit,
     get_encoder,
     load,
     load_digits,
-    load_images,
-    measure_energy,
     viz,
 )
 from spikemnist._arguments import check_number
 from spikemnist.data import ImageDataset, RandomAffine
-from spikemnist.models import convert
 from spikemnist.ops import ATan
 from spikemnist.training import Recipe, SpikeTimeCrossEntropy
 from tests.rooms import of_rooms
@@ -106,11 +100,6 @@ INTEGERS: dict[str, Callable[[Any], object]] = {
     "batches": lambda n: [len(labels) for _, labels in DIGITS.batches(n, seed=n)],
     "index": lambda n: DIGITS[n][1].item(),
     "sample": lambda n: viz.raster(torch.zeros(8, 5, 4), sample=n).axes[0].get_title("left"),
-    "convert": lambda n: (
-        convert(
-            nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), DIGITS, num_steps=n, progress=False
-        ).classifier.encoder
-    ),
 }
 FLOATS: dict[str, Callable[[Any], object]] = {
     "dropout": lambda x: LeakyMLP(dropout=x, input_dropout=x).config,
@@ -181,19 +170,14 @@ NAMES: dict[str, Callable[[], object]] = {
     "SpikeTimeCrossEntropy has no option 'taus'; did you mean tau?": lambda: SpikeTimeCrossEntropy(
         taus=1
     ),
-    "STDPClassifier has no option 'seed'; did you mean random_state?": lambda: STDPClassifier(
-        seed=1
-    ),
     "ATan has no option 'alfa'; did you mean alpha?": lambda: ATan(alfa=1),
-    "load_images has no option 'inverted'; did you mean invert?": lambda: load_images(
-        ".", inverted=True
-    ),
     "raster has no option 'samples'; did you mean sample?": lambda: viz.raster(
         DIGITS.images, samples=1
     ),
     "accelerate has no option 'read_out'; did you mean readout?": lambda: accelerate(
         nn.Linear(2, 2), read_out="x"
     ),
+    **dict(of_rooms("NAMES_OF_OPTIONS")),
 }
 
 
@@ -234,17 +218,15 @@ RECORD = r"draws a Record of classifier\(images\)"
 WRONG_DATA: dict[str, Callable[[], object]] = {
     rf"membrane {RECORD} or of network\(spikes\); got Tensor": lambda: viz.membrane(DIGITS.images),
     rf"raster {RECORD}.* or a Tensor of .*; got ndarray": lambda: viz.raster(np.zeros((3, 4))),
-    rf"decision {RECORD}.*; got Tensor": lambda: viz.decision(DIGITS.images),
     rf"animate {RECORD}.*; got list": lambda: viz.animate([]),
     r"training_curves draws a History of fit\(\.\.\.\); got dict": lambda: viz.training_curves({}),
     "confusion draws an Evaluation of .*; got LeakyMLP": lambda: viz.confusion(network()),
     "codes draws a dictionary by names; got NoneType": lambda: viz.codes(None),
-    "robustness draws a dictionary by names; got list": lambda: viz.robustness([]),
-    "energy draws an Energy of measure_energy.*; got Classifier": lambda: viz.energy(classifier()),
     "for a picture file, call spikemnist.decide": lambda: classifier().predict("8.png"),
     r"such as torch.utils.data.DataLoader\(dataset, batch_size=64\); got Subset": lambda: fit(
         classifier(), torch.utils.data.Subset(DIGITS, [1, 2])
     ),
+    **dict(of_rooms("OBJECTS")),
 }
 
 
@@ -282,16 +264,7 @@ VALUES: dict[str, Callable[[], object]] = {
     "spike_grad must be one of atan, .*; got 'foo'": lambda: Recipe.from_json(
         {**Recipe().to_json(), "network": {"name": "mlp", "spike_grad": {"name": "foo"}}}
     ).classifier(),
-    r"ann\[0\] must be nn.Flatten\(\); got Flatten\(start_dim=1, end_dim=2\)": lambda: convert(
-        nn.Sequential(nn.Flatten(1, 2), nn.Linear(784, 10)), DIGITS
-    ),
-    "images.classes must be 20 names, as the ANN has outputs": lambda: convert(
-        nn.Sequential(nn.Flatten(), nn.Linear(784, 20)),
-        ImageDataset(DIGITS.images, DIGITS.labels, tuple("0123456789")),
-    ),
-    r"A sum of two paths, such as x \+ f\(x\), cannot be converted": lambda: convert(
-        nn.Bilinear(2, 2, 2), DIGITS
-    ),
+    **dict(of_rooms("VALUES")),
 }
 
 
@@ -301,14 +274,10 @@ def test_values_that_do_not_fit(message: str) -> None:
         VALUES[message]()
 
 
-def test_weights_of_torch_and_deeper_folders(tmp_path: Path) -> None:
+def test_weights_of_torch(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "state.pt")
     with pytest.raises(ValueError, match=TORCH_FILE):
         load(tmp_path / "state.pt")
-    (tmp_path / "alphabets" / "greek" / "alpha").mkdir(parents=True)
-    Image.new("L", (6, 6), 9).save(tmp_path / "alphabets" / "greek" / "alpha" / "1.png")
-    with pytest.raises(ValueError, match="holds pictures two folders down, not one"):
-        load_images(tmp_path / "alphabets")
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.uint32, torch.int32])
@@ -332,6 +301,5 @@ def test_names_of_classes_that_the_data_lack() -> None:
     few = DIGITS[DIGITS.labels < 2]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for measure in (*of_rooms("MEASURES"), measure_energy):
+        for measure in (evaluate, *of_rooms("OF_CLASSIFIERS")):
             measure(named, few, progress=False)
-        diagnose(named, few)

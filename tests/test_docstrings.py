@@ -20,8 +20,11 @@ from typing import Any
 
 import pytest
 
+from spikemnist._doors import is_there
+
 ROOMS = ["data", "encoding", "ops", "models", "training", "viz"]
-ROOMS += ["energy", "plasticity", "recognition", "export"]
+BEYOND = ["energy", "plasticity", "recognition", "export"]
+ROOMS += [room for room in BEYOND if is_there(f"spikemnist.{room}")]
 PROTOCOL_MEMBERS = ["__call__", "decode", "extra_repr", "table"]
 SHAPE = re.compile(r"\[(\.{3}|[^\]]*(?<![\w'])[A-Z](?![\w'])[^\]]*)\]")  # [T, B, 28, 28], [...]
 ARRAY = re.compile(r"\b(Tensor|NDArray|ArrayLike|Array|Events)\b")

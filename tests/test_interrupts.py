@@ -16,15 +16,13 @@ import pytest
 from spikemnist import _interrupt
 from spikemnist._interrupt import check_interrupt, interrupted, interruptible
 from spikemnist.encoding import Encoder, LatencyEncoder
-from spikemnist.energy import measure_energy
-from spikemnist.plasticity import ConvSTDPClassifier
 from spikemnist.training import History, evaluate
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.rooms import of_rooms
 from tests.training.small_runs import Watched, digits, fit_with, new_classifier
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 ENCODER = LatencyEncoder(num_steps=5)
@@ -86,29 +84,13 @@ def test_ctrl_c_in_the_last_callback() -> None:
     assert len(history) == 1
 
 
-@pytest.mark.parametrize("measure", [evaluate, measure_energy, *of_rooms("MEASURES")])
+@pytest.mark.parametrize("measure", [evaluate, *of_rooms("OF_CLASSIFIERS")])
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_evaluation_ends_after_the_batch(measure: Any, call: int) -> None:
     calls: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         measure(new_classifier(pressing(call, calls)), digits(120), batch_size=40)
     assert len(calls) == call
-
-
-def test_convolutional_stdp_ends_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    encode, calls = LatencyEncoder.__call__, []
-
-    def encode_pressed(encoder: LatencyEncoder, *images: Any, **options: Any) -> torch.Tensor:
-        calls.append(encoder)
-        if len(calls) == 1:
-            Pressing()
-        return encode(encoder, *images, **options)
-
-    monkeypatch.setattr(LatencyEncoder, "__call__", encode_pressed)
-    data = digits(512)
-    with pytest.raises(KeyboardInterrupt):
-        ConvSTDPClassifier(8, epochs=2).fit(data.images, data.labels)
-    assert len(calls) == 1
 
 
 def test_the_second_ctrl_c() -> None:

@@ -4,46 +4,38 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from spikemnist import Classifier, LeakyMLP, evaluate, load
+from spikemnist import Classifier, LeakyMLP, _load, _tensor_files, evaluate, load
 from spikemnist.data import ImageDataset
 from spikemnist.models import available_pretrained
-from tests.plasticity.bar_images import (
-    IMAGES,
-    LABELS,
-    TEST_IMAGES,
-    TEST_LABELS,
-    small,
-    small_features,
-)
-
-if TYPE_CHECKING:
-    from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
-
-    Loaded = Classifier | STDPClassifier | ConvSTDPClassifier
+from tests.data.bars import TEST_IMAGES, TEST_LABELS
+from tests.rooms import of_rooms
 
 BARS = torch.from_numpy(TEST_IMAGES)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*neuron")
 
 
-@pytest.fixture(scope="module", params=["network", "neurons", "features"])
-def classifier(request: pytest.FixtureRequest) -> Loaded:
-    if request.param == "network":
-        with torch.random.fork_rng([]):
-            torch.manual_seed(2)
-            return Classifier(LeakyMLP(50, in_features=BARS[0].numel(), out_features=3), "latency")
-    if request.param == "neurons":
-        return small().fit(IMAGES, LABELS, progress=False)
-    return small_features(epochs=1).fit(IMAGES, LABELS)
+def network() -> Classifier:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(2)
+        return Classifier(LeakyMLP(50, in_features=BARS[0].numel(), out_features=3), "latency")
 
 
-def test_a_file_and_a_run_folder_come_back(classifier: Loaded, tmp_path: Path) -> None:
+CLASSIFIERS = {"network": network, **dict(of_rooms("CLASSIFIERS"))}
+
+
+@pytest.fixture(scope="module", params=CLASSIFIERS)
+def classifier(request: pytest.FixtureRequest) -> Any:
+    return CLASSIFIERS[request.param]()
+
+
+def test_a_file_and_a_run_folder_come_back(classifier: Any, tmp_path: Path) -> None:
     file = classifier.save(tmp_path / "model.safetensors")
     labels = np.asarray(classifier.predict(BARS))
     bars = ImageDataset(BARS, torch.from_numpy(TEST_LABELS))
@@ -99,3 +91,11 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
         message = f"has no model.safetensors, because the run has not finished; .*{advice}"
         with pytest.raises(FileNotFoundError, match=message):
             load(tmp_path)
+
+
+def test_file_of_a_missing_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = network().save(tmp_path / "model.safetensors")
+    monkeypatch.setitem(_load.FORMATS, "spikemnist-1", "spikemnist.nothing.Classifier")
+    monkeypatch.setattr(_tensor_files, "format_of", lambda _: "spikemnist-1")
+    with pytest.raises(ImportError, match=r"spikemnist-1: spikemnist\.nothing is missing"):
+        load(file)

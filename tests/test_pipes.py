@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-import spikemnist.cli
 from spikemnist import Classifier, LeakyMLP, fit, load_digits
-from spikemnist.export import to_c, to_html, to_nir, to_onnx
-from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.training import EpochMetrics, History, TrainConfig
+from tests.rooms import of_rooms
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders"),
@@ -26,21 +23,11 @@ CLASSIFIER = Classifier(LeakyMLP(hidden=8, reset_mechanism="zero"), "latency")
 HISTORY = History([EpochMetrics(1, 0.5, 0.8, None, None, 1e-3, 40.0)])
 
 
-@cache
-def fitted(kind, **options):
-    return kind(**options).fit(TRAIN.images[:20], TRAIN.labels[:20])
-
-
 WRITERS = {
     "Classifier.save": CLASSIFIER.save,
-    "to_html": lambda path: to_html(CLASSIFIER, path),
-    "to_onnx": lambda path: to_onnx(CLASSIFIER, path),
-    "to_nir": lambda path: to_nir(CLASSIFIER.network, path),
-    "to_c": lambda path: to_c(CLASSIFIER, path),
     "History.save_csv": HISTORY.save_csv,
     "fit": lambda path: fit(CLASSIFIER, TRAIN[:20], config=TrainConfig(epochs=1), run=path),
-    "STDPClassifier.save": lambda path: fitted(STDPClassifier, n_neurons=8).save(path),
-    "ConvSTDPClassifier.save": lambda path: fitted(ConvSTDPClassifier, n_features=4).save(path),
+    **dict(of_rooms("TO_FILES")),
 }
 
 
@@ -58,9 +45,3 @@ def path(request, tmp_path) -> Iterator[Path]:
 def test_no_file_replaces_a_pipe(name, path):
     with pytest.raises(OSError, match=f"{path} is (not a regular file|not a folder|a file)"):
         WRITERS[name](path)
-
-
-@pytest.mark.parametrize("words", ["export mnist-mlp", "encode"])
-def test_no_command_replaces_a_pipe(words, path, capsys):
-    assert spikemnist.cli.main([*words.split(), "--out", str(path)]) != 0
-    assert "error: " in capsys.readouterr().err

@@ -8,16 +8,12 @@ import io
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numba
-import numpy as np
 import pytest
 
 from spikemnist import Classifier, LeakyMLP, evaluate, load_digits
 from spikemnist._progress import note, progress_bar, silence
-from spikemnist.kernels import cache, compiler
 from spikemnist.models import classifier
 
 
@@ -59,31 +55,7 @@ def test_no_bar_without_a_standard_error(monkeypatch: pytest.MonkeyPatch) -> Non
         bar.update()
 
 
-def compile_and_load(folder: Path, patch: pytest.MonkeyPatch) -> str:
-    """Compile two kernels, and load one of them, as a new process does; return what is printed."""
-    patch.setattr(numba.config, "CACHE_DIR", str(folder))
-    patch.setattr(sys, "stderr", Terminal())
-    cache._announce.cache_clear()
-
-    def double(queue: Any, numbers: Any) -> None:
-        numbers *= 2
-
-    for dtype in (np.float32, np.float32, np.float64):
-        compiler.kernel(double)(np.zeros(1, np.int64), np.ones(2, dtype))
-    return sys.stderr.getvalue()  # type: ignore[attr-defined, no-any-return]
-
-
-NOTICE = "spikemnist: compiling kernels; later runs with the same settings reuse them\n"
-
-
-def test_notice_of_a_first_compilation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for visible in (NOTICE, ""):  # the second time from the cache
-        assert compile_and_load(tmp_path, monkeypatch) == visible
-    with silence():
-        assert compile_and_load(tmp_path / "silent", monkeypatch) == ""
-
-
-def test_notice_above_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notice_above_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with progress_bar(progress=True, total=1, delay=0):

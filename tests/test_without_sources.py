@@ -16,6 +16,8 @@ import pytest
 
 import spikemnist
 
+FASTEST = spikemnist.ops.select_backend("auto")
+
 PACKAGE = Path(spikemnist.__file__).parent
 
 SCRIPT = """
@@ -56,7 +58,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("kind", "backend"), [("folder", "event_driven"), ("zip", "reference")])
+@pytest.mark.parametrize(("kind", "backend"), [("folder", FASTEST), ("zip", "reference")])
 def test_train_and_predict(compiled: Path, kind: str, backend: str, tmp_path: Path) -> None:
     place = compiled
     if kind == "zip":

@@ -35,3 +35,10 @@ OF_DATA = [("energy", ENERGY)]
 OF_AXES = [("energy", lambda ax: viz.energy(ENERGY, ax=ax))]
 OF_CLASSIFIERS = [measure_energy]
 """Functions of a classifier and data."""
+OBJECTS = [
+    (
+        "energy draws an Energy of measure_energy.*; got Classifier",
+        lambda: viz.energy(new_classifier()),
+    )
+]
+"""Words of the error, and a call with an object of another kind."""

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from spikemnist.export import to_html
+from spikemnist import Classifier, LeakyMLP
+from spikemnist.export import to_c, to_html, to_nir, to_onnx
 
-OF_CLASSIFIERS = [to_html]
+EXPORTS = [to_html]
+
+CLASSIFIER = Classifier(LeakyMLP(hidden=8, reset_mechanism="zero"), "latency")
+TO_FILES = [
+    ("to_html", lambda path: to_html(CLASSIFIER, path)),
+    ("to_onnx", lambda path: to_onnx(CLASSIFIER, path)),
+    ("to_nir", lambda path: to_nir(CLASSIFIER.network, path)),
+    ("to_c", lambda path: to_c(CLASSIFIER, path)),
+]
+"""What writes a file of a path."""

@@ -179,7 +179,9 @@ def test_wrong_type(message: str) -> None:
         TYPES[message]()
 
 
-@pytest.mark.parametrize("function", [fit, evaluate, *of_rooms("OF_CLASSIFIERS")])
+@pytest.mark.parametrize(
+    "function", [fit, evaluate, *of_rooms("OF_CLASSIFIERS"), *of_rooms("EXPORTS")]
+)
 def test_network_without_its_encoder(function: Callable[..., Any]) -> None:
     message = f"{function.__name__} takes a Classifier, .*'latency'.*; got LeakyMLP"
     with pytest.raises(TypeError, match=message):

@@ -1,4 +1,4 @@
-"""Images of bars, and classifiers that learn them.
+"""Classifiers that learn images of bars.
 
 Shapes: ``B`` images, ``H`` rows and ``W`` columns of pixels.
 """
@@ -13,18 +13,9 @@ import pytest
 
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.plasticity.assignment import Progress
+from tests.data.bars import IMAGES, LABELS, SIDE, TEST_IMAGES, TEST_LABELS, bars
 
-SIDE = 6
-
-
-def bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw images ``[B, H, W]`` of a row, class 0, or of a column, class 1, on dim noise."""
-    random = np.random.default_rng(seed)
-    images = random.integers(0, 40, (count, SIDE, SIDE)).astype(np.uint8)
-    labels, places = random.integers(0, 2, count), random.integers(0, SIDE, count)
-    for image, label, place in zip(images, labels, places, strict=True):
-        (image.T if label else image)[place] = 255
-    return images, labels
+__all__ = ["IMAGES", "LABELS", "SIDE", "TEST_IMAGES", "TEST_LABELS", "bars"]
 
 
 def small(**options: Any) -> STDPClassifier:
@@ -56,10 +47,6 @@ def small_features(**options: Any) -> ConvSTDPClassifier:
         "lr": 0.02,
     }
     return ConvSTDPClassifier(**{**defaults, **options})
-
-
-IMAGES, LABELS = bars(400, 0)
-TEST_IMAGES, TEST_LABELS = bars(200, 1)
 
 
 def state(classifier: STDPClassifier) -> list[np.ndarray]:

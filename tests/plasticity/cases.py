@@ -57,3 +57,29 @@ OF_DATA = [("stdp", CLASSIFIER), ("animate_receptive_fields", [torch.rand(9, 784
 OF_AXES = [("stdp_window", lambda ax: viz.stdp_window(LAGS, stdp_window(LAGS), ax=ax))]
 OF_OWN_SIZE = [("stdp", lambda: viz.stdp(CLASSIFIER))]
 PICTURES = [("stdp_window", lambda: viz.stdp_window(LAGS, stdp_window(LAGS)))]
+NAMES_OF_OPTIONS = [
+    (
+        "STDPClassifier has no option 'seed'; did you mean random_state?",
+        lambda: STDPClassifier(seed=1),
+    )
+]
+
+
+def write_to(kind: Any, **options: Any) -> Any:
+    return lambda path: kind(**options).fit(IMAGES, LABELS).save(path)
+
+
+TO_FILES = [
+    ("STDPClassifier.save", write_to(STDPClassifier, n_neurons=8)),
+    ("ConvSTDPClassifier.save", write_to(ConvSTDPClassifier, n_features=4, kernel_size=3)),
+]
+"""What writes a file of a path."""
+
+
+def classifiers() -> Any:
+    yield small().fit(IMAGES, LABELS, progress=False)
+    yield small_features(epochs=1).fit(IMAGES, LABELS)
+
+
+CLASSIFIERS = [("neurons", lambda: next(classifiers())), ("features", lambda: [*classifiers()][1])]
+"""Kinds of classifiers that `load` returns."""

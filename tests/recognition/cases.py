@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from spikemnist import viz
 from spikemnist.data import load_images
@@ -41,3 +42,17 @@ OF_AXES = [
     ("spike_counts", lambda ax: viz.spike_counts(RECORD, label=1, ax=ax)),
     ("decision", lambda ax: viz.decision(RECORD, label=1, ax=ax)),
 ]
+
+NAMES_OF_OPTIONS = [
+    (
+        "load_images has no option 'inverted'; did you mean invert?",
+        lambda: load_images(".", inverted=True),
+    )
+]
+OBJECTS = [
+    (
+        r"decision draws a Record of classifier\(images\).*; got Tensor",
+        lambda: viz.decision(torch.zeros(3, 28, 28)),
+    )
+]
+"""Words of the error, and a call with an object of another kind."""

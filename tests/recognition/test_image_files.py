@@ -394,3 +394,10 @@ def test_message_on_what_is_expected(tmp_path):
         load_images(tmp_path)
     with pytest.raises(ValueError, match=r"notes\.txt is no IDX, npz or CSV file\. Expected"):
         load_images(tmp_path / "notes.txt")
+
+
+def test_pictures_two_folders_down(tmp_path: Path) -> None:
+    (tmp_path / "alphabets" / "greek" / "alpha").mkdir(parents=True)
+    Image.new("L", (6, 6), 9).save(tmp_path / "alphabets" / "greek" / "alpha" / "1.png")
+    with pytest.raises(ValueError, match="holds pictures two folders down, not one"):
+        load_images(tmp_path / "alphabets")

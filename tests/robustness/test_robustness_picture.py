@@ -35,3 +35,8 @@ def test_panels_and_lines():
 def test_number_of_panels(names):
     measured = Robustness(0.98, {name: {1: 0.9} for name in names}, 10)
     assert len(viz.robustness({"mlp": measured}).axes) == len(names)
+
+
+def test_results_without_names():
+    with pytest.raises(TypeError, match="robustness draws a dictionary by names; got list"):
+        viz.robustness([])

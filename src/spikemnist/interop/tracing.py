@@ -71,6 +71,27 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
     -----
     UserWarning
         If forward runs one timestep.
+
+    Examples
+    --------
+    A class of a tutorial, as it is written:
+
+    >>> from spikemnist import accelerate
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.fc = nn.Linear(784, 10)
+    ...         self.lif = snntorch.Leaky(beta=0.95)
+    ...     def forward(self, x):
+    ...         mem = self.lif.init_leaky()
+    ...         spikes = []
+    ...         for step in range(25):
+    ...             spk, mem = self.lif(self.fc(x.flatten(1)), mem)
+    ...             spikes.append(spk)
+    ...         return torch.stack(spikes)
+    >>> images = torch.rand(8, 1, 28, 28)
+    >>> accelerate(Net(), images)(images.expand(25, 8, 1, 28, 28)).spikes.shape
+    torch.Size([25, 8, 10])
     """
     check_tensor(example, "example", "[T, B, ...] or [B, ...]")
     stepped.check_kinds(network)

@@ -138,24 +138,6 @@ def accelerate(
     >>> record = accelerate(network)(torch.rand(25, 2, 1, 28, 28) < 0.1)
     >>> record.spikes.shape, record.scores.shape
     (torch.Size([25, 2, 10]), torch.Size([2, 10]))
-
-    A class of a tutorial, as it is written:
-
-    >>> class Net(nn.Module):
-    ...     def __init__(self):
-    ...         super().__init__()
-    ...         self.fc = nn.Linear(784, 10)
-    ...         self.lif = snntorch.Leaky(beta=0.95)
-    ...     def forward(self, x):
-    ...         mem = self.lif.init_leaky()
-    ...         spikes = []
-    ...         for step in range(25):
-    ...             spk, mem = self.lif(self.fc(x.flatten(1)), mem)
-    ...             spikes.append(spk)
-    ...         return torch.stack(spikes)
-    >>> images = torch.rand(8, 1, 28, 28)
-    >>> accelerate(Net(), images)(images.expand(25, 8, 1, 28, 28)).spikes.shape
-    torch.Size([25, 8, 10])
     """
     if not isinstance(network, nn.Module) or isinstance(network, SpikingNetwork):
         raise TypeError(

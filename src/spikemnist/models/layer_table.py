@@ -101,11 +101,10 @@ class LayerSummary:
 
     Examples
     --------
-    >>> from spikemnist import Classifier, LeakyMLP, load_digits, summary
-    >>> classifier = Classifier(LeakyMLP(hidden=20, threshold=0.3), "latency")
-    >>> layer = summary(classifier, load_digits()[1].images[:50]).layers[0]
-    >>> layer.name, layer.neurons, layer.parameters, layer.macs  # spikes need additions alone
-    ('hidden 1', 20, 15700, 0.0)
+    >>> from spikemnist import LeakyMLP
+    >>> layer = structure(LeakyMLP(hidden=20).layers, None)[0]
+    >>> layer.name, layer.modules, layer.parameters, layer.macs  # it did not run
+    ('hidden 1', 'Flatten Linear', 15700, None)
     """
 
     name: str
