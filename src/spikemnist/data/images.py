@@ -102,7 +102,13 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
         return tuple(self.images.shape[1:])
 
     def describe(self) -> dict[str, Any]:
-        """Return the description of the data of a run, with a digest of labels and images."""
+        """Return the description of the data of a run, with a digest of labels and images.
+
+        Returns
+        -------
+        dict
+            In the types of JSON.
+        """
         described = {**super().describe(), "digest": digest_of(self.labels, self.images)}
         if self.size:
             described["size"] = list(self.size)

@@ -99,7 +99,17 @@ class EventEncoder(Timesteps):
         return spikes
 
     def blank(self, sensor: tuple[int, int]) -> EventBatch:
-        """Return a recording without events, of a sensor of this height and width."""
+        """Return a recording without events.
+
+        Parameters
+        ----------
+        sensor : tuple of int
+            Height and width of the sensor.
+
+        Returns
+        -------
+        EventBatch
+        """
         return EventBatch.gather([np.empty(0, EVENT)], sensor)
 
     def _steps(self, events: EventBatch, sample: Tensor) -> Tensor:

@@ -304,7 +304,13 @@ class EventDataset(LabelledDataset[Events, EventBatch]):
         return self.seen_sensor
 
     def describe(self) -> dict[str, Any]:
-        """Return the description of the data of a run, with the transforms."""
+        """Return the description of the data of a run, with the transforms.
+
+        Returns
+        -------
+        dict
+            In the types of JSON.
+        """
         return {**super().describe(), "changes": plain(self.transforms)}
 
     def transformed(self, *transforms: Transform | Callable[[Events], Events]) -> EventDataset:
