@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
+from torch import Tensor
+
 from spikemnist.encoding import LatencyEncoder
+from spikemnist.engine import autograd
 from spikemnist.models import LeakyConvNet, LeakyMLP
+from spikemnist.ops.layer import LayerOutput, LayerParams
 from tests.training.small_runs import DIRECT, RANDOM
+
+
+def by_engine(
+    spikes: Tensor, layers: Sequence[LayerParams], *, record: str, final: bool
+) -> list[LayerOutput]:
+    return autograd.run(layers, spikes, record=record, final=final)
+
+
+RUNNERS = [("engine", by_engine)]
 
 MLP = partial(LeakyMLP, hidden=(200,), threshold=0.2, backend="event_driven")
 CONV = partial(LeakyConvNet, "4C5-P4-10", backend="event_driven")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from spikemnist.engine import autograd, convolution
-from tests.laws.runners import by_reference
+from tests.laws.layers import by_reference
 from tests.laws.stacks import PARTS, Stack, layer, spikes, stack
 from tests.strategies import SEEDS
 

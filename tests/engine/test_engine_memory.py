@@ -21,8 +21,9 @@ from torch.profiler import ProfilerActivity, profile
 from spikemnist.engine import autograd
 from spikemnist.kernels import memory
 from spikemnist.models import LeakyMLP
+from tests.engine.cases import by_engine
 from tests.laws.agreement import assert_same_bits
-from tests.laws.runners import answer, by_engine, loss_weights
+from tests.laws.runners import answer, loss_weights
 from tests.laws.stacks import spikes, stack
 
 T, B, F, HIDDEN = 25, 32, 300, 256

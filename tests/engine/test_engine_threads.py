@@ -16,8 +16,9 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikemnist.models import LeakyMLP
+from tests.engine.cases import by_engine
 from tests.kernels.teams import pool, team, where
-from tests.laws.runners import Answer, answer, by_engine, loss_weights
+from tests.laws.runners import Answer, answer, loss_weights
 from tests.laws.stacks import Stack, stack
 
 __all__ = ["pool", "team", "where"]

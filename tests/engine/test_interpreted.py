@@ -14,6 +14,8 @@ from pathlib import Path
 import coverage
 import pytest
 
+from tests.rooms import of_rooms
+
 pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parents[1]
@@ -22,13 +24,12 @@ CHOSEN = (
     "laws/test_oracle.py::test_any_stack",
     "laws/test_oracle.py::test_every_pair_of_settings",
     "laws/test_inputs.py::test_an_input_constant_in_time",
-    "laws/test_memory.py::test_no_uninitialised_memory_is_read",
+    "engine/test_uninitialised_memory.py::test_no_uninitialised_memory_is_read",
     "engine/test_convolution.py::test_it_is_torchs_convolution",
     "engine/test_separable.py::test_the_same_gradient_written_out[70-0.9-subtract]",
     "engine/test_separable.py::test_the_same_gradient_written_out[3-1.3-none]",
     "engine/test_separable.py::test_behind_dropout",
-    "plasticity/test_competition.py::test_the_layer_equals_its_stepped_equations",
-    "plasticity/test_conv_stdp.py::test_features_equal_their_stepped_description",
+    *of_rooms("OF_KERNELS"),
     "kernels/test_bernoulli_words.py::test_bits_are_the_spikes_of_each_image_alone",
     "encoding/test_encoder_paths.py::test_rate_spikes_do_not_depend_on_the_path",
     "encoding/test_encoder_paths.py::test_latency_spikes_do_not_depend_on_the_path",

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from spikemnist.engine import separable
+from tests.engine.cases import by_engine
 from tests.laws.agreement import assert_gradients_agree, magnitudes, roundings
-from tests.laws.runners import Answer, answer, by_engine, by_reference
+from tests.laws.layers import by_reference
+from tests.laws.runners import Answer, answer
 from tests.laws.stacks import Stack, stack
 
 LEARNT = ("weight", "bias")

@@ -32,11 +32,11 @@ from spikemnist import (
 from spikemnist.engine.event_driven import EventDriven
 from spikemnist.gpu import proof
 from spikemnist.gpu.on_cuda import Triton
+from tests.gpu.cases import by_triton
+from tests.laws.layers import by_reference
 from tests.laws.runners import (
     INTERPRETED,
     answer,
-    by_reference,
-    by_triton,
     loss_weights,
     run,
 )

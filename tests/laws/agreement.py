@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from spikemnist import ops
-from tests.laws.runners import OUTPUTS, RUNNERS, Answer, answer, by_snntorch, loss_weights
+from tests.laws.layers import by_snntorch
+from tests.laws.runners import OUTPUTS, RUNNERS, Answer, answer, loss_weights
 
 if TYPE_CHECKING:
     from spikemnist.ops.layer import LayerOutput, LayerParams

@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spikemnist import ops
-from spikemnist.engine.slopes import FORMULAS
 from spikemnist.ops.layer import LayerParams
 from tests.strategies import ODD_SIZES, SEEDS
 
 PARTS = ("weight", "bias", "beta", "threshold", "initial")
 SURROGATES = [
-    *(kind() for kind in FORMULAS),
+    *(kind() for kind in ops.SURROGATES.values()),
     ops.ATan(alpha=5.0),
     ops.FastSigmoid(slope=3.0),
     ops.SparseFastSigmoid(slope=4.0, cutoff=-0.3),

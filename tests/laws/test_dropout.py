@@ -9,10 +9,8 @@ Shapes: ``T`` timesteps, ``B`` batch, ``N`` neurons.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -20,39 +18,23 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from spikemnist import _splitmix as splitmix
-from spikemnist import ops
-from spikemnist.engine import convolution, dropout
-from spikemnist.engine.dropout import draw_bits
-from spikemnist.kernels import spike_lists
-from spikemnist.models import LeakyConvNet, LeakyMLP, accelerate
+from spikemnist.models import accelerate
 from spikemnist.ops.dropout import NUMBERS, bound_of, drop_out, keep
+from tests.laws.dropout_networks import PLACES, Network, P, seeded
 from tests.laws.runners import INTERPRETED, RUNNER, run
 from tests.laws.stacks import stack
 from tests.models.stepped_network import (
     BACKENDS,
-    assert_close,
-    gradients,
     images,
     lively,
     neuron,
-    same,
     stepped,
 )
 from tests.pairs import Case, named, pairs
-from tests.strategies import ODD_SIZES, SEEDS
-
-if TYPE_CHECKING:
-    Network = Callable[[], nn.Module]
+from tests.strategies import SEEDS
 
 pytestmark = INTERPRETED
-P = 0.3
 PROBABILITIES = st.floats(1e-6, 1.0)
-
-
-def seeded(run: Callable[[], Any], seed: int = 5) -> Any:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return run()
 
 
 def words_one_by_one(seed: int, rows: int, features: int, probability: float) -> list[list[bool]]:
@@ -72,16 +54,6 @@ def words_one_by_one(seed: int, rows: int, features: int, probability: float) ->
 def test_each_input_has_16_bits(seed: int, rows: int, features: int, probability: float) -> None:
     mask = keep(seed, rows, features, probability)
     assert mask.tolist() == words_one_by_one(seed, rows, features, probability)
-
-
-@given(SEEDS, st.integers(1, 9), st.integers(0, 4), st.sampled_from(ODD_SIZES), PROBABILITIES)
-def test_the_kernel_makes_the_same_mask(
-    seed: int, steps: int, batch: int, features: int, probability: float
-) -> None:
-    bits = seeded(lambda: draw_bits(steps, batch, features, probability), seed)
-    drawn = seeded(lambda: splitmix.draw_seed(None), seed)
-    expected = keep(drawn, steps * batch, features, probability).view(steps, batch, features)
-    assert torch.equal(spike_lists.unpack(bits, features, np.bool_), expected)
 
 
 @pytest.mark.parametrize("probability", [0.001, 0.1, 0.5, 0.9])
@@ -117,28 +89,6 @@ def test_two_calls_draw_two_masks_and_a_seed_repeats_them() -> None:
     assert all(map(torch.equal, seeded(twice), (one, other)))
 
 
-IMAGES = pairs(
-    shape=[(3, 2, 5, 7), (2, 64, 3, 3), (1, 1, 1, 1), (0, 2, 3, 3), (4, 70)],
-    dtype=[torch.float32, torch.float64],
-    channels_last=[False, True],
-    probability=[0.0, 0.3, 1.0],
-)
-
-
-@pytest.mark.parametrize("case", IMAGES, ids=named)
-def test_images_are_dropped_as_by_the_reference(case: Case) -> None:
-    signal = torch.randn(case["shape"], dtype=case["dtype"])
-    if case["channels_last"]:
-        signal = signal.movedim(1, -1).contiguous().movedim(-1, 1)
-    signal.requires_grad_()
-    answers = []
-    for drop in (dropout.drop_out, drop_out):
-        dropped = seeded(lambda drop=drop: drop(signal, case["probability"]))
-        assert dropped.dtype == case["dtype"]
-        answers.append([dropped, *torch.autograd.grad(dropped.square().sum(), signal)])
-    assert all(map(torch.equal, *answers))
-
-
 @RUNNER
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
 def test_one_random_number_for_each_layer_with_dropout(runner: str, dropout: float) -> None:
@@ -167,54 +117,6 @@ def test_recorded_spikes_are_those_before_dropout(runner: str) -> None:
     assert not torch.equal(dropped[1].membrane, full[1].membrane)
 
 
-def leaky() -> nn.Module:
-    return neuron(spike_grad=ops.ATan(), learn_beta=True)
-
-
-def output(features: int = 9) -> list[nn.Module]:
-    return [nn.Linear(features, 4), leaky()]
-
-
-def on_the_input() -> nn.Sequential:
-    return nn.Sequential(nn.Flatten(), nn.Dropout(P), nn.Linear(196, 9), leaky(), *output())
-
-
-def between_layers() -> nn.Sequential:
-    return nn.Sequential(nn.Flatten(), nn.Linear(196, 9), leaky(), nn.Dropout(P), *output())
-
-
-def behind_a_convolution() -> nn.Sequential:
-    """The convolution leaves nine neurons, as many as the others have."""
-    before = nn.Conv2d(1, 1, 12), leaky(), nn.Dropout(P / 3), nn.Flatten()
-    return nn.Sequential(*before, nn.Dropout(P), *output())
-
-
-def on_the_current() -> nn.Sequential:
-    return nn.Sequential(nn.Flatten(), nn.Linear(196, 9), nn.Dropout(P), leaky(), *output())
-
-
-def of_everything() -> nn.Sequential:
-    first = nn.Conv2d(1, 2, 5), nn.MaxPool2d(2), leaky(), nn.Dropout(P)
-    second = nn.Conv2d(2, 1, 3), leaky(), nn.Dropout(P / 2), nn.Identity(), nn.Dropout(P)
-    last = nn.Flatten(), *output(), nn.Dropout(P), *output(4)
-    return nn.Sequential(nn.Dropout(P), *first, *second, *last)
-
-
-def one_module_in_two_places() -> nn.Sequential:
-    dropout = nn.Dropout(P)
-    return nn.Sequential(nn.Flatten(), dropout, nn.Linear(196, 9), dropout, leaky(), *output())
-
-
-def perceptron() -> nn.Module:
-    return LeakyMLP(
-        (65, 9), in_features=196, out_features=4, dropout=0.2, input_dropout=P, learn_beta=True
-    ).network
-
-
-PLACES = [on_the_input, between_layers, behind_a_convolution, on_the_current]
-EVERYWHERE = [*PLACES, of_everything, one_module_in_two_places, perceptron]
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("place", PLACES)
 def test_none_in_evaluation(place: Network, backend: Any) -> None:
@@ -222,83 +124,6 @@ def test_none_in_evaluation(place: Network, backend: Any) -> None:
     record = accelerate(network, backend=backend)(images(), record="all")
     for layer, (fired, _) in zip(record.layers, stepped(network, images()), strict=True):
         assert torch.equal(layer.spikes, fired)
-
-
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("steps", [1, 7])
-def test_seed_of_dropout_in_stepped_modules(place: Network, steps: int) -> None:
-    network = lively(place()).double()
-    model = accelerate(network, backend="snntorch")
-    record = seeded(lambda: model(images(steps), record="all"))
-    layers = seeded(lambda: stepped(network, images(steps)))
-    for layer, (fired, membrane) in zip(record.layers, layers, strict=True):
-        assert torch.equal(layer.spikes, fired)
-        torch.testing.assert_close(layer.membrane, membrane, rtol=1e-12, atol=1e-12)
-    assert_close(
-        gradients(network, lambda: seeded(lambda: model(images(steps)).membrane.square().sum())),
-        gradients(
-            network, lambda: seeded(lambda: stepped(network, images(steps))[-1][1].square().sum())
-        ),
-    )
-    assert same(seeded(lambda: model(images(steps))), record)
-    assert not same(model(images(steps)), record)
-
-
-FED: dict[str, Callable[[Tensor], Tensor]] = {
-    "float64": lambda spikes: spikes.double(),
-    "uint8": lambda spikes: spikes.to(torch.uint8),
-    "counts": lambda spikes: (3 * spikes).to(torch.uint8),
-    "constant": lambda spikes: spikes[:1].expand(spikes.shape),
-}
-
-
-@pytest.mark.parametrize("place", EVERYWHERE)
-@pytest.mark.parametrize("fed", FED)
-def test_the_engine_draws_the_masks_of_the_reference(place: Network, fed: str) -> None:
-    network, spikes = lively(place()).double(), FED[fed](images(5))
-    states = []
-
-    def answer(backend: str) -> list[Tensor]:
-        model = accelerate(network, backend=backend)
-        record = model(spikes, record="all")
-        states.append(torch.get_rng_state())
-        assert record.backend == backend
-        loss = record.scores.square().sum() + record.layers[0].membrane.square().mean()
-        if place is one_module_in_two_places and fed != "constant":
-            assert (record.layers[0].membrane == 0).any()  # of the current, too
-        layers = [part for one in record.layers for part in (one.spikes, one.membrane)]
-        return [*layers, *torch.autograd.grad(loss, list(network.parameters()))]
-
-    answers = [
-        seeded(lambda backend=backend: answer(backend)) for backend in ("reference", "event_driven")
-    ]
-    assert torch.equal(*states)
-    for one, other in zip(*answers, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("channels", [3, 33])
-def test_training_a_convolution_on_either_backend(
-    channels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With many channels, the engine adds the weights of each spike that dropout keeps."""
-    monkeypatch.setattr(convolution, "DENSE_FROM", 1.0)
-    layers = f"4C5-P2-{channels}C3-P2-30-10"
-    options = {"dropout": P, "batch_norm": True, "threshold": 0.2, "seed": 0}
-    model = LeakyConvNet(layers, **options).double()
-    random = torch.Generator().manual_seed(0)
-    fed = (torch.rand(4, 3, 28, 28, generator=random) < 0.3).double()
-    answers = []
-    for backend in ("reference", "event_driven"):
-        model.backend = backend
-        model.zero_grad()
-        record = seeded(lambda: model(fed, record="all"))
-        record.scores.square().sum().backward()
-        answers.append([record.scores, record.layers[2].spikes])
-        answers[-1] += [parameter.grad for parameter in model.network[:2].parameters()]
-    assert answers[0][1].any()
-    for one, other in zip(*answers, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
 def probe(*before: nn.Module) -> nn.Sequential:

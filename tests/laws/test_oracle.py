@@ -22,13 +22,13 @@ from tests.laws.agreement import (
     assert_same_spikes,
     magnitudes,
 )
+from tests.laws.layers import by_snntorch
 from tests.laws.runners import (
     INTERPRETED,
     OUTPUTS,
     RUNNER,
     RUNNERS,
     answer,
-    by_snntorch,
     loss_weights,
 )
 from tests.laws.stacks import SURROGATES, Stack, any_neurons, any_stack, neurons, stack

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from spikemnist import ops
 from tests.laws.agreement import assert_equals_the_loop
-from tests.laws.runners import answer, by_reference, leaves_of, loss_weights, run
+from tests.laws.layers import by_reference
+from tests.laws.runners import answer, leaves_of, loss_weights, run
 from tests.laws.stacks import neurons
 from tests.pairs import Case, named, pairs
 

@@ -44,6 +44,12 @@ CHANGES = [
 ]
 """Names of files, words of the error, and a change."""
 
+OF_KERNELS = [
+    "plasticity/test_competition.py::test_the_layer_equals_its_stepped_equations",
+    "plasticity/test_conv_stdp.py::test_features_equal_their_stepped_description",
+]
+"""Tests that run each line of a kernel."""
+
 CLASSIFIER = SimpleNamespace(
     assignments_=np.array([0, 1, 1, -1, 2, 1]),
     classes_=np.array(["a", "b", "c"]),
