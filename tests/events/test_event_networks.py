@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from spikemnist import Classifier, LeakyMLP, measure_energy
+from spikemnist import Classifier, LeakyMLP
 from spikemnist.data import EventBatch
 from spikemnist.encoding import EventEncoder
-from spikemnist.training import initialize, measure_robustness
 from tests.events.event_recordings import MovingBars, random_events
 from tests.models.test_mps_operators import train
 
@@ -28,23 +27,6 @@ def test_predictions_are_the_highest_scores(data: Any) -> None:
     classifier = new_classifier(input_dropout=0.5)
     classes = classifier.predict(data, batch_size=7)
     assert torch.equal(classes, classifier.eval()(RECORDINGS).scores.argmax(1))
-
-
-def test_energy() -> None:
-    energy = measure_energy(new_classifier(), BARS)
-    assert energy.total.acs > 0
-    assert energy.total.macs == 0
-
-
-def test_layers_fire_at_the_initial_rate() -> None:
-    classifier = new_classifier()
-    assert initialize(classifier, RECORDINGS, rate=0.2)["hidden 1"] == pytest.approx(0.2, abs=0.01)
-
-
-def test_robustness_is_of_images() -> None:
-    message = "on images in tensors; got a batch of EventBatch"
-    with pytest.raises(TypeError, match=message):
-        measure_robustness(new_classifier(), [(RECORDINGS, LABELS)])
 
 
 def test_operations_of_mps() -> None:

@@ -29,9 +29,9 @@ from spikemnist import (
     load_digits,
     ops,
 )
-from spikemnist.engine.event_driven import EventDriven
 from spikemnist.gpu import proof
 from spikemnist.gpu.on_cuda import Triton
+from spikemnist.models import runners
 from tests.gpu.cases import by_triton
 from tests.laws.layers import by_reference
 from tests.laws.runners import (
@@ -147,7 +147,8 @@ def test_hidden_membranes_on_demand() -> None:
 def preferred(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Let `auto` take Triton on the CPU, and forget which kernels have been tested."""
     monkeypatch.setattr(Triton, "suits", lambda *_: True)
-    monkeypatch.setattr(EventDriven, "suits", lambda *_: False)
+    others = {name: x for name, x in runners._runners().items() if name != "event_driven"}
+    monkeypatch.setattr(runners, "_loaded", others)
     proof.unsupported.cache_clear()
     yield monkeypatch
     proof.unsupported.cache_clear()

@@ -17,10 +17,8 @@ import snntorch
 import torch
 from torch import nn
 
-from spikemnist import Classifier, TrainConfig, accelerate, evaluate, fit, load, viz
+from spikemnist import Classifier, TrainConfig, accelerate, evaluate, fit, viz
 from spikemnist.data import ImageDataset
-from spikemnist.energy import measure_energy
-from spikemnist.export import to_c, to_html, to_nir, to_onnx
 from spikemnist.interop.stepped import NEURONS, PARTS
 from tests.models.stepped_network import neuron, same
 from tests.rooms import of_rooms
@@ -371,23 +369,6 @@ def test_training_evaluation_robustness_and_pictures() -> None:
         assert picture(record) is not None
     for name, x in network.named_buffers():
         assert not x.requires_grad, name
-
-
-def test_energy_and_exports_refuse_stepping(tmp_path: Any) -> None:
-    classifier = Classifier(accelerate(OnImages()), "latency")
-    with pytest.raises(TypeError, match=r"the layers cannot be read: OnImages has a forward of"):
-        measure_energy(classifier, DATA)
-    for export in (to_c, to_html, to_nir, to_onnx):
-        with pytest.raises(
-            TypeError, match=r"the layers cannot be read: OnImages has a forward of"
-        ):
-            export(classifier, tmp_path / "network")
-    assert not list(tmp_path.iterdir())
-    file = classifier.save(tmp_path / "network")
-    with pytest.raises(ValueError, match=r"network holds the weights of .*OnImages, but no"):
-        load(file)
-    again = Classifier(accelerate(OnImages()), "latency").load_weights(file)
-    assert torch.equal(again(DATA.images[:2]).scores, classifier(DATA.images[:2]).scores)
 
 
 def test_warning_of_stepping() -> None:

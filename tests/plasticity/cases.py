@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikemnist import viz
+from spikemnist import load_digits, viz
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier, stdp_window
 from tests.files.changes import tensor
 from tests.plasticity.bar_images import IMAGES, LABELS, small, small_features
@@ -89,3 +89,16 @@ def classifiers() -> Any:
 
 CLASSIFIERS = [("neurons", lambda: next(classifiers())), ("features", lambda: [*classifiers()][1])]
 """Kinds of classifiers that `load` returns."""
+
+DIGITS = load_digits()[0][:60]
+LEARNED_CLASSIFIERS = [
+    (
+        "neurons",
+        lambda: STDPClassifier(n_neurons=20, theta_plus=0.1).fit(DIGITS.images, DIGITS.labels),
+    ),
+    (
+        "features",
+        lambda: ConvSTDPClassifier(n_features=4, epochs=1).fit(DIGITS.images, DIGITS.labels),
+    ),
+]
+"""Classifiers of digits that `decide` takes."""

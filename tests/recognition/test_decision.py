@@ -27,9 +27,9 @@ from spikemnist import (
 from spikemnist.data import prepare_image
 from spikemnist.encoding import RateEncoder
 from spikemnist.models import Limits, Record
-from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from spikemnist.recognition import Decision
 from spikemnist.recognition.doubts import limits_of
+from tests.rooms import of_rooms
 
 TRAIN, TEST = load_digits()
 DIGIT, OTHER = TEST.images[0].numpy(), TEST.images[1].numpy()
@@ -44,16 +44,11 @@ class Bare(nn.Module):
         return NETWORK(spikes)
 
 
-def learned(kind: Any, **options: Any) -> Any:
-    return kind(**options).fit(TRAIN.images[:60], TRAIN.labels[:60])
-
-
 CLASSIFIERS: dict[str, Any] = {
     "pretrained": lambda: load("mnist-conv"),
     "random code": lambda: Classifier(NETWORK, RateEncoder(num_steps=5)),
     "another network": lambda: Classifier(Bare(), "latency"),
-    "neurons": lambda: learned(STDPClassifier, n_neurons=20, theta_plus=0.1),
-    "features": lambda: learned(ConvSTDPClassifier, n_features=4, epochs=1),
+    **dict(of_rooms("LEARNED_CLASSIFIERS")),
 }
 
 
@@ -77,15 +72,6 @@ def test_the_record_has_all_that_is_said() -> None:
     assert [*decision.spikes.values()] == record.spike_counts[:, 0].tolist()
     assert decision.record is not None
     assert len(decision.record.layers) == 2
-
-
-def test_votes_have_no_margin_and_no_record() -> None:
-    decision = decide(learned(ConvSTDPClassifier, n_features=4, epochs=1), TWO)
-    assert (decision.margin, decision.sure, decision.record) == (None, None, None)
-    assert decision.doubts == ("ink in 2 parts: several digits?",)
-    assert [name for name, _ in decision.table().rows] == [
-        *("prediction", "second", "spikes", "pixels", "strokes")
-    ]
 
 
 def test_pictures_of_every_kind(tmp_path: Path) -> None:
