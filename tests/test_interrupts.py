@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,10 +20,6 @@ from spikemnist.training import History, evaluate
 from spikemnist.training.checkpoint import load_checkpoint
 from tests.rooms import of_rooms
 from tests.training.small_runs import Watched, digits, fit_with, new_classifier
-
-if TYPE_CHECKING:
-    pass
-
 
 ENCODER = LatencyEncoder(num_steps=5)
 

@@ -174,6 +174,12 @@ def test_the_values_that_are_proposed_wake_the_layer():
     assert woken.learned == 1
 
 
+def test_names_of_classes_that_the_data_lack():
+    data = digits(64)
+    few = data[data.labels < 2]
+    diagnose(Classifier(new_classifier().network, "latency", tuple("abcdefghij")), few)
+
+
 def test_a_saturated_layer():
     classifier = new_classifier(reset_mechanism="none")
     set_biases(classifier, 100)
