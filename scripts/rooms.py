@@ -53,23 +53,20 @@ class Room(NamedTuple):
     """A part of the library that can be taken off."""
 
     summary: str
-    paths: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
+    paths: Sequence[str]
+    needs: Sequence[str] = ()
+    packages: Sequence[str] = ()
+
+    @property
+    def source(self) -> str:
+        """The folder or file in the library."""
+        return next(x for x in self.paths if str(PurePosixPath(x).parent) == SOURCE)
 
 
 def read_rooms(text: str) -> dict[str, Room]:
-    """Return the rooms of rooms.toml by their names, with all their paths."""
+    """Return the rooms of rooms.toml by their names."""
     tables = {name: x for name, x in tomllib.loads(text).items() if isinstance(x, dict)}
-    return {
-        name: Room(**{**table, "paths": (*own_paths(name), *table.get("paths", ()))})
-        for name, table in tables.items()
-    }
-
-
-def own_paths(name: str) -> tuple[str, ...]:
-    """Return the paths that follow from the name of a room, which has one of the first two."""
-    return f"{SOURCE}/{name}", f"{SOURCE}/{name}.py", f"tests/{name}"
+    return {name: Room(**table) for name, table in tables.items()}
 
 
 def with_dependents(names: Collection[str], rooms: Mapping[str, Room]) -> set[str]:
@@ -154,7 +151,6 @@ def copy_without(gone: Collection[str], rooms: Mapping[str, Room], copy: Path) -
     """Write the files that are left into the folder of the copy."""
     paths = {path for name in gone for path in rooms[name].paths}
     paths.update(tomllib.loads((ROOT / "rooms.toml").read_text("utf-8"))["whole"])
-    modules = {Path(x).stem for x in paths if str(PurePosixPath(x).parent) == SOURCE}
     needed = {x for name, room in rooms.items() if name not in gone for x in room.packages}
     packages = {x for name in gone for x in rooms[name].packages} - needed
     git = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
@@ -164,12 +160,12 @@ def copy_without(gone: Collection[str], rooms: Mapping[str, Room], copy: Path) -
             continue
         content = (ROOT / file).read_bytes()
         if file == "pyproject.toml":
-            content = strip_project(content.decode(), modules, packages).encode()
+            content = strip_project(content.decode(), gone, packages).encode()
         elif file == "rooms.toml":
             content = strip_rooms(content.decode(), gone, paths).encode()
         elif file.startswith(SOURCE) and file.endswith("__init__.py"):
             package = ".".join(Path(file).parts[1:-1])
-            content = strip_table(content.decode(), package, modules).encode()
+            content = strip_table(content.decode(), package, gone).encode()
         (copy / file).parent.mkdir(parents=True, exist_ok=True)
         (copy / file).write_bytes(content)
         (copy / file).chmod((ROOT / file).stat().st_mode)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from spikemnist import Classifier, LeakyMLP, _load, _tensor_files, evaluate, load
+from spikemnist import Classifier, LeakyMLP, _load, evaluate, load
+from spikemnist._tensor_files import format_of
 from spikemnist.data import ImageDataset
 from spikemnist.models import available_pretrained
 from tests.data.bars import TEST_IMAGES, TEST_LABELS
@@ -95,7 +96,7 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 
 def test_file_of_a_missing_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = network().save(tmp_path / "model.safetensors")
-    monkeypatch.setitem(_load.FORMATS, "spikemnist-1", "spikemnist.nothing.Classifier")
-    monkeypatch.setattr(_tensor_files, "format_of", lambda _: "spikemnist-1")
-    with pytest.raises(ImportError, match=r"spikemnist-1: spikemnist\.nothing is missing"):
+    name = format_of(file)
+    monkeypatch.setitem(_load.FORMATS, name, "spikemnist.nothing.Classifier")
+    with pytest.raises(ImportError, match=rf"{name}: spikemnist\.nothing is missing"):
         load(file)

@@ -1,13 +1,10 @@
-"""What a release promises: one version everywhere, the README's commands, a light import."""
+"""What a release promises: one version everywhere, and the README's commands."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,15 +19,10 @@ COMMANDS = [
     "python -m pip install . && spikemnist train",
     'python -m pip install -e ".[test]" && pytest',
 ]
-HEAVY = ["matplotlib", "numba", "torchvision", "triton", "spikemnist.cli"]
 
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
-
-
-def test_installed_version() -> None:
-    assert importlib.metadata.version("spikemnist") == VERSION
 
 
 def blocks(language: str) -> list[str]:
@@ -181,23 +173,3 @@ def test_disagreements_of_a_release(
     }
     problems = runpy.run_path(str(ROOT / "scripts/check_release.py"))["disagreements"](texts, tag)
     assert [text.partition(":")[0] for text in problems] == [problem] * (problem is not None)
-
-
-@pytest.mark.parametrize(
-    ("names", "unwanted"),
-    [
-        # A script that only trains must not pay for plots, kernels and the command line.
-        ("Classifier, LeakyMLP, LatencyEncoder, TrainConfig, fit, evaluate, load_digits", HEAVY),
-        # The command line lists options, codes and networks at once.
-        ("encoding, energy, models, training", [*HEAVY, "torch", "numpy"]),
-    ],
-)
-def test_light_import(names: str, unwanted: list[str]) -> None:
-    code = (
-        f"import sys; from spikemnist import {names}; "
-        f"print([name for name in {unwanted} if name in sys.modules])"
-    )
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120, check=True
-    )
-    assert loaded.stdout == "[]\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rooms import ROOT, SOURCE, code_lines, own_paths, read_rooms
+from rooms import ROOT, SOURCE, code_lines, read_rooms
 from sphinx.util.docutils import SphinxDirective
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class RoomsList(SphinxDirective):
         for name, room in rooms.items():
             users = ", ".join(x for x, other in rooms.items() if name in other.needs)
             needs = ", ".join((*room.needs, *room.packages)) or "–"
-            lines = lines_of(*own_paths(name)[:2])
+            lines = lines_of(room.source)
             rows += f"| `{name}` | {room.summary} | {lines:,} | {needs} | {users or '–'} |\n"
         return self.parse_text_to_nodes(rows)
 

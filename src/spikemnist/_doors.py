@@ -1,7 +1,7 @@
 """Doors from the core to the rooms beyond it, any of which may be taken off.
 
 A room is a package, or a module, of `spikemnist`. The core names what it takes from a room by a
-path, such as ``"spikemnist.energy.initial_rates.initial_rate"``, in a table, and imports it on
+path, such as ``"spikemnist.energy.initial_rates.start_from_data"``, in a table, and imports it on
 first use. Nothing else in the core leads out of it: see docs/design.md.
 """
 
@@ -18,10 +18,14 @@ def room_of(path: str) -> str:
     return ".".join(path.split(".")[:2])
 
 
-@functools.cache
 def is_there(path: str) -> bool:
     """Return whether the room of a path is installed."""
-    return importlib.util.find_spec(room_of(path)) is not None
+    return _is_installed(room_of(path))
+
+
+@functools.cache
+def _is_installed(room: str) -> bool:
+    return importlib.util.find_spec(room) is not None
 
 
 def missing_room(path: str) -> str:

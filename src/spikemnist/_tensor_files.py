@@ -126,16 +126,6 @@ def format_of(path: str | os.PathLike[str]) -> str:
         return ""
 
 
-def digest_of(tensors: Mapping[str, Tensor]) -> str:
-    """Return a digest of tensors and their names, the same on every device."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
-        flat = tensor.detach().cpu().contiguous().view(-1)
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
-
-
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Raise a `ValueError` that names a tensor of unexpected name, shape or dtype."""
     for name in expected:

@@ -1,8 +1,9 @@
-"""Checks for all subpackages: of tensors, of images, and of numbers that must be finite."""
+"""Checks and digests for all rooms: of tensors, of images, and of numbers that must be finite."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,3 +58,13 @@ def check_images(images: torch.Tensor) -> None:
 def not_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:
     """Return the name of the first tensor with NaN or infinity, or None."""
     return next((name for name, x in tensors.items() if not bool(torch.isfinite(x).all())), None)
+
+
+def digest_of(*tensors: torch.Tensor, names: Sequence[str] = ()) -> str:
+    """Return a digest of shapes, dtypes and numbers of tensors, and of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in zip(names or [""] * len(tensors), tensors, strict=True):
+        digest.update(f"{name}{list(tensor.shape)} {tensor.dtype}".encode())
+        numbers = tensor.detach().cpu().contiguous().view(-1)
+        digest.update(numbers.view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

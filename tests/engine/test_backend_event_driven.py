@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from spikemnist import LeakyMLP, accelerate, ops
+from spikemnist.engine.slopes import FORMULAS
 from tests.models.stepped_network import images, loss, neuron
 from tests.models.test_compile import Scores
 from tests.models.test_leaky_mlp_module import perceptron, spikes
@@ -120,3 +121,8 @@ def test_the_engine_does_not_serve_autocast() -> None:
         assert ops.select_backend("auto", torch.zeros(25, 128, 2), weight) == "reference"
         with pytest.raises(ValueError, match="autocast asks for another precision"):
             ops.select_backend("event_driven", weight=weight)
+
+
+def test_formula_of_each_surrogate() -> None:
+    """A new surrogate needs one in the kernels of the CPU, and one in those of Triton."""
+    assert {*FORMULAS} == {*ops.SURROGATES.values()}

@@ -35,6 +35,7 @@ def test_weights_that_a_hook_computes(change: str) -> None:
         records = [model(images()) for _ in range(2)]
     texts = [str(warning.message) for warning in warned]
     assert len(texts) == len(ENGINE)  # once
+    assert all(warning.filename == __file__ for warning in warned)
     assert all("cannot: network[3] (Linear) has hooks" in text for text in texts)
     for backend in ("reference", "snntorch"):
         records.append(accelerate(network, backend=backend).eval()(images()))
@@ -85,7 +86,7 @@ def test_hooks_that_only_snntorch_calls(place: str) -> None:
     network.get_submodule(place).register_forward_hook(lambda *_: seen.append(0))
     with pytest.warns(UserWarning, match=r"snnTorch steps") as warned:
         record, again = model(images()), model(images())
-    assert len(warned) == 1
+    assert [warning.filename for warning in warned] == [__file__]
     assert record.backend == again.backend == "snntorch"
     assert len(seen) == 2 * len(images())
     torch.testing.assert_close(record.membrane, expected.membrane)

@@ -372,8 +372,10 @@ def test_training_evaluation_robustness_and_pictures() -> None:
 
 
 def test_warning_of_stepping() -> None:
-    with pytest.warns(UserWarning, match=r"one timestep after the other: Residual has a forward"):
+    message = r"one timestep after the other: Residual has a forward"
+    with pytest.warns(UserWarning, match=message) as warned:
         accelerate(Residual())
+    assert [warning.filename for warning in warned] == [__file__]
     with pytest.raises(ValueError, match=r"'reference' cannot run this: Residual has a forward"):
         accelerate(Residual(), backend="reference")
     model = accelerate(Residual())
@@ -512,6 +514,7 @@ def test_state_that_a_module_carries_to_the_next_call(
     with torch.inference_mode(inference):
         model = with_module(copy.deepcopy(module))
         message = rf"network\[0\].{name} changed in a call, .* give the module a method reset\(\)"
-        with pytest.warns(UserWarning, match=message):
+        with pytest.warns(UserWarning, match=message) as warned:
             model(current())
+        assert [warning.filename for warning in warned] == [__file__]
         model(current())  # without a second warning, which would be an error

@@ -10,7 +10,6 @@ from typing import Any, get_args
 
 import spikemnist
 from spikemnist._descriptions import fields_of
-from spikemnist._doors import is_there
 from spikemnist._names import NetworkName
 from spikemnist._run_folder import CONFIG, FILES, MODEL, command_of, read_config
 from spikemnist.cli import pictures, runs, sources
@@ -223,7 +222,7 @@ def _measure_limits(
     command: Command, classifier: spikemnist.Classifier, train: sources.Dataset, folder: Path
 ) -> None:
     """Measure the limits of doubt on the images held out, and write them with the model."""
-    if command.validation and is_there("spikemnist.recognition"):
+    if command.validation:
         _, held_out = train.split(command.validation, command.seed)  # as in `fit`
         classifier.limits = spikemnist.measure_limits(classifier, held_out, seed=command.seed)
         classifier.save(folder / MODEL)

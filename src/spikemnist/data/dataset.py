@@ -5,7 +5,6 @@ Shapes: ``N`` samples, ``B`` samples of a batch.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 
@@ -15,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from spikemnist._arguments import SEEDS, check_number, must_be
-from spikemnist._tensors import check_tensor
+from spikemnist._tensors import check_tensor, digest_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,7 +91,7 @@ class LabelledDataset(Dataset[tuple[Sample, Tensor]], Generic[Sample, Batch]):
 
         The digest is that of the labels: samples may stay on disk.
         """
-        digest = digest_of(self.labels)
+        digest = f"sha256:{digest_of(self.labels)}"
         return {"name": self.name, "root": self.root, "samples": len(self), "digest": digest}
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Self, Self]:
@@ -198,15 +197,6 @@ class LabelledDataset(Dataset[tuple[Sample, Tensor]], Generic[Sample, Batch]):
         # The subclasses are frozen dataclasses.
         object.__setattr__(self, "labels", self.labels.long())
         object.__setattr__(self, "classes", tuple(self.classes))
-
-
-def digest_of(*tensors: Tensor) -> str:
-    """Return a digest of the shapes, dtypes and numbers of tensors."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{list(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 def _check_labels(labels: Tensor, samples: int, what: str, classes: Sequence[str]) -> None:

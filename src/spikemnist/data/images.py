@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from spikemnist._arguments import must_be
-from spikemnist._tensors import check_images, check_tensor
-from spikemnist.data.dataset import LabelledDataset, digest_of
+from spikemnist._tensors import check_images, check_tensor, digest_of
+from spikemnist.data.dataset import LabelledDataset
 
 DARK = 64
 """Grey value, of 255, that no pixel of dark images reaches: images of 16 grey values, or of two."""
@@ -109,7 +109,8 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
         dict
             In the types of JSON.
         """
-        described = {**super().describe(), "digest": digest_of(self.labels, self.images)}
+        digest = digest_of(self.labels, self.images)
+        described = {**super().describe(), "digest": f"sha256:{digest}"}
         if self.size:
             described["size"] = list(self.size)
         if self.inverted:

@@ -27,6 +27,7 @@ from spikemnist.training.loop import train_step
 from spikemnist.training.losses import Loss, compute_loss
 from spikemnist.training.metrics import RunningMetrics
 from spikemnist.training.state import prepare
+from spikemnist.training.team import find_team
 
 SAMPLES = 64
 """Images to look at, and to learn by heart."""
@@ -127,7 +128,7 @@ def diagnose(
     metrics, right, asleep = RunningMetrics(), 0, 0
     steps: list[tuple[float, float]] = []
     with _loaded(network, network.state_dict()):
-        training = prepare(classifier, train, None, config, device, fresh=True)
+        training = prepare(classifier, train, None, config, device, team=find_team(), fresh=True)
         feed, initial = training.feed, copy.deepcopy(network.state_dict())
         network.train()
         with seeded(config.seed, feed.device) as generator:

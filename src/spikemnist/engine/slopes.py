@@ -25,14 +25,8 @@ from spikemnist.ops.surrogate import (
 
 def slope_of(surrogate: Callable[..., Any]) -> tuple[int, float, float]:
     """Return the code of a surrogate and its parameters, as `through_spikes` takes them."""
-    assert isinstance(surrogate, Surrogate)  # `unsupported` has refused others
+    assert isinstance(surrogate, Surrogate)  # `runners.KNOWN` has refused others
     return (_CODES[type(surrogate)], *surrogate.constants)
-
-
-def unsupported(surrogate: Callable[..., Any]) -> str | None:
-    """Return why the kernels cannot run neurons with a surrogate, or None."""
-    known = type(surrogate) in _CODES
-    return None if known else f"the kernels do not know the surrogate {surrogate!r}"
 
 
 def _atan(gradient: Any, membrane: Any, threshold: Any, scale: Any, height: Any) -> Any:

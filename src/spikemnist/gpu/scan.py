@@ -154,7 +154,7 @@ def backward(
     size = membrane[0].numel()
     if not size:
         return
-    assert isinstance(layer.spike_grad, Surrogate)  # ensured by `proof.unsupported`
+    assert isinstance(layer.spike_grad, Surrogate)  # `runners.KNOWN` has refused others
     first, second = layer.spike_grad.constants
     with torch.cuda.device_of(membrane):  # type: ignore[no-untyped-call]
         triton_kernels.backward_kernel[(triton.cdiv(size, BLOCK),)](

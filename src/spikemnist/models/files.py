@@ -22,6 +22,7 @@ from spikemnist._descriptions import differences, fields_of, plain
 from spikemnist._doors import missing_room
 from spikemnist._run_folder import model_file
 from spikemnist._tensor_files import Format, check_classes, check_tensors, described
+from spikemnist._tensors import digest_of
 from spikemnist.encoding import ENCODERS, Encoder, available_encoders, get_encoder
 from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP, LeakyNetwork, numbers_of
@@ -87,7 +88,8 @@ def write(path: str | os.PathLike[str], network: nn.Module, description: Mapping
 
 def digest_of_weights(network: nn.Module) -> str:
     """Return a digest of the weights of a network, the same after it was written and read."""
-    return _tensor_files.digest_of(_state_of(network))
+    names, tensors = zip(*sorted(_state_of(network).items()), strict=True)
+    return digest_of(*tensors, names=[f"{name} " for name in names])
 
 
 def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...], Limits]:

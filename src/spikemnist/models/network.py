@@ -105,7 +105,7 @@ class SpikingNetwork(Tabular, nn.Module):
         self.population = population
         self.backend = backend
         self._plan = plan
-        self._warn_of_steps()
+        self._warn_of_steps(stacklevel=5)  # the caller of `accelerate`
 
     @property
     def readout(self) -> Readout:
@@ -142,13 +142,13 @@ class SpikingNetwork(Tabular, nn.Module):
         """What runners know of the network, which is read again only where it has changed."""
         if not self._plan.holds(modules_in(self.network)):
             self._plan = Plan(self.network)
-            self._warn_of_steps()
+            self._warn_of_steps(stacklevel=6)  # the caller of the network
         return self._plan
 
-    def _warn_of_steps(self) -> None:
+    def _warn_of_steps(self, stacklevel: int) -> None:
         if self._plan.obstacle and self.backend == "auto":
             text = "snnTorch steps this network, one timestep after the other: "
-            warnings.warn(text + self._plan.obstacle, stacklevel=5)  # the caller of `accelerate`
+            warnings.warn(text + self._plan.obstacle, stacklevel=stacklevel)
 
     def __getstate__(self) -> dict[str, Any]:
         # snnTorch's surrogates are closures, which cannot be pickled; ours have the same gradients.

@@ -30,6 +30,9 @@ RUNNERS = {
 }
 """Door to the runner of each backend."""
 
+KNOWN = frozenset(ops.SURROGATES.values())
+"""Surrogates whose formulas compiled kernels have; a subclass may have another one."""
+
 Scan = Callable[[Tensor, LayerParams, bool], "tuple[Tensor, Tensor | None, Tensor]"]
 """Runs neurons on their current ``[T, B, N]``: spikes, membranes if they are needed, the last."""
 
@@ -251,6 +254,9 @@ def unfit_network(plan: Plan) -> str | None:
     """Return why no compiled kernels can run a network, or None."""
     for path, module in plan.hooked:
         return f"{path} ({type(module).__name__}) has hooks or a forward of its own"
+    for layer in plan.layers:
+        if type(layer.spike_grad) not in KNOWN:
+            return f"the kernels do not know the surrogate {layer.spike_grad!r}, in {layer.path}"
     return plan.obstacle
 
 

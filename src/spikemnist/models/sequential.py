@@ -86,7 +86,7 @@ class Plan:
         """Warn of the first thing that a call of the network shows."""
         if not self._warned:
             self._warned = True
-            warnings.warn(text, category, stacklevel + 1)
+            warnings.warn(text, category, stacklevel)
 
 
 def modules_in(module: nn.Module) -> list[nn.Module]:

@@ -180,7 +180,7 @@ def fit(
     team.compare(description)
     description["threads"] = torch.get_num_threads()
     fresh = folder is None or not resume or not (folder / CHECKPOINT).exists()
-    training = prepare(classifier, train, validation, config, device, fresh=fresh)
+    training = prepare(classifier, train, validation, config, device, team=team, fresh=fresh)
     opened = open_folder(folder, description, resume=resume)
     kept_memory = behind(KEPT_MEMORY) if is_there(KEPT_MEMORY) else nullcontext
     with interruptible(), kept_memory(), team.enter(opened) as run_folder:

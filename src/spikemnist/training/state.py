@@ -31,7 +31,7 @@ from spikemnist.training.losses import Loss, has_parameters, make_loss
 from spikemnist.training.metrics import History, TrainingWarning
 from spikemnist.training.optim import get_schedule, make_optimizer
 from spikemnist.training.recipe import Recipe
-from spikemnist.training.team import OneProcess, find_team
+from spikemnist.training.team import OneProcess
 
 START = "spikemnist.energy.initial_rates.start_from_data"
 """What scales the weights by the first batch, for an initial rate."""
@@ -141,6 +141,7 @@ def prepare(
     config: TrainConfig,
     device: str | torch.device,
     *,
+    team: OneProcess,
     fresh: bool,
 ) -> Training:
     """Return the state before the first epoch; a fresh one has its weights scaled, if asked for.
@@ -150,7 +151,6 @@ def prepare(
     ImportError
         If there is an ``initial_rate``, and the room that scales the weights is missing.
     """
-    team = find_team()
     target = select_device(device, dtype=parameter_dtype(classifier))
     loss = make_loss(config.loss, config.label_smoothing, config.spike_penalty)
     train, validation = hold_out(train, validation, config.seed)
