@@ -7,7 +7,6 @@ import re
 import warnings
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pytest
 import snntorch
 import torch
@@ -16,14 +15,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune
 
-from spikemnist.data import ImageDataset, load_images
+from spikemnist.data import ImageDataset
 from spikemnist.data.images import image_findings
 from spikemnist.encoding import get_encoder
 from spikemnist.energy import measure_energy, summary
 from spikemnist.energy.doctor import layer_findings
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.ops import Sigmoid, Surrogate
-from spikemnist.training import TrainConfig, TrainingWarning, diagnose, evaluate, fit
+from spikemnist.training import TrainConfig, diagnose, evaluate, fit
 from tests.training.small_runs import FIELDS, digits, new_classifier, same, set_biases, weights
 
 HEALTHY = {"hidden": (64,), "beta": 0.95}
@@ -331,45 +330,6 @@ def test_dark_images():
     text = "the images are dark, up to 15 of 255: multiply them by 17"
     assert text in diagnose(new_classifier(), dark).findings
     assert not [*image_findings(ImageDataset(dark.images / 255, dark.labels))]
-
-
-@pytest.mark.filterwarnings("ignore:hidden 1 did not fire")
-@pytest.mark.parametrize(("factor", "remedy"), [(1, 255), (16, 15)])
-def test_dark_images_are_said_once_by_what_sees_them_first(factor, remedy, tmp_path):
-    """UCI's digits in black and white, and those of scikit-learn with 17 grey values."""
-    data = digits(100)
-    images = (data.images.float() / 255 * factor).round().to(torch.uint8)
-    text = f"the images are dark, up to {factor} of 255: multiply them by {remedy}$"
-    classifier = new_classifier()
-    with pytest.warns(UserWarning, match=text):
-        evaluate(classifier, (images, data.labels), progress=False)
-    with pytest.warns(TrainingWarning, match=text):
-        fit(classifier, (images, data.labels), TrainConfig(epochs=1), progress=False)
-    np.savez(tmp_path / "a.npz", images=images.numpy(), labels=data.labels.numpy())
-    with pytest.warns(UserWarning, match=text) as warned:
-        _, test = load_images(tmp_path / "a.npz")
-    assert warned[0].filename == __file__
-    evaluate(classifier, test, progress=False)  # says nothing again
-
-
-@pytest.mark.parametrize("name", ["digits", "colours", "unit range"])
-def test_dark_strokes_on_light(name, tmp_path):
-    data = digits(100)
-    images = {
-        "digits": 255 - data.images,
-        "colours": (255 - data.images).unsqueeze(1).expand(-1, 3, -1, -1),
-        "unit range": 1 - data.images.float() / 255,
-    }[name]
-    np.savez(tmp_path / "a.npz", images=images.numpy(), labels=data.labels.numpy())
-    text = "the images are dark on light, so nearly every pixel spikes: pass invert=True"
-    with pytest.warns(UserWarning, match=text):
-        train, _ = load_images(tmp_path / "a.npz")
-    assert any(text in finding for finding in image_findings(train))
-    right, test = load_images(tmp_path / "a.npz", invert=True)
-    expected = {image.flatten().numpy().tobytes() for image in data.images.float()}
-    for image in (*right.images, *test.images):
-        grey = (image if image.dim() == 2 else image[0]).float()
-        assert (grey * (255 if name == "unit range" else 1)).round().numpy().tobytes() in expected
 
 
 @pytest.mark.parametrize(
