@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,10 +60,10 @@ def not_finite(tensors: Mapping[str, torch.Tensor]) -> str | None:
     return next((name for name, x in tensors.items() if not bool(torch.isfinite(x).all())), None)
 
 
-def digest_of(*tensors: torch.Tensor, names: Sequence[str] = ()) -> str:
-    """Return a digest of shapes, dtypes and numbers of tensors, and of their names."""
+def digest_of(named: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """Return a digest of the names, shapes, dtypes and numbers of tensors."""
     digest = hashlib.sha256()
-    for name, tensor in zip(names or [""] * len(tensors), tensors, strict=True):
+    for name, tensor in named:
         digest.update(f"{name}{list(tensor.shape)} {tensor.dtype}".encode())
         numbers = tensor.detach().cpu().contiguous().view(-1)
         digest.update(numbers.view(torch.uint8).numpy().data)

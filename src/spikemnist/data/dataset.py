@@ -91,7 +91,7 @@ class LabelledDataset(Dataset[tuple[Sample, Tensor]], Generic[Sample, Batch]):
 
         The digest is that of the labels: samples may stay on disk.
         """
-        digest = f"sha256:{digest_of(self.labels)}"
+        digest = f"sha256:{digest_of([('', self.labels)])}"
         return {"name": self.name, "root": self.root, "samples": len(self), "digest": digest}
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Self, Self]:

@@ -109,7 +109,7 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
         dict
             In the types of JSON.
         """
-        digest = digest_of(self.labels, self.images)
+        digest = digest_of([("", self.labels), ("", self.images)])
         described = {**super().describe(), "digest": f"sha256:{digest}"}
         if self.size:
             described["size"] = list(self.size)

@@ -88,8 +88,7 @@ def write(path: str | os.PathLike[str], network: nn.Module, description: Mapping
 
 def digest_of_weights(network: nn.Module) -> str:
     """Return a digest of the weights of a network, the same after it was written and read."""
-    names, tensors = zip(*sorted(_state_of(network).items()), strict=True)
-    return digest_of(*tensors, names=[f"{name} " for name in names])
+    return digest_of((f"{name} ", tensor) for name, tensor in sorted(_state_of(network).items()))
 
 
 def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...], Limits]:
