@@ -151,6 +151,7 @@ def copy_without(gone: Collection[str], rooms: Mapping[str, Room], copy: Path) -
     """Write the files that are left into the folder of the copy."""
     paths = {path for name in gone for path in rooms[name].paths}
     paths.update(tomllib.loads((ROOT / "rooms.toml").read_text("utf-8"))["whole"])
+    modules = {Path(x).stem for x in paths if str(PurePosixPath(x).parent) == SOURCE}
     needed = {x for name, room in rooms.items() if name not in gone for x in room.packages}
     packages = {x for name in gone for x in rooms[name].packages} - needed
     git = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
@@ -160,12 +161,12 @@ def copy_without(gone: Collection[str], rooms: Mapping[str, Room], copy: Path) -
             continue
         content = (ROOT / file).read_bytes()
         if file == "pyproject.toml":
-            content = strip_project(content.decode(), gone, packages).encode()
+            content = strip_project(content.decode(), modules, packages).encode()
         elif file == "rooms.toml":
             content = strip_rooms(content.decode(), gone, paths).encode()
         elif file.startswith(SOURCE) and file.endswith("__init__.py"):
             package = ".".join(Path(file).parts[1:-1])
-            content = strip_table(content.decode(), package, gone).encode()
+            content = strip_table(content.decode(), package, modules).encode()
         (copy / file).parent.mkdir(parents=True, exist_ok=True)
         (copy / file).write_bytes(content)
         (copy / file).chmod((ROOT / file).stat().st_mode)
