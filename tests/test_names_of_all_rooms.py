@@ -46,3 +46,16 @@ def test_public_packages_of_the_pages() -> None:
         text = page.read_text(encoding="utf-8").replace(public, "")
         used = re.findall(r"(?:from|import) spikemnist\.([\w.]+)", text)
         assert {*used} <= {*NAMES}, page
+
+
+def test_rooms_of_the_pages() -> None:
+    """The directive leaves out a room that is not there: a name that is misspelt would be lost."""
+    named = [
+        name
+        for page in DOCS.rglob("*.md")
+        for names in re.findall(r"^```{beyond} (.*)$", page.read_text("utf-8"), re.MULTILINE)
+        for name in names.split()
+    ]
+    rooms = {path.stem for path in Path(spikemnist.__file__).parent.iterdir()}
+    assert set(named) <= rooms
+    assert len(named) > 20

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 import runpy
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -111,6 +113,33 @@ def test_imports_of_the_core() -> None:
         if file not in INITS and not rooms_of(file)
         for path in imports(ast.parse(file.read_text(encoding="utf-8")))
         if room_behind(path) in ROOMS
+    ]
+    assert wrong == []
+
+
+def links(page: Path) -> Iterator[set[str]]:
+    """Yield, for each link of a page, the rooms of the page or of the public name it leads to."""
+    text = page.read_text(encoding="utf-8")
+    for path in re.findall(r"{doc}`(?:[^`<]*<)?([^`>]+)|\]\(([^)#]+)", text):
+        target = "".join(path)
+        place = ROOT / "docs" / target[1:] if target.startswith("/") else page.parent / target
+        name = os.path.relpath(place, ROOT).replace("docs/gallery/", "examples/")
+        yield set().union(*(rooms_of(ROOT / f"{name}{ending}") for ending in ("", ".md", ".py")))
+    for name in re.findall(r"{\w+}`(?:[^`<]*<)?[~.]*(spikemnist[\w.]*)", text):
+        yield {room_behind(name)} & {*ROOMS}
+
+
+def test_links_of_pages() -> None:
+    """Those of the core name rooms in the directive alone, whose entries are in rooms.toml."""
+    pages = (ROOT / "docs").rglob("*.md")
+    about_all = tomllib.loads(TABLE)["pages"]
+    wrong = [
+        f"{page.relative_to(ROOT)} links to {rooms}"
+        for page in pages
+        if not PROGRAM["is_below"](page.relative_to(ROOT).as_posix(), about_all)
+        if not rooms_of(page)
+        for rooms in links(page)
+        if rooms
     ]
     assert wrong == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rooms import ROOT, SOURCE, code_lines, read_rooms
+from rooms import ROOT, SOURCE, Room, code_lines, read_rooms
 from sphinx.util.docutils import SphinxDirective
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ def lines_of(*paths: str) -> int:
     return sum(code_lines(file.read_text("utf-8")) for file in files)
 
 
+def first_page(room: Room) -> str:
+    """Return the first page of a room, or script of the gallery, as a document of the site."""
+    path: str = next(x for x in room.paths if x.endswith(".md") or x.startswith("examples/"))
+    return "/" + path.rpartition(".")[0].removeprefix("docs/").replace("examples/", "gallery/")
+
+
 class RoomsList(SphinxDirective):
     """Write a row for each room: what it is for, its lines, what it needs, and who needs it."""
 
@@ -35,6 +41,21 @@ class RoomsList(SphinxDirective):
             lines = lines_of(room.source)
             rows += f"| `{name}` | {room.summary} | {lines:,} | {needs} | {users or '–'} |\n"
         return self.parse_text_to_nodes(rows)
+
+
+class Beyond(SphinxDirective):
+    """Write a link to the first page of each room named that is there, and what the room is for."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes; the page is built again when the list changes."""
+        self.env.note_dependency(str(ROOMS))
+        rooms = read_rooms(ROOMS.read_text("utf-8"))
+        named = [rooms[name] for name in self.arguments[0].split() if name in rooms]
+        entries = (f"- {{doc}}`{first_page(room)}`. {room.summary}." for room in named)
+        return self.parse_text_to_nodes("\n".join(entries))
 
 
 class CodeLines(SphinxDirective):
@@ -54,6 +75,7 @@ class CodeLines(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
+    app.add_directive("beyond", Beyond)
     app.add_directive("rooms", RoomsList)
     app.add_directive("code-lines", CodeLines)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
