@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, TrainConfig, accelerate, evaluate, fit
 from spikemnist.data import load_digits
-from spikemnist.models import READOUTS, Record, decide, running_scores
+from spikemnist.models import READOUTS, Record, best_class, running_scores
 from spikemnist.training import SnnTorchLoss
 from tests.models.stepped_network import STEPPED
 from tests.models.test_readouts import output
@@ -48,7 +48,7 @@ def test_decisions_by_means_of_groups(readout: str, seed: int, classes: int, siz
     spikes, membrane = output(seed, classes=classes * size)
     record = record_of(spikes, membrane, readout, size)
     assert record.population == size
-    assert torch.equal(record.predictions, decide(record.scores, means(membrane.mean(0), size)))
+    assert torch.equal(record.predictions, best_class(record.scores, means(membrane.mean(0), size)))
     running = means(running_scores(readout, spikes, membrane), size)
     torch.testing.assert_close(record.running_scores, running, rtol=1e-13, atol=1e-13)
     for t in range(1, len(spikes)):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from spikemnist import TrainConfig, evaluate, fit, load_digits, viz
 from spikemnist.encoding import DirectEncoder
-from spikemnist.models import READOUTS, Classifier, LeakyMLP, Record, decide, running_scores
+from spikemnist.models import READOUTS, Classifier, LeakyMLP, Record, best_class, running_scores
 from spikemnist.models.readout import first_spike
 from tests.strategies import SEEDS
 
@@ -159,7 +159,7 @@ def test_gradient_of_first_spike(
 def test_decision_among_the_leaders(out: tuple[Tensor, Tensor], readout: str) -> None:
     spikes, membrane = out
     score, mean = READOUTS[readout](spikes, membrane), membrane.mean(0)
-    decided = decide(score, mean)
+    decided = best_class(score, mean)
     assert decided.dtype == torch.int64
     for row, close, choice in zip(score.tolist(), mean.tolist(), decided.tolist(), strict=True):
         leaders = [c for c, value in enumerate(row) if value == max(row)]
@@ -179,7 +179,7 @@ def test_predictions_of_a_record(out: tuple[Tensor, Tensor], readout: str) -> No
     )
     running = record.running_predictions
     assert running.shape == spikes.shape[:2]
-    assert torch.equal(running[0], decide(running_scores(readout, *out)[0], membrane[0]))
+    assert torch.equal(running[0], best_class(running_scores(readout, *out)[0], membrane[0]))
     close = (record.scores.sort(-1).values.diff() < 1e-9).any(-1) & (record.scores != 0).any(-1)
     assert torch.equal(running[-1][~close], record.predictions[~close])
     choices = zip(

@@ -27,7 +27,7 @@ from spikemnist import (
     ops,
 )
 from spikemnist.encoding import LatencyEncoder
-from spikemnist.models import decide, get_readout
+from spikemnist.models import best_class, get_readout
 from tests.models.stepped_network import conv, neuron
 from tests.rooms import of_rooms
 
@@ -142,8 +142,8 @@ TYPES: dict[str, Callable[[], Any]] = {
     "spikes must be .*; got a ndarray; convert it with torch.from_numpy": lambda: LeakyMLP()(ARRAY),
     "spikes must be a torch.Tensor .*ndarray": lambda: accelerate(network())(ARRAY),
     "must be a torch.Tensor .*ndarray": lambda: ops.leaky(ARRAY, 0.9),
-    "scores must be a torch.Tensor .*ndarray": lambda: decide(ARRAY, torch.zeros(3)),
-    "membrane must be a torch.Tensor .*ndarray": lambda: decide(torch.zeros(3), ARRAY),
+    "scores must be a torch.Tensor .*ndarray": lambda: best_class(ARRAY, torch.zeros(3)),
+    "membrane must be a torch.Tensor .*ndarray": lambda: best_class(torch.zeros(3), ARRAY),
     "spikes must be a torch.Tensor .*; got a list; convert numbers with torch.tensor": lambda: (
         LeakyMLP()(ARRAY.tolist())
     ),

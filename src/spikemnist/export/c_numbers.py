@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
 from spikemnist.export.arrays import LayerArrays, NetworkArrays
-from spikemnist.models.readout import READOUTS, class_mean, decide
+from spikemnist.models.readout import READOUTS, best_class, class_mean
 
 ONE = 65536
 """Integer that stands for a decay of 1."""
@@ -107,7 +107,7 @@ def replay(
         signal = spikes.flatten(2) * (UNIT if numbers.is_integer else 1)
     scores = READOUTS[network.readout](spikes.flatten(2), membrane.flatten(2))
     outputs = scores, membrane.mean(0).flatten(1)
-    classes = decide(*(class_mean(values, network.population) for values in outputs))
+    classes = best_class(*(class_mean(values, network.population) for values in outputs))
     return torch.stack(totals, 1), classes, torch.stack(distances).amin(0)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spikemnist.models.network_options import NetworkOptions as NetworkOptions
     from spikemnist.models.pretrained import available_pretrained as available_pretrained
     from spikemnist.models.readout import READOUTS as READOUTS
-    from spikemnist.models.readout import decide as decide
+    from spikemnist.models.readout import best_class as best_class
     from spikemnist.models.readout import first_spike_times as first_spike_times
     from spikemnist.models.readout import get_readout as get_readout
     from spikemnist.models.readout import running_scores as running_scores
@@ -40,7 +40,7 @@ else:
         ".network": "SpikingNetwork",
         ".network_options": "NetworkOptions",
         ".pretrained": "available_pretrained",
-        ".readout": "READOUTS decide first_spike_times get_readout running_scores",
+        ".readout": "READOUTS best_class first_spike_times get_readout running_scores",
         ".record": "LayerRecord Record",
     }
     __getattr__, __dir__, __all__ = lazy(__name__, _MODULES)

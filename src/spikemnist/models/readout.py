@@ -253,7 +253,7 @@ def margins(scores: Tensor) -> Tensor:
     return first - second
 
 
-def decide(scores: Tensor, membrane: Tensor) -> Tensor:
+def best_class(scores: Tensor, membrane: Tensor) -> Tensor:
     """Return the class with the highest score; a tie goes to the highest mean membrane.
 
     All classes tie if no output neuron fires. The class that came closest to firing then wins,
@@ -279,7 +279,7 @@ def decide(scores: Tensor, membrane: Tensor) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> decide(torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.1, 0.3, 0.2]]))
+    >>> best_class(torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[0.1, 0.3, 0.2]]))
     tensor([1])
     """
     check_tensor(scores, "scores", "[..., C]")

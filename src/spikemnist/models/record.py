@@ -16,8 +16,8 @@ from spikemnist._arguments import must_be
 from spikemnist._tables import Result, Table
 from spikemnist.models.readout import (
     Readout,
+    best_class,
     class_mean,
-    decide,
     is_running,
     margins,
     name_of,
@@ -239,8 +239,8 @@ class Record(Result):
 
     @property
     def predictions(self) -> Tensor:
-        """Predicted class of each sample, ``[B]``, int64 (see `decide`)."""
-        return decide(self.scores, self.by_class(self.membrane.mean(0)))
+        """Predicted class of each sample, ``[B]``, int64 (see `best_class`)."""
+        return best_class(self.scores, self.by_class(self.membrane.mean(0)))
 
     @property
     def second(self) -> Tensor:
@@ -262,7 +262,7 @@ class Record(Result):
 
         The last timestep equals `predictions`, even if two scores differ by rounding alone.
         """
-        classes = decide(self.running_scores, self.by_class(running_mean(self.membrane)))
+        classes = best_class(self.running_scores, self.by_class(running_mean(self.membrane)))
         return torch.cat((classes[:-1], self.predictions.unsqueeze(0)))
 
     @property
