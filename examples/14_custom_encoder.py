@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from spikemnist import Classifier, LeakyMLP, TrainConfig, evaluate, fit, load_digits, viz
-from spikemnist.encoding import Encoder, get_encoder, measure_code, register_encoder
+from spikemnist.encoding import Encoder, get_encoder, register_encoder
 
 
 # %%
@@ -47,8 +47,9 @@ print(f"{encoders['interval']} is an Encoder: {isinstance(encoders['interval'], 
 spikes = {name: encode(test.images[:1]) for name, encode in encoders.items()}
 decoded = {name: encoders[name].decode(spikes[name]) for name in encoders}
 for name, encode in encoders.items():
-    cost = measure_code(encode, test.images)
-    print(f"{name:10s}{cost.spikes:4.0f} spikes an image, error {cost.error:.3f}")
+    fired = encode(test.images)
+    error = (encode.decode(fired) - test.images / 255).square().mean().sqrt()
+    print(f"{name:10s}{fired.sum() / len(test):4.0f} spikes an image, error {error:.3f}")
 figure = viz.codes(spikes, reconstructions=decoded)
 # sphinx_gallery_alt = "A digit in the interval code and in the latency code"
 figure.savefig("interval_code.png", dpi=120)

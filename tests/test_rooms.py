@@ -144,6 +144,20 @@ def test_links_of_pages() -> None:
     assert wrong == []
 
 
+def test_imports_of_tests_and_examples() -> None:
+    """They follow their room: those of the core use the core alone."""
+    table = tomllib.loads(TABLE)
+    files = [file for name in ("tests", "examples") for file in (ROOT / name).rglob("*.py")]
+    wrong = [
+        f"{file.relative_to(ROOT)} imports {path}"
+        for file in files
+        if not PROGRAM["is_below"](file.relative_to(ROOT).as_posix(), table["whole"])
+        for path in imports(ast.parse(file.read_text(encoding="utf-8")))
+        if room_behind(path) in {*ROOMS} - PROGRAM["needed_by"](rooms_of(file), ROOMS)
+    ]
+    assert wrong == []
+
+
 @pytest.mark.parametrize("name", [*ROOMS, "nothing"])
 def test_files_without_a_room(name: str) -> None:
     """Tables of names and pyproject.toml are read as before, and do not name it any more."""

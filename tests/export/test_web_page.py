@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from spikemnist import Classifier, DirectEncoder, LeakyMLP, RateEncoder, load
 from spikemnist.data import ImageDataset
-from spikemnist.encoding import BurstEncoder
 from spikemnist.export import to_html
 from spikemnist.models import available_pretrained
 from spikemnist.ops import Surrogate
@@ -89,10 +89,21 @@ def test_class_names_that_end_a_script(tmp_path: Path) -> None:
     assert network_data(page)["classes"] == names
 
 
+class Twice:
+    """A code of its own: each pixel that is lit fires at the first two timesteps."""
+
+    num_steps = 8
+
+    def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        spikes = torch.zeros(self.num_steps, *images.shape)
+        spikes[:2] = (images > 0).float()
+        return spikes
+
+
 @pytest.mark.parametrize(
     ("parts", "complaint"),
     [
-        ((LeakyMLP(hidden=4), BurstEncoder(num_steps=8)), "got BurstEncoder"),
+        ((LeakyMLP(hidden=4), Twice()), "got Twice"),
         ((LeakyMLP(hidden=4), RateEncoder(num_steps=8, gain=0.5)), "without options"),
         ((LeakyMLP(4, in_features=100), "latency"), r"28 x 28 pixels.*got input \(100,\)"),
         ((LeakyMLP(hidden=4, out_features=11), "latency"), "2 layers and 11 classes"),
