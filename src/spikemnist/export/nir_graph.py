@@ -269,15 +269,12 @@ def _check_group(nir: Any, h5py: Any, group: Any) -> None:
     """Raise a `ValueError` if HDF5 reads other files, whose bytes would become weights."""
     for name in group:
         link = group.get(name, getlink=True)
-        entry = group[name] if isinstance(link, h5py.HardLink) else link
-        is_data = isinstance(entry, h5py.Dataset)
-        if isinstance(entry, h5py.ExternalLink) or (
-            is_data and (entry.is_virtual or entry.external)
-        ):
-            raise ValueError(f"{name} in {group.name} has its data in another file")
+        entry = link if isinstance(link, h5py.ExternalLink) else group[name]
         if isinstance(entry, h5py.Group):
             _check_group(nir, h5py, entry)
-        elif is_data and name == "type" and not hasattr(nir, kind := entry.asstr()[()]):
+        elif entry is link or entry.is_virtual or entry.external:
+            raise ValueError(f"{name} in {group.name} has its data in another file")
+        elif name == "type" and not hasattr(nir, kind := entry.asstr()[()]):
             raise ValueError(f"{group.name} is of a type unknown to nir: {kind}")
 
 
@@ -436,10 +433,8 @@ def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float)
                 f"{name} has a time constant below the timestep of {dt:g} s; pass a smaller dt"
             )
         beta, gain = 1 - dt / tau, resistance * (dt / tau)
-    scaled = _scaled(synapses, gain)
-    weight, bias = scaled.weight.astype(np.float32), scaled.bias.astype(np.float32)
     return LayerArrays(
-        **vars(replace(scaled, weight=weight, bias=bias)),
+        **vars(_scaled(synapses, gain)),
         beta=beta.astype(np.float32),
         threshold=threshold.astype(np.float32),
         reset="zero",
