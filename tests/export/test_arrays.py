@@ -12,7 +12,7 @@ from torch import nn
 
 from spikemnist import Classifier, LeakyConvNet, LeakyMLP, accelerate
 from spikemnist.export import to_c, to_html, to_nir, to_onnx
-from spikemnist.export.arrays import build_model, read_arrays
+from spikemnist.export.arrays import build_model, read_model
 from spikemnist.models import SpikingNetwork
 from tests.export.replay import draw_network, normalised
 from tests.pairs import Case, named, pairs
@@ -33,7 +33,7 @@ CONVOLUTIONS = ("4C5-P2-6C3-AP2-10", "3C3s2p1-8-10", "4C4-10", "2C5p2-AP3-5C3-12
 )
 def test_network_of_its_arrays(case: Case) -> None:
     model = normalised(draw_network(**case, seed=0, beta=0.8, threshold=0.3))
-    again = build_model(read_arrays(model))
+    again = build_model(read_model(model)[0])
     spikes = (torch.rand(5, 3, 1, 28, 28) < 0.3).float()
     with torch.no_grad():
         # In double precision no membrane comes within rounding of its threshold.
@@ -54,16 +54,16 @@ def test_beta_and_threshold_of_neurons_and_channels() -> None:
     model = LeakyConvNet(
         "3C5-4-2", beta=[[0.1, 0.2, 0.3], 0.5, 0.6], threshold=[1, [1, 2, 3, 4], 2]
     )
-    first, second, last = read_arrays(model).layers
+    first, second, last = read_model(model)[0].layers
     assert first.beta.tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert second.threshold.tolist() == [1, 2, 3, 4]
     assert last.beta.tolist() == pytest.approx([0.6, 0.6])
-    assert build_model(read_arrays(model)).config["beta"] == model.config["beta"]
+    assert build_model(read_model(model)[0]).config["beta"] == model.config["beta"]
 
 
 def test_memory_of_arrays() -> None:
     model = LeakyMLP((3,), in_features=4, out_features=2)
-    arrays = read_arrays(model)
+    arrays = read_model(model)[0]
     before = arrays.layers[0].weight.copy()
     model.layers[0].linear.weight.data.zero_()
     assert (arrays.layers[0].weight == before).all()
@@ -77,7 +77,7 @@ def test_network_of_snntorch() -> None:
         nn.Linear(6, 10),
         snntorch.Leaky(beta=0.9, init_hidden=True, output=True),
     )
-    first, _ = read_arrays(accelerate(network)).layers
+    first, _ = read_model(accelerate(network))[0].layers
     assert first.bias.tolist() == [0] * 6
     assert first.beta.tolist() == [1] * 6  # snnTorch clamps it
 
@@ -87,7 +87,7 @@ def test_own_readout() -> None:
         (3,), in_features=4, out_features=2, readout=lambda spikes, membrane: membrane[-1]
     )
     with pytest.raises(ValueError, match=r"readouts mean_membrane, .*, and not <lambda>: train"):
-        read_arrays(model)
+        read_model(model)
 
 
 LEAKY = {"beta": 0.9, "init_hidden": True}
@@ -115,7 +115,7 @@ def test_unsupported_layers(modules: list[nn.Module], complaint: str) -> None:
     network[:-4](torch.zeros(1, 1, 28, 28))
     network[-2] = nn.Linear(4, 10)
     with pytest.raises(ValueError, match=complaint):
-        read_arrays(of_pictures(network))
+        read_model(of_pictures(network))
 
 
 def test_convolution_without_the_shape_of_a_sample() -> None:
@@ -124,15 +124,15 @@ def test_convolution_without_the_shape_of_a_sample() -> None:
     )
     network.append(snntorch.Leaky(**LEAKY, output=True))
     with pytest.raises(ValueError, match="needs the shape of a sample"):
-        read_arrays(accelerate(network))
-    assert read_arrays(of_pictures(network)).in_shape == (1, 28, 28)
+        read_model(accelerate(network))
+    assert read_model(of_pictures(network))[0].in_shape == (1, 28, 28)
 
 
 def test_beta_within_a_channel() -> None:
     model = LeakyConvNet("2C5-10")
     model.network[0].leaky.beta = torch.rand(2, 24, 24)
     with pytest.raises(ValueError, match=r"beta of .* differs within a channel"):
-        read_arrays(model)
+        read_model(model)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e300])

@@ -148,14 +148,29 @@ class NetworkArrays:
 
 
 def read_model(model: Classifier | SpikingNetwork) -> tuple[NetworkArrays, Encoder | None]:
-    """Return the network to export, and the encoder if it is part of the export.
+    """Read a network as it is in evaluation mode, and the encoder if it is part of the export.
+
+    Parameters
+    ----------
+    model : Classifier or SpikingNetwork
+        Network whose layers are each a `torch.nn.Linear`, or a `torch.nn.Conv2d` with or without
+        batch normalisation and pooling, followed by `snntorch.Leaky` neurons. A convolutional
+        network needs ``in_shape``, the shape of a sample.
+
+    Returns
+    -------
+    network : NetworkArrays
+        Copies, so that further training does not change them.
+    encoder : Encoder or None
+        Encoder of a classifier.
 
     Raises
     ------
     TypeError
         If there is no network of spikemnist.
     ValueError
-        As in `read_arrays`.
+        For a layer of other modules, another readout, or a parameter that is NaN or infinite; the
+        message names it.
     """
     network: nn.Module = model.network if isinstance(model, Classifier) else model
     if not isinstance(network, SpikingNetwork):
@@ -163,45 +178,21 @@ def read_model(model: Classifier | SpikingNetwork) -> tuple[NetworkArrays, Encod
             "a Classifier or a network of LeakyMLP, LeakyConvNet or accelerate can be exported; "
             f"got {type(network).__name__}"
         )
-    return read_arrays(network), model.encoder if isinstance(model, Classifier) else None
-
-
-def read_arrays(model: SpikingNetwork) -> NetworkArrays:
-    """Read a network as it is in evaluation mode.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Network whose layers are each a `torch.nn.Linear`, or a `torch.nn.Conv2d` with or without
-        batch normalisation and pooling, followed by `snntorch.Leaky` neurons. A convolutional
-        network needs ``in_shape``, the shape of a sample.
-
-    Returns
-    -------
-    NetworkArrays
-        Copies, so that further training does not change them.
-
-    Raises
-    ------
-    ValueError
-        For a layer of other modules, another readout, or a parameter that is NaN or infinite; the
-        message names it.
-    """
-    readout = named_or_own(model.readout)
+    readout = named_or_own(network.readout)
     if not isinstance(readout, str):
         raise ValueError(
             f"the exports have the readouts {', '.join(READOUTS)}, and not "
-            f"{name_of(model.readout)}: train the network with one of them"
+            f"{name_of(network.readout)}: train the network with one of them"
         )
     # In single precision, in which all formats are written.
-    if bad := not_finite({name: x.float() for name, x in model.state_dict().items()}):
+    if bad := not_finite({name: x.float() for name, x in network.state_dict().items()}):
         raise ValueError(f"{bad} holds NaN or infinity, which cannot be exported")
-    shape = model.in_shape or ()
-    layers = []
-    for layer in model.layers:
+    shape, layers = network.in_shape or (), []
+    for layer in network.layers:
         layers.append(_read_layer(layer, shape))
         shape = layers[-1].shape
-    return NetworkArrays(tuple(layers), readout, model.population)
+    arrays = NetworkArrays(tuple(layers), readout, network.population)
+    return arrays, model.encoder if isinstance(model, Classifier) else None
 
 
 def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
