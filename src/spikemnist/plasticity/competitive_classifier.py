@@ -40,10 +40,6 @@ from spikemnist.plasticity.estimator import (
     NotNegative,
     Positive,
     Whole,
-    check_images,
-    check_labels,
-    check_parameters,
-    encode_labels,
 )
 from spikemnist.plasticity.homeostasis import LONG, step_factor, step_sizes, warn_of_idle
 
@@ -240,9 +236,7 @@ class STDPClassifier(Estimator):
         UserWarning
             If over 5 % of the neurons never fire, or one makes over a quarter of all spikes.
         """
-        check_parameters(self)
-        pixels = check_images(X)
-        classes, targets = check_labels(y, len(pixels))
+        pixels, classes, targets = self._training_set(X, y)
         self._begin(pixels, classes, int(self.passes) * len(pixels))
         with interruptible():
             for _ in self._passes(pixels, targets, show_bar=progress):
@@ -275,13 +269,8 @@ class STDPClassifier(Estimator):
         ValueError
             For invalid parameters, ``X`` or ``y``, and for labels of no known class.
         """
-        check_parameters(self)
-        if fitted := hasattr(self, "n_features_in_"):
-            pixels, known = self._fitted_pixels(X), self.classes_
-        else:
-            pixels = check_images(X)
-            known, _ = check_labels(y if classes is None else classes, None)
-        targets = encode_labels(y, len(pixels), known)
+        fitted = hasattr(self, "n_features_in_")
+        pixels, known, targets = self._training_set(X, y, classes, fitted=fitted)
         if not fitted:
             self._begin(pixels, known)
         for first in range(0, len(pixels), BLOCK):
@@ -445,7 +434,8 @@ class STDPClassifier(Estimator):
         seed = int(self.random_state)
         return splitmix.word(seed, 0), splitmix.word(seed, 1)
 
-    def _check_combinations(self) -> None:
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
         if round(self.duration / self.timestep) < 1:
             raise must_be("duration", f"at least a timestep of {self.timestep} ms", self.duration)
         if self.max_rate * self.timestep > 1000:

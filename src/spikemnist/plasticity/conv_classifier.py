@@ -23,16 +23,7 @@ from spikemnist._tensor_files import Format, check_tensors
 from spikemnist._tensors import Array
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.plasticity.assignment import Votes
-from spikemnist.plasticity.estimator import (
-    REMEDY,
-    Count,
-    Estimator,
-    Positive,
-    Whole,
-    check_images,
-    check_labels,
-    check_parameters,
-)
+from spikemnist.plasticity.estimator import REMEDY, Count, Estimator, Positive, Whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -201,9 +192,8 @@ class ConvSTDPClassifier(Estimator):
         ValueError
             For invalid parameters, ``X`` or ``y``.
         """
-        check_parameters(self)
-        pictures = _pictures(X)
-        classes, targets = check_labels(y, len(pictures))
+        pixels, classes, targets = self._training_set(X, y)
+        pictures = _pictures(pixels, np.shape(X)[1:])
         self._check_numba()
         self._shape = self._pixels(pictures.shape[1:])
         self.classes_: Array = classes
@@ -343,17 +333,16 @@ class ConvSTDPClassifier(Estimator):
             order = torch.randperm(images, generator=generator)
             yield from torch.split(order, self.batch_size)
 
-    def _check_combinations(self) -> None:
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
         check_number("min_contrast", self.min_contrast, "[0, 1)")
         if (product := self.num_steps * self.pool_size**2) > LARGEST:
             raise must_be("num_steps * pool_size**2", f"at most {LARGEST}", product)
         check_number("max_learning_rate", self.max_learning_rate, f"[{self.learning_rate}, 1]")
 
 
-def _pictures(X: ArrayLike) -> Tensor:
-    """Return images ``[B, H, W]``; flat images must be square."""
-    flat = check_images(X)
-    shape = tuple(np.shape(X))[1:]
+def _pictures(flat: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return images ``[B, H, W]`` that came in a shape; flat images must be square."""
     if len(shape) == 3 and shape[0] == 1:
         shape = shape[1:]
     side = math.isqrt(flat.shape[1])

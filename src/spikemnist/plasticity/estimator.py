@@ -71,10 +71,6 @@ class Estimator:
     n_features_in_: int
     classes_: Array
 
-    def _check_combinations(self) -> None:
-        """Raise a ValueError unless the parameters are consistent with each other."""
-        raise NotImplementedError
-
     def votes(self, X: ArrayLike) -> Votes:
         """Return the scores of each voting rule, and the spikes.
 
@@ -206,7 +202,8 @@ class Estimator:
         images, labels = data
         votes = self.votes(images)
         scores, classes = votes.deciding, self.classes_
-        targets, predictions = encode_labels(labels, len(scores), classes), scores.argmax(1)
+        _, targets = _read_labels(labels, len(scores), classes)
+        predictions = scores.argmax(1)
         confusion = np.zeros((len(classes), len(classes)), np.int64)
         np.add.at(confusion, (targets, predictions), 1)
         ((neurons, spikes),) = votes.spikes.items()
@@ -278,7 +275,7 @@ class Estimator:
         tensors, metadata = _tensor_files.read(path, cls.file_format)
         with _tensor_files.described(path, cls.file_format):
             classifier = cls(**metadata["parameters"])
-            check_parameters(classifier)
+            classifier._check_parameters()
             classifier.classes_ = np.array(metadata["classes"])
             _tensor_files.check_classes([*map(str, metadata["classes"])])
             classifier._restore(tensors, metadata)
@@ -337,6 +334,14 @@ class Estimator:
             input_tags=InputTags(three_d_array=True, positive_only=True),
         )
 
+    def _check_parameters(self) -> None:
+        """Raise a ValueError unless the parameters are in range; a class adds what must agree."""
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            kind, _, none = str(field.type).partition(" | ")
+            value = getattr(self, field.name)
+            if kind in SPANS and not (none and value is None):
+                check_number(field.name, value, SPANS[kind])
+
     def _check_numba(self) -> None:
         if missing := compiler.missing():
             raise ImportError(f"{type(self).__name__} needs {missing}. pair_stdp does not need it")
@@ -351,23 +356,25 @@ class Estimator:
     def _fitted_pixels(self, X: ArrayLike | Tensor) -> Tensor:
         """Return images ``[B, F]``; raise unless they have the pixels of the fit."""
         self._fitted()
-        pixels = check_images(X)
+        pixels = _read_images(X)
         if pixels.shape[1] != self.n_features_in_:
             raise must_be("X", f"of {self.n_features_in_} pixels, as in the fit", pixels)
         return pixels
 
+    def _training_set(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, *, fitted: bool = False
+    ) -> tuple[Tensor, Array, Array]:
+        """Return images ``[B, F]``, the sorted classes and the index in them of each label.
 
-def check_parameters(estimator: Estimator) -> None:
-    """Raise a ValueError unless the parameters are in range and consistent."""
-    for field in dataclasses.fields(estimator):  # type: ignore[arg-type]
-        kind, _, none = str(field.type).partition(" | ")
-        value = getattr(estimator, field.name)
-        if kind in SPANS and not (none and value is None):
-            check_number(field.name, value, SPANS[kind])
-    estimator._check_combinations()
+        The parameters are checked as well. The classes are those of the fit if it goes on, else
+        ``classes``, by default all in ``y``.
+        """
+        self._check_parameters()
+        pixels = self._fitted_pixels(X) if fitted else _read_images(X)
+        return pixels, *_read_labels(y, len(pixels), self.classes_ if fitted else classes)
 
 
-def check_images(X: ArrayLike | Tensor) -> Tensor:
+def _read_images(X: ArrayLike | Tensor) -> Tensor:
     """Return images ``[B, ...]`` as ``[B, F]`` on the CPU, uint8, or float32 in [0, 1].
 
     A few values outside [0, 1], as in unseen images after a MinMaxScaler, are clipped with a
@@ -395,7 +402,7 @@ def check_images(X: ArrayLike | Tensor) -> Tensor:
             warnings.warn(
                 f"X must lie in [0, 1]: {outside:.2g} of the pixels do not, with {values}, "
                 "and are clipped. In scikit-learn, scale with MinMaxScaler(clip=True)",
-                stacklevel=3,
+                stacklevel=4,
             )
             pixels = pixels.clamp(0, 1)
     return pixels
@@ -411,21 +418,16 @@ def _image_array(X: ArrayLike) -> Array:
     return array.astype(np.float64) if array.dtype.kind in "OSU" else array
 
 
-def check_labels(y: ArrayLike, images: int | None) -> tuple[Array, Array]:
-    """Return the sorted classes, and the index in them of the label of each image."""
-    classes, targets = np.unique(_label_array(y, images), return_inverse=True)
-    _tensor_files.check_classes([*map(str, classes)])
-    if len(classes) < 2:
-        raise ValueError(f"y must have at least 2 classes; got one class, {classes.tolist()[0]!r}")
-    return classes, targets.astype(np.int64)
-
-
-def encode_labels(y: ArrayLike, images: int, classes: Array) -> Array:
-    """Return the index in the known classes of the label of each image."""
-    array = _label_array(y, images)
-    if len(unknown := np.setdiff1d(array, classes)):
-        raise ValueError(f"y must be among the classes {classes.tolist()}; got {unknown.tolist()}")
-    return np.searchsorted(classes, array)
+def _read_labels(y: ArrayLike, images: int, classes: ArrayLike | None) -> tuple[Array, Array]:
+    """Return the sorted classes, None for those in ``y``, and the index in them of each label."""
+    labels = _label_array(y, images)
+    known = np.unique(labels if classes is None else _label_array(classes, None))
+    _tensor_files.check_classes([*map(str, known)])
+    if len(known) < 2:
+        raise ValueError(f"y must have at least 2 classes; got one class, {known.tolist()[0]!r}")
+    if len(unknown := np.setdiff1d(labels, known)):
+        raise ValueError(f"y must be among the classes {known.tolist()}; got {unknown.tolist()}")
+    return known, np.searchsorted(known, labels)
 
 
 def _label_array(y: ArrayLike, images: int | None) -> Array:
