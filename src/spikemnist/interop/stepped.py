@@ -116,12 +116,6 @@ def _version(value: object) -> float:
     return float(value.sum()) if value.is_inference() else value._version
 
 
-def check_kinds(network: nn.Module) -> None:
-    """Raise a `ValueError` if snnTorch cannot step a network."""
-    if reason := unfit(network):
-        raise ValueError(reason)
-
-
 def unfit(network: nn.Module) -> str | None:
     """Return the place of a module of snnTorch that cannot be stepped, in a sentence, or None."""
     for path, module in walk(network):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from spikemnist.interop.stepped import LoopInForwardError, run, unfit
@@ -49,13 +48,10 @@ class SnnTorch:
 
 def _check_normalisation(layers: Sequence[SpikingLayer]) -> None:
     """Raise a `ValueError` for batch normalisation, which stepping would train differently."""
-    if any(_normalises(module) for layer in layers for _, module in layer.modules):
+    modules = (module for layer in layers for _, module in layer.modules)
+    if torch.is_grad_enabled() and any(isinstance(m, _BatchNorm) and m.training for m in modules):
         raise ValueError(
             "backend='snntorch' would normalise each timestep by itself, but this network "
             "normalises all of them together: train it with backend='auto', without hooks on its "
             "neurons"
         )
-
-
-def _normalises(module: nn.Module) -> bool:
-    return isinstance(module, _BatchNorm) and module.training and torch.is_grad_enabled()

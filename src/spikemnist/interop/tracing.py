@@ -94,7 +94,8 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
     torch.Size([25, 8, 10])
     """
     check_tensor(example, "example", "[T, B, ...] or [B, ...]")
-    stepped.check_kinds(network)
+    if reason := stepped.unfit(network):
+        raise ValueError(reason)
     # snnTorch's utils.reset, called by a copy, would reset all neurons of the process.
     neurons = list(neurons_of(network))
     plain = torch.autocast(example.device.type, enabled=False)
@@ -226,17 +227,16 @@ class _Call(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        taken = [one for one in args if isinstance(one, Tensor) and not one.is_inference()]
-        versions = [one._version for one in taken]
+        before = [(x, x._version) for x in args if isinstance(x, Tensor) and not x.is_inference()]
         result = func(*args, **(kwargs or {}))
         if func in _POOLS:
             self.calls.append((_POOLS[func](*args[1:], **(kwargs or {})), args[0], result))
         kind = getattr(func, "__name__", "")
-        for one, version in zip(taken, versions, strict=True):
-            if one._version != version or kind == "__set__":  # such as weight.data = ...
-                self.changed.add(_storage(one))
+        for tensor, version in before:
+            if tensor._version != version or kind == "__set__":  # such as weight.data = ...
+                self.changed.add(_storage(tensor))
             elif kind != "__get__":  # such as weight.device
-                self.used.add(_storage(one))
+                self.used.add(_storage(tensor))
         return result
 
     @property
