@@ -153,10 +153,8 @@ def open_picture(picture: Any) -> Image.Image:
 def _from_array(array: NDArray[Any]) -> Image.Image:
     from PIL import Image
 
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise must_be("picture", "[H, W], [H, W, 3] or [H, W, 4]", array)
-    if not array.size:
-        raise must_be("picture", "of at least one pixel", array)
+    if not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise must_be("picture", "[H, W], [H, W, 3] or [H, W, 4], of at least one pixel", array)
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails
             raise ValueError(
