@@ -98,9 +98,8 @@ def to_html(
     names = list(classifier.classes) or [str(i) for i in range(number)]
     if len(names) != number:
         raise must_be("classes", f"{number} names", names)
-    contents = _contents(classifier, network, names)
     shown = load_digits()[1] if examples is None else examples
-    contents["examples"] = _examples(shown, number)
+    contents = _contents(classifier, network, names) | {"examples": _examples(shown, number)}
     title = f"Draw {'' if classifier.classes else 'a digit '}and see it spike"
     return _write(path, "export --to html", title, contents)
 
