@@ -305,9 +305,9 @@ def test_chains_that_do_not_fit(nodes: tuple[nir.NIRNode, ...], complaint: str) 
 
 
 def test_inputs_that_do_not_fit() -> None:
-    vast = r"weight of affine1 must be of shape \(2, 10{15}\); got"
-    for features, complaint in ((10**15, vast), (-3, "input0 must be of positive sizes")):
-        with pytest.raises(ValueError, match=complaint):
+    for features in (10**15, -3):
+        shape = rf"weight of affine1 must be of shape \(2, {features}\); got float64"
+        with pytest.raises(ValueError, match=shape):
             from_nir(graph_of(AFFINE, lif(), features=features))
 
 

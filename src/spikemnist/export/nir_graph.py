@@ -303,8 +303,6 @@ def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
     for name, node in _chain(graph):
         if isinstance(node, nir.Input):
             shape = tuple(map(int, node.input_type["input"]))
-            if min(shape, default=0) < 1:
-                raise must_be(name, "of positive sizes", shape)
         elif isinstance(node, (nir.Affine, nir.Linear, nir.Conv2d)) and synapses is None:
             pooled = (*shape[:1], *(size // side for size in shape[1:]))
             synapses = _behind_pool(name, _weights(nir, name, node, pooled), shape, side, gain)
