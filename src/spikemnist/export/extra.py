@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from typing import Any
 
 
@@ -14,12 +14,7 @@ def require(module: str, format_name: str) -> Any:
     ModuleNotFoundError
         If it is not installed; the message has the command that installs it.
     """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise ModuleNotFoundError(
-            f'{format_name} needs the package {module}: pip install "spikemnist[export]"',
-            name=module,
-        ) from None
+    if importlib.util.find_spec(module) is None:
+        text = f'{format_name} needs the package {module}: pip install "spikemnist[export]"'
+        raise ModuleNotFoundError(text, name=module)
+    return importlib.import_module(module)
