@@ -35,7 +35,6 @@ UNSCALED = {
     "check_estimators_unfitted": "NotFittedError has the bases of scikit-learn's, but is not it",
     "check_estimators_empty_data_messages": "the message has the shape, in other words",
     "check_classifiers_regression_target": "X is refused before y",
-    "check_classifiers_one_label": "ConvSTDPClassifier refuses X before y",
     "check_supervised_y_2d": "a column of labels is refused, not flattened",
 }
 """Checks that fail, with the reason, beside those whose X is refused."""

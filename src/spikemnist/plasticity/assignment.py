@@ -10,7 +10,7 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from spikemnist._arguments import must_be
+from spikemnist._arguments import check_choice
 from spikemnist._names import Voting
 from spikemnist._tensors import Array
 
@@ -130,14 +130,13 @@ def class_scores(counts: Array, mean_responses: Array, voting: str) -> Array:
     >>> class_scores(np.array([[5, 2]]), responses, "assigned")
     array([[5., 2.]])
     """
+    check_choice("voting", voting, sorted(VOTINGS))
     if voting == "assigned":
         members = assign_classes(mean_responses) == np.arange(len(mean_responses))[:, None]
         shares = members / np.maximum(members.sum(1, keepdims=True), 1)
-    elif voting == "proportional":
+    else:
         total = mean_responses.sum(0)
         shares = mean_responses / np.where(total > 0, total, 1)
-    else:
-        raise must_be("voting", f"one of {', '.join(sorted(VOTINGS))}", voting)
     # Not a matrix product: its rounding depends on the number of images, and votes may tie.
     scores: Array = np.einsum("bn,cn->bc", counts.astype(np.float64), shares)
     return scores

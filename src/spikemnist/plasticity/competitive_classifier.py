@@ -374,9 +374,8 @@ class STDPClassifier(Estimator):
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         theta_plus, learning_rate = map(float, metadata["steps"])
         steps = {"theta_plus": theta_plus, "learning_rate": learning_rate}
-        self._layer = CompetitiveLayer(
-            self.get_params() | steps, arrays["weights"], arrays["theta"]
-        )
+        parameters = self.get_params() | steps
+        self._layer = CompetitiveLayer(parameters, arrays["weights"], arrays["theta"])
         responses = Responses(classes, neurons)
         responses.spikes, responses.images = arrays["responses.spikes"], arrays["responses.images"]
         self._progress = Progress(responses, self.voting, map(tuple, arrays["blocks"].tolist()))

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from typing_extensions import Self
 
-    from spikemnist._tensor_files import Format
     from spikemnist.plasticity.assignment import Votes
 
 
@@ -67,7 +66,7 @@ class NotFittedError(ValueError, AttributeError):
 class Estimator:
     """A classifier as a dataclass whose fields are its parameters, with their `SPANS` as types."""
 
-    file_format: ClassVar[Format]
+    file_format: ClassVar[_tensor_files.Format]
     n_features_in_: int
     classes_: Array
 

@@ -99,7 +99,9 @@ def pair_stdp(
     >>> round(change.item(), 5), round(0.01 * math.exp(-10 / 20), 5)
     (0.00607, 0.00607)
     """
-    _check_constants(w_min, w_max, weight_dependence)
+    check_number("weight_dependence", weight_dependence, "[0, inf)")
+    if not w_min < w_max:
+        raise must_be("w_min", f"less than w_max, {w_max}", w_min)
     _check_tensors(pre, post, weight, w_min, w_max)
     decay_plus, decay_minus = _decay(tau_plus, timestep), _decay(tau_minus, timestep)
     pre, post, weight = pre.to(weight.dtype), post.to(weight.dtype), weight.detach().clone()
@@ -157,12 +159,6 @@ def stdp_window(
         _decay(tau, 1.0)
     stronger, weaker = a_plus * (-lag / tau_plus).exp(), -a_minus * (lag / tau_minus).exp()
     return torch.where(lag == 0, torch.zeros_like(weaker), torch.where(lag > 0, stronger, weaker))
-
-
-def _check_constants(low: float, high: float, weight_dependence: float) -> None:
-    check_number("weight_dependence", weight_dependence, "[0, inf)")
-    if not low < high:
-        raise must_be("w_min", f"less than w_max, {high}", low)
 
 
 def _check_tensors(pre: Tensor, post: Tensor, weight: Tensor, low: float, high: float) -> None:
