@@ -266,8 +266,7 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
         if isinstance(chain[i][1], nn.MaxPool2d) and isinstance(chain[i + 1][1], nn.ReLU):
             chain[i : i + 2] = chain[i + 1], chain[i]  # they commute
     layers: Layers = [[]]
-    sequences = [one for one in walk(ann, "ann") if is_kind(one[1], nn.Sequential)]
-    hooked = [one for one in sequences if is_hooked(one[1])]
+    hooked = [(p, m) for p, m in walk(ann, "ann") if is_kind(m, nn.Sequential) and is_hooked(m)]
     for path, module in (*hooked, *chain):
         kind = type(module)
         if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
