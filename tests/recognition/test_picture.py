@@ -96,7 +96,7 @@ def test_dark_on_light() -> None:
     for digit in digits:
         light, dark = prepare(digit), prepare(255 - digit)
         assert torch.equal(light.image, dark.image)
-        assert (light.inverted, dark.inverted) == (False, True)
+        assert (light.strokes, dark.strokes) == ("light on dark", "dark on light")
 
 
 def test_invert_of_a_digit_at_the_edge() -> None:
@@ -153,8 +153,8 @@ def test_files(suffix: str, tmp_path: Path) -> None:
     file = tmp_path / f"seven.{suffix}"
     Image.fromarray(255 - drawn()).save(file)
     prepared = prepare(file)
-    assert prepared.inverted
-    assert prepared.size == (200, 300)
+    assert prepared.strokes == "dark on light"
+    assert prepared.pixels == (300, 200)
     assert distance(prepared.image, reference()) < 5
     assert torch.equal(prepare_image(str(file)), prepared.image)
 

@@ -29,7 +29,7 @@ def prepare(value: float, *shape: int) -> None:
             lambda: prepare(BLACK, 0, 5),
             r"picture must be \[H, W\], .* of at least one pixel; got uint8 of shape \(0, 5\)",
         ),
-        (lambda: prepare_image(Image.new("L", (5, 0))), r"at least one pixel; got \(0, 5\)"),
+        (lambda: prepare_image(Image.new("L", (5, 0))), r"at least one pixel; got \(5, 0\)"),
         (lambda: prepare(BLACK, 784), r"picture must be \[H, W\], .* got uint8 of shape \(784,\)"),
         (
             lambda: prepare(2.0, 5, 5),

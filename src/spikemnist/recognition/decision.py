@@ -240,7 +240,7 @@ def _by_network(classifier: Classifier, seen: PreparedPicture, seed: int) -> Dec
         usual_spikes=are_usual(limits, response),
         limits_fit=fit,
         record=response,
-        **_picture_fields(seen),
+        **seen._asdict(),
     )
 
 
@@ -250,15 +250,4 @@ def _by_votes(classifier: Voting, seen: PreparedPicture) -> Decision:
     order = (-votes.deciding[0]).argsort(kind="stable")
     best = classifier.classes_[order[:2]].tolist()
     spikes = {name: int(counts[0]) for name, counts in votes.spikes.items()}
-    return Decision(prediction=best[0], second=best[-1], spikes=spikes, **_picture_fields(seen))
-
-
-def _picture_fields(seen: PreparedPicture) -> dict[str, Any]:
-    strokes = {True: "dark on light", False: "light on dark", None: None}
-    height, width = seen.size
-    return {
-        "parts": seen.parts,
-        "pixels": (width, height),
-        "strokes": strokes[seen.inverted],
-        "image": seen.image,
-    }
+    return Decision(prediction=best[0], second=best[-1], spikes=spikes, **seen._asdict())

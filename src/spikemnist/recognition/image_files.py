@@ -347,7 +347,7 @@ def as_it_is(file: Path) -> PreparedPicture:
     """
     pixels = torch.from_numpy(read_picture(file).copy()).movedim(2, 0)
     image = pixels[0] if bool((pixels == pixels[0]).all()) else pixels
-    return PreparedPicture(image, None, (image.shape[-2], image.shape[-1]), 1)
+    return PreparedPicture(image, None, (image.shape[-1], image.shape[-2]), 1)
 
 
 def _dataset(images: NDArray[Any], labels: NDArray[Any], **own: Any) -> ImageDataset:

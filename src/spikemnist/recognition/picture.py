@@ -45,16 +45,15 @@ least share of all ink that counts as a part."""
 
 
 class PreparedPicture(NamedTuple):
-    """An image like MNIST's, and three properties of its picture.
+    """An image like MNIST's, and three properties of its picture, as a `Decision` has them.
 
-    ``inverted`` tells whether the strokes were darker than the paper, None for a picture that was
-    not prepared; ``size`` is the height and width in pixels; ``parts`` is the number of parts of
-    the ink that lie apart.
+    ``strokes`` are dark on light or light on dark, None for a picture that was not prepared;
+    ``pixels`` is the width and height; ``parts`` is the number of parts of the ink that lie apart.
     """
 
     image: Tensor
-    inverted: bool | None
-    size: tuple[int, int]
+    strokes: str | None
+    pixels: tuple[int, int]
     parts: int
 
 
@@ -114,10 +113,12 @@ def prepare(picture: Any, *, invert: bool | None = None) -> PreparedPicture:
     """
     if invert not in (None, True, False):
         raise must_be("invert", "True, False or None", invert)
-    grey, size = _grey(open_picture(picture))
+    opened = open_picture(picture)
+    grey = _grey(opened)
     inverted = _is_dark_on_light(grey) if invert is None else invert
     image = torch.from_numpy(_centre(_strokes(1 - grey if inverted else grey)))
-    return PreparedPicture(image, inverted, size, _parts(image))
+    strokes = "dark on light" if inverted else "light on dark"
+    return PreparedPicture(image, strokes, opened.size, _parts(image))
 
 
 def open_picture(picture: Any) -> Image.Image:
@@ -169,13 +170,12 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
-    """Return the grey values in [0, 1] of a picture, reduced if it is large, and its full size."""
+def _grey(picture: Image.Image) -> Grey:
+    """Return the grey values in [0, 1] of a picture, reduced if it is large."""
     from PIL import Image
 
-    size = picture.height, picture.width
-    if not all(size):
-        raise must_be("picture", "of at least one pixel", size)
+    if not all(picture.size):
+        raise must_be("picture", "of at least one pixel", picture.size)
     if picture.mode.startswith(("I", "F")):  # 16 bits and more, of any range
         values = np.asarray(picture, np.float64)
         span = float(np.ptp(values))
@@ -183,15 +183,16 @@ def _grey(picture: Image.Image) -> tuple[Grey, tuple[int, int]]:
             raise ValueError("the picture has NaN or infinite pixels")
         picture = _from_array((values - values.min()) / (span or 1.0))
     picture = picture.convert("RGBA")
-    scale = ANALYSIS_SIZE / max(size)
+    scale = ANALYSIS_SIZE / max(picture.size)
     if scale < 1:
-        extent = (max(1, round(size[1] * scale)), max(1, round(size[0] * scale)))
-        picture = picture.resize(extent, Image.Resampling.BOX)  # each pixel the mean of an area
+        width, height = (max(1, round(side * scale)) for side in picture.size)
+        # Each pixel becomes the mean of an area.
+        picture = picture.resize((width, height), Image.Resampling.BOX)
     grey, alpha = picture.convert("L"), picture.getchannel("A")
     light, opaque = (np.asarray(channel, np.float64) / 255 for channel in (grey, alpha))
     visible = float((light * opaque).sum()) / max(float(opaque.sum()), 1e-9)
     paper = 0.0 if visible > 0.5 else 1.0
-    return light * opaque + paper * (1 - opaque), size
+    return light * opaque + paper * (1 - opaque)
 
 
 def _is_dark_on_light(grey: Grey) -> bool:
