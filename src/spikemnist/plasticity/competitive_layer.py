@@ -141,8 +141,7 @@ class CompetitiveLayer:
     @property
     def theta(self) -> Array:
         """Copy of the adaptation of the thresholds in mV, float32 ``[N]``."""
-        theta: Array = self.neurons.theta.reshape(-1)[: self.size].copy()
-        return theta
+        return np.array(self.neurons.theta.reshape(-1)[: self.size])
 
 
 def new_layer(parameters: Mapping[str, Any], features: int) -> CompetitiveLayer:

@@ -114,8 +114,7 @@ class ConvFeatures:
     @property
     def wins(self) -> Array:
         """Copy of the number of images that each feature has learned from, int64 ``[N]``."""
-        wins: Array = self._features.wins[: self.size].copy()
-        return wins
+        return np.array(self._features.wins[: self.size])
 
     def learn(self, spikes: Tensor, seen: int) -> None:
         """Learn from a block of images, after ``seen`` earlier ones."""
