@@ -33,10 +33,13 @@ def prepare(value: float, *shape: int) -> None:
         (lambda: prepare(BLACK, 784), r"picture must be \[H, W\], .* got uint8 of shape \(784,\)"),
         (
             lambda: prepare(2.0, 5, 5),
-            r"a floating picture must lie in \[0, 1\]; got values in \[2, 2\]",
+            r"floating images must lie in \[0, 1\]; got values in \[2, 2\]. Divide",
         ),
-        (lambda: prepare(math.nan, 5, 5), r"a floating picture must lie in \[0, 1\]"),
-        (lambda: prepare(np.int64(0), 5, 5), "picture must be uint8 or floating .* got int64"),
+        (lambda: prepare(math.nan, 5, 5), r"floating images must lie in \[0, 1\]"),
+        (
+            lambda: prepare(np.int64(0), 5, 5),
+            "images must be uint8 .* got torch.int64",
+        ),
         (
             lambda: prepare_image(torch.zeros(1, 3), invert="no"),
             "invert must be True, False or None; got 'no'",

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from spikemnist._arguments import must_be
+from spikemnist._tensors import check_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,18 +157,11 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
     if not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         raise must_be("picture", "[H, W], [H, W, 3] or [H, W, 4], of at least one pixel", array)
-    if np.issubdtype(array.dtype, np.floating):
-        if not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails
-            raise ValueError(
-                f"a floating picture must lie in [0, 1]; got values in [{array.min():g}, "
-                f"{array.max():g}]"
-            )
+    array = np.ascontiguousarray(array * np.uint8(255) if array.dtype == np.bool_ else array)
+    check_images(torch.tensor(array))
+    if array.dtype != np.uint8:
         array = np.rint(array * 255).astype(np.uint8)
-    elif array.dtype == np.bool_:
-        array = array * np.uint8(255)
-    elif array.dtype != np.uint8:
-        raise must_be("picture", "uint8 or floating in [0, 1]", array)
-    return Image.fromarray(np.ascontiguousarray(array))
+    return Image.fromarray(array)
 
 
 def _grey(picture: Image.Image) -> Grey:
