@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikemnist.encoding import Encoder, RateEncoder
+from spikemnist.encoding import Encoder
 
 
 def codebook(encoder: Encoder) -> NDArray[np.float32]:
@@ -41,12 +41,6 @@ def codebook(encoder: Encoder) -> NDArray[np.float32]:
     >>> table.shape, table[:, 255].tolist(), table[:, 0].tolist()
     ((4, 256), [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0])
     """
-    if isinstance(encoder, RateEncoder) and not encoder.deterministic:
-        raise ValueError(
-            "RateEncoder draws random numbers, so it has no table of grey values; use "
-            "deterministic=True, which spaces the spikes evenly, or export classifier.network and "
-            "pass spikes to it"
-        )
     generator = torch.Generator().manual_seed(0)
     greys = torch.arange(256, dtype=torch.uint8).view(256, 1, 1)  # each is an image of its own
     noise = torch.randint(256, (2, 28, 28), dtype=torch.uint8, generator=generator)
@@ -67,7 +61,7 @@ def codebook(encoder: Encoder) -> NDArray[np.float32]:
     except Exception as error:  # an encoder may refuse the pictures in any way
         raise ValueError(
             f"{type(encoder).__name__} has no table of grey values: {error}. Use a code such as "
-            "latency, direct, delta, phase or burst, or export classifier.network and pass spikes "
-            "to it"
+            "latency, direct, delta, phase, burst, or rate with deterministic=True, or export "
+            "classifier.network and pass spikes to it"
         ) from error
     return np.array(table.numpy())
