@@ -197,13 +197,7 @@ def read_model(model: Classifier | SpikingNetwork) -> tuple[NetworkArrays, Encod
 
 def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
     modules = [(path, m) for path, m in layer.modules if not isinstance(m, IGNORED)]
-    if not modules or not isinstance(modules[0][1], (nn.Linear, nn.Conv2d)):
-        kind = type(modules[0][1]).__name__ if modules else "nothing"
-        raise ValueError(
-            f"the layer of {layer.path} begins with {kind}; only layers that begin with "
-            "nn.Linear or nn.Conv2d are exported"
-        )
-    (path, weights), *others = modules
+    (path, weights), *others = modules or [(layer.path, layer.leaky)]
     synapses = _read_weights(path, weights, shape)
     for path, module in others:
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and synapses.pooling is None:
@@ -228,8 +222,12 @@ def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
 
 
 def _read_weights(path: str, module: nn.Module, shape: tuple[int, ...]) -> Synapses:
-    """Return the weights of a module."""
-    assert isinstance(module, (nn.Linear, nn.Conv2d))
+    """Return the weights of the first module of a layer."""
+    if not isinstance(module, (nn.Linear, nn.Conv2d)):
+        raise ValueError(
+            f"the layer of {path} begins with {type(module).__name__}; only layers that begin with "
+            "nn.Linear or nn.Conv2d are exported"
+        )
     weight = _array(module.weight)
     bias = np.zeros(len(weight), np.float32) if module.bias is None else _array(module.bias)
     if isinstance(module, nn.Linear):
