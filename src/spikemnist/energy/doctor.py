@@ -140,7 +140,7 @@ def diagnose(
                 steps.append(training.team.share(train_step, training, spikes, labels, metrics))
                 right = int(metrics.sums["correct"] - before)
                 asleep += bool(metrics.silent)
-        texts = [*training_findings(metrics, steps, config, network, initial, table.layers)]
+        texts = training_findings(metrics, steps, config, network, initial, table.layers)
     if right < LEARNED * len(labels) or asleep > PATIENCE:
         texts = texts or [*layer_findings(table.layers, metrics.needed)]
     texts += image_findings(feed.data) if isinstance(feed.data, ImageDataset) else ()
@@ -204,50 +204,42 @@ def training_findings(
     network: nn.Module,
     initial: Mapping[str, Tensor],
     layers: Sequence[LayerSummary],
-) -> Iterator[str]:
-    """Yield the cause, if some steps did not teach the network what they could.
+) -> list[str]:
+    """Return the cause, if some steps did not teach the network what they could.
 
     ``steps`` are the loss and the norm of the gradient of each, ``initial`` the weights before the
     first. If one of the ``layers`` has no surrogate gradient, no learning rate is the cause.
     """
-    lr, decay, clip = config.lr, config.weight_decay, config.clip_norm
+    lr, decay, penalty = config.lr, config.weight_decay or 0.0, config.spike_penalty
+    clip = math.inf if config.clip_norm is None else config.clip_norm
     best = 0.1 if config.optimizer == "sgd" else TrainConfig.lr
     guess = math.log(max(metrics.classes, 2))
     gradient = statistics.mean(length for _, length in steps)
     loss, accuracy = metrics.mean("loss"), metrics.mean("correct")
-    far = guess * (1 + FAR * accuracy)
-    pure = config.loss == "cross_entropy" and not config.spike_penalty
-    if pure and loss > max(far, steps[0][0]):
-        yield (
-            f"the mean loss is {loss:.3g}, and {guess:.2g} for a guess: the learning rate "
-            f"{lr:g} is too high; start with lr={min(best, lr / 10):g}"
-        )
-    elif metrics.silent or accuracy < 0.1 + 0.9 / metrics.classes:
-        new = dict(network.named_parameters())
-        before, after = norm([initial[name] for name in new]), norm([*new.values()])
-        moved = norm([last - initial[name] for name, last in new.items()])
-        still = STILL * len(steps)
-        flat = any(layer.name in metrics.needed and is_flat(layer) for layer in layers)
-        if config.spike_penalty > COSTLY:
-            yield (
-                f"with spike_penalty {config.spike_penalty:g} spikes cost more than right answers "
-                "are worth; start with spike_penalty=0.001"
-            )
-        elif decay and after < SHRUNK * before:
-            yield (
-                f"weight_decay {decay:g} has shrunk the weights to {after / before:.1%} of their "
-                "norm; start with weight_decay=0.0001"
-            )
-        elif clip is not None and gradient > CLIPPED * clip:
-            yield (
-                f"clip_norm {clip:g} has cut gradients of norm {gradient:.2g}; start with "
-                f"clip_norm={max(1.0, gradient):.2g}"
-            )
-        elif moved < still * before and lr < best and not flat:
-            yield (
-                f"training has moved the weights by {moved / before:.1%} of their norm: the "
-                f"learning rate {lr:g} is too low; start with lr={best:g}"
-            )
+    far = max(guess * (1 + FAR * accuracy), steps[0][0])
+    stuck = bool(metrics.silent) or accuracy < 0.1 + 0.9 / metrics.classes
+    new = dict(network.named_parameters())
+    before = norm([initial[name] for name in new]) or math.nan  # of zeros there is no share
+    kept = norm([*new.values()]) / before
+    moved = norm([last - initial[name] for name, last in new.items()]) / before
+    flat = any(layer.name in metrics.needed and is_flat(layer) for layer in layers)
+    causes = {
+        f"the mean loss is {loss:.3g}, and {guess:.2g} for a guess: the learning rate {lr:g} is "
+        f"too high; start with lr={min(best, lr / 10):g}": (
+            config.loss == "cross_entropy" and not penalty and loss > far
+        ),
+        f"with spike_penalty {penalty:g} spikes cost more than right answers are worth; start with "
+        "spike_penalty=0.001": stuck and penalty > COSTLY,
+        f"weight_decay {decay:g} has shrunk the weights to {kept:.1%} of their norm; start with "
+        "weight_decay=0.0001": stuck and decay > 0 and kept < SHRUNK,
+        f"clip_norm {clip:g} has cut gradients of norm {gradient:.2g}; start with "
+        f"clip_norm={max(1.0, gradient):.2g}": stuck and gradient > CLIPPED * clip,
+        f"training has moved the weights by {moved:.1%} of their norm: the learning rate {lr:g} is "
+        f"too low; start with lr={best:g}": (
+            stuck and moved < STILL * len(steps) and lr < best and not flat
+        ),
+    }
+    return [text for text, applies in causes.items() if applies][:1]
 
 
 def is_flat(layer: LayerSummary) -> bool:
