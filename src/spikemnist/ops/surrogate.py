@@ -232,8 +232,7 @@ class SparseFastSigmoid(Surrogate):
     cutoff: float = 1.0
 
     def __post_init__(self) -> None:
-        set_numbers(self, slope="(0, inf)")
-        set_numbers(self, cutoff="(-inf, inf)")
+        set_numbers(self, slope="(0, inf)", cutoff="(-inf, inf)")
 
     def derivative_(self, x: Tensor) -> Tensor:
         active = x > self.cutoff
