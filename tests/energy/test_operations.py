@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from spikemnist.energy.operations import count
+from spikemnist.energy.operations import Tally
 from spikemnist.models import LeakyMLP
 from tests.energy.networks import IMAGE, networks
 from tests.strategies import SEEDS
@@ -73,7 +73,7 @@ def test_operations_by_definition(name: str, spikes: Tensor) -> None:
         spikes = spikes.unsqueeze(2)
     with torch.no_grad():
         record = model(spikes, record="all")
-        counted = count(model.layers, record, {})
+        counted = Tally(model.layers).add(record)
         expected = torch.zeros(3, len(counted), dtype=torch.float64)
         for layer, module, signal in each_input(model, spikes):
             effective = ones(module, dense=False)((signal != 0).float()).flatten(1).sum(1)
@@ -96,7 +96,8 @@ def test_inputs_seen_once() -> None:
     image[..., 2, 3] = 1
     reached = float((model.layers[0].linear.weight[:, 15] != 0).sum())
     with torch.no_grad():
-        (first, *_) = count(model.layers, model(image.expand(7, 1, *IMAGE), record="all"), {})
+        record = model(image.expand(7, 1, *IMAGE), record="all")
+        (first, *_) = Tally(model.layers).add(record)
     assert float(first.seen) == reached
     assert float(first.acs.sum()) == 7 * reached
 
@@ -108,5 +109,5 @@ def test_large_layers(width: int) -> None:
     with torch.no_grad():
         model = LeakyMLP((), in_features=width, out_features=width - 1)
         model.layers[0].linear.weight.fill_(1)
-        (counts,) = count(model.layers, model(spikes, record="all"), {})
+        (counts,) = Tally(model.layers).add(model(spikes, record="all"))
     assert float(counts.acs.sum()) == width * (width - 1)

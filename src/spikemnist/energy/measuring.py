@@ -154,10 +154,9 @@ def _check_estimate(memory: str | None, ann_density: float) -> None:
 
 def _values(counts: Sequence[Counts], record: Record, labels: Tensor) -> dict[str, Tensor]:
     """Return what `Energy` holds of each sample at each timestep, ``[T, B]``."""
-    return {
-        "correct": (record.running_predictions == labels).cpu(),
-        "margins": margins(record.running_scores).cpu(),
-        "macs": torch.stack([one.macs for one in counts]).sum(0),
-        "acs": torch.stack([one.acs for one in counts]).sum(0),
-        "spikes": torch.stack([one.spikes for one in counts]).sum(0),
+    sums = {
+        name: torch.stack([getattr(one, name) for one in counts]).sum(0)
+        for name in ("macs", "acs", "spikes")
     }
+    running = record.running_predictions == labels
+    return {"correct": running.cpu(), "margins": margins(record.running_scores).cpu(), **sums}

@@ -42,41 +42,9 @@ class Counts(NamedTuple):
     macs: Tensor
     acs: Tensor
     dense: Tensor
+    seen: Tensor
     updates: Tensor
     spikes: Tensor
-    seen: Tensor
-
-
-def count(
-    layers: Sequence[SpikingLayer],
-    record: Record,
-    fans: dict[Synapses, tuple[Tensor, float]],
-) -> list[Counts]:
-    """Count the operations of each layer.
-
-    Parameters
-    ----------
-    layers
-        Layers of the model, which is in evaluation mode.
-    record
-        Record of a batch, made with ``record="all"``.
-    fans
-        Cache for each place of a module and input shape: the fan-out of each input, and the dense
-        operations of all inputs. Missing entries are added. Weights stay the same from batch to
-        batch.
-    """
-    assert record.input is not None
-    counts, signal = [], record.input
-    for layer, layer_record in zip(layers, record.layers, strict=True):
-        macs, acs, dense, seen = _synapses(layer, signal.to(layer_record.membrane.dtype), fans)
-        changes = (layer_record.membrane.diff(dim=0) != 0).flatten(2).sum(2)
-        first = changes.new_full((1, changes.shape[1]), layer_record.membrane[0, 0].numel())
-        spikes = torch.count_nonzero(layer_record.spikes.flatten(2), 2)
-        counts.append(
-            Counts(macs, acs, dense, _cpu(torch.cat((first, changes))), _cpu(spikes), seen)
-        )
-        signal = layer_record.spikes
-    return counts
 
 
 class Tally:
@@ -86,14 +54,19 @@ class Tally:
     ----------
     layers : sequence of SpikingLayer
         Layers of a network in evaluation mode, whose weights stay the same.
+
+    Attributes
+    ----------
+    fans : dict
+        For each place of a module and input shape, the fan-out of each input, and the dense
+        operations of all inputs.
     """
 
     def __init__(self, layers: Sequence[SpikingLayer]) -> None:
-        self.layers, self.samples = layers, 0
+        self.layers, self.samples, self.steps = layers, 0, 0
         self.fans: dict[Synapses, tuple[Tensor, float]] = {}
         self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in layers]
         self.shapes: list[torch.Size] = []
-        self.steps = 0
 
     @property
     def synapses(self) -> int:
@@ -102,13 +75,21 @@ class Tally:
 
     def add(self, record: Record) -> list[Counts]:
         """Count the operations of a batch, recorded with ``record="all"``, and return them."""
+        assert record.input is not None
         self.shapes = [layer.spikes.shape[2:] for layer in record.layers]
         self.steps, batch = record.spikes.shape[:2]
         self.samples += batch
-        counts = count(self.layers, record, self.fans)
-        for sums, one in zip(self.sums, counts, strict=True):
-            for name, values in one._asdict().items():
+        counts, signal = [], record.input
+        for layer, one, sums in zip(self.layers, record.layers, self.sums, strict=True):
+            synapses = self._synapses(layer, signal.to(one.membrane.dtype))
+            changes = (one.membrane.diff(dim=0) != 0).flatten(2).sum(2)
+            first = changes.new_full((1, batch), one.membrane[0, 0].numel())
+            updates = _cpu(torch.cat((first, changes)))
+            spikes = _cpu(torch.count_nonzero(one.spikes.flatten(2), 2))
+            counts.append(Counts(*synapses, updates, spikes))
+            for name, values in counts[-1]._asdict().items():
                 sums[name] += float(values.sum())
+            signal = one.spikes
         return counts
 
     def summaries(self, technology: Technology) -> list[LayerSummary]:
@@ -135,34 +116,33 @@ class Tally:
             )
         return summaries
 
-
-def _synapses(
-    layer: SpikingLayer, signal: Tensor, fans: dict[Synapses, tuple[Tensor, float]]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the MACs, ACs and dense operations of a layer, ``[T, B]``, and ``seen``, ``[B]``."""
-    steps, batch = signal.shape[:2]
-    macs, acs, dense = (torch.zeros((steps, batch), dtype=torch.float64) for _ in range(3))
-    seen = torch.zeros(batch, dtype=torch.float64)
-    modules = layer.modules
-    last = max((i for i, (_, module) in enumerate(modules) if is_weighted(module)), default=-1)
-    signal = signal.flatten(0, 1)
-    for i, (path, module) in enumerate(modules[: last + 1]):
-        if is_weighted(module):
-            shape = signal.shape[1:]
-            inputs = signal.reshape(steps, batch, *shape)
-            if (path, shape) not in fans:
-                total = float(fan_out(module, shape, zeros=True).sum())
-                fans[path, shape] = fan_out(module, shape), total
-            fan, total = fans[path, shape]
-            operations = _weigh(inputs != 0, fan)
-            is_binary = ((inputs == 0) | (inputs.abs() == 1)).flatten(2).all(2).cpu()
-            acs += torch.where(is_binary, operations, 0)
-            macs += torch.where(is_binary, 0, operations)
-            dense += total
-            seen += _weigh((inputs != 0).any(0)[None], fan)[0]
-        if i < last:
-            signal = module(signal)
-    return macs, acs, dense, seen
+    def _synapses(
+        self, layer: SpikingLayer, signal: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return MACs, ACs and dense operations of a layer, ``[T, B]``, and ``seen``, ``[B]``."""
+        steps, batch = signal.shape[:2]
+        macs, acs, dense = (torch.zeros((steps, batch), dtype=torch.float64) for _ in range(3))
+        seen = torch.zeros(batch, dtype=torch.float64)
+        modules = layer.modules
+        last = max((i for i, (_, module) in enumerate(modules) if is_weighted(module)), default=-1)
+        signal = signal.flatten(0, 1)
+        for i, (path, module) in enumerate(modules[: last + 1]):
+            if is_weighted(module):
+                shape = signal.shape[1:]
+                inputs = signal.reshape(steps, batch, *shape)
+                if (path, shape) not in self.fans:
+                    total = float(fan_out(module, shape, zeros=True).sum())
+                    self.fans[path, shape] = fan_out(module, shape), total
+                fan, total = self.fans[path, shape]
+                operations = _weigh(inputs != 0, fan)
+                is_binary = ((inputs == 0) | (inputs.abs() == 1)).flatten(2).all(2).cpu()
+                acs += torch.where(is_binary, operations, 0)
+                macs += torch.where(is_binary, 0, operations)
+                dense += total
+                seen += _weigh((inputs != 0).any(0)[None], fan)[0]
+            if i < last:
+                signal = module(signal)
+        return macs, acs, dense, seen
 
 
 def is_weighted(module: nn.Module) -> bool:
