@@ -5,11 +5,9 @@ A checkpoint is the zip archive that `torch.save` writes, which has a checksum f
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,30 +65,24 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         If the file is damaged, is not a checkpoint of spikemnist, or is of another version.
     """
     data = path.read_bytes()  # an unreadable file raises OSError, not damage
-    with _damaged(path):
+    try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:  # torch ignores the checksums
             if bad := archive.testzip():
                 raise ValueError(f"the checksum of {bad} is wrong")
         content: dict[str, Any]
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         kind = content.pop("format")
-    if kind != FORMAT:
-        raise ValueError(f"{path} has format {kind!r}; this version of spikemnist reads {FORMAT!r}")
-    with _damaged(path):
-        epochs = [EpochMetrics(**row) for row in content["history"]["epochs"]]
-        history = History(**{**content["history"], "epochs": epochs})
-        str(history)  # raises for a number that is none
-        return content | {"history": history}
-
-
-@contextlib.contextmanager
-def _damaged(path: Path) -> Iterator[None]:
-    try:
-        yield
+        if kind == FORMAT:
+            epochs = [EpochMetrics(**row) for row in content["history"]["epochs"]]
+            content["history"] = History(**{**content["history"], "epochs": epochs})
+            str(content["history"])  # raises for a number that is none
     except Exception as error:  # any content may raise anything; torch advises unsafe loading
         raise ValueError(
             f"{path} is damaged, or not a checkpoint of spikemnist. {REMEDY}"
         ) from error
+    if kind != FORMAT:
+        raise ValueError(f"{path} has format {kind!r}; this version of spikemnist reads {FORMAT!r}")
+    return content
 
 
 def restore(training: Training, folder: Path) -> None:
