@@ -212,17 +212,10 @@ def legend_above(ax: Axes, columns: int = 3) -> float:
 
     It has fewer columns where they would be wider than the Axes. The height is in points.
     """
+    look: dict[str, Any] = {"frameon": False, "fontsize": letters(), "handlelength": 1.8}
+    look |= {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "columnspacing": 1.2}
     for ncols in range(columns, 0, -1):
-        legend = ax.legend(
-            loc="lower right",
-            bbox_to_anchor=(1.0, 1.0),
-            ncols=ncols,
-            frameon=False,
-            fontsize=letters(),
-            borderaxespad=0.2,
-            handlelength=1.8,
-            columnspacing=1.2,
-        )
+        legend = ax.legend(ncols=ncols, **look)
         for text in legend.texts:
             text.set_text(fold(text.get_text(), extent(ax)[0]))
         box = legend.get_window_extent()
@@ -238,19 +231,10 @@ def legend_beside(ax: Axes, title: str) -> None:
     entry, and the title says so.
     """
     ends = [float(np.asarray(curve.get_ydata())[-1]) for curve in ax.lines]
-    order = np.negative(ends).argsort(kind="stable")
+    curves = [ax.lines[index] for index in np.negative(ends).argsort(kind="stable")]
     if len(ends) > 2 * _ENTRIES:
-        order, title = order[:_ENTRIES], f"{title}: {_ENTRIES} of {len(ends)}"
-    line = (extent(ax)[1] - 3) / 0.8 / (1 + min(len(order), _ENTRIES))  # in units of its letters
-    ax.legend(
-        handles=[ax.lines[index] for index in order],
-        title=title,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        ncols=-(-len(order) // _ENTRIES),
-        labelspacing=float(np.clip(line - 1.16, 0.0, 0.5)),
-        frameon=False,
-        fontsize=letters(),
-        title_fontsize=letters(),
-        handlelength=2.6,
-    )
+        curves, title = curves[:_ENTRIES], f"{title}: {_ENTRIES} of {len(ends)}"
+    columns = -(-len(curves) // _ENTRIES)
+    look: dict[str, Any] = {"frameon": False, "fontsize": letters(), "title_fontsize": letters()}
+    look |= {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "labelspacing": 0.2}
+    ax.legend(handles=curves, title=title, ncols=columns, handlelength=2.6, **look)
