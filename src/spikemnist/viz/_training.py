@@ -6,7 +6,7 @@ Shapes: ``C`` classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import PercentFormatter
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from spikemnist.training.metrics import History
     from spikemnist.viz._samples import Array
 
+Look = dict[str, Any]
+
 _SMALLEST_CELL = 0.82  # with its count, in units of font.size
+_TRAINING: Look = {"color": _style.BLUE, "marker": "o", "linestyle": "solid"}
+_VALIDATION: Look = {"color": _style.VERMILLION, "marker": "s", "linestyle": (0, (5, 1.5))}
+_BEST: Look = {"color": _style.GREY, "linestyle": (0, (1.2, 1.8)), "zorder": 1}
 _WHY_HIGHER = "The network has seen the training images in every epoch, and the test images never."
 
 
@@ -79,32 +84,18 @@ def training_curves(
 
 def _draw_metric(ax: Axes, history: History, name: str, test: Evaluation | None = None) -> None:
     epochs = np.array([row.epoch for row in history.epochs])
-    for column, label, colour, dashes, marker in (
-        (name, "training", _style.BLUE, "solid", "o"),
-        (f"validation_{name}", "validation", _style.VERMILLION, (0, (5, 1.5)), "s"),
+    options: Look = {"linewidth": 1.6, "markersize": 5.0 if len(epochs) <= 40 else 0.0}
+    for column, label, look in (
+        (name, "training", _TRAINING),
+        (f"validation_{name}", "validation", _VALIDATION),
     ):
         values = np.array(history.column(column))
         finite = np.isfinite(values)
         if finite.any():
-            ax.plot(
-                epochs[finite],
-                values[finite],
-                color=colour,
-                linestyle=dashes,
-                linewidth=1.6,
-                marker=marker,
-                markersize=5.0 if len(epochs) <= 40 else 0.0,
-                label=label,
-            )
+            ax.plot(epochs[finite], values[finite], label=label, **look, **options)
     if history.best_epoch is not None:
-        ax.axvline(
-            history.best_epoch,
-            color=_style.GREY,
-            linestyle=(0, (1.2, 1.8)),
-            linewidth=1.4,
-            zorder=1,
-            label=f"best epoch ({history.best_epoch})",
-        )
+        label = f"best epoch ({history.best_epoch})"
+        ax.axvline(history.best_epoch, linewidth=1.4, label=label, **_BEST)
     if test is not None:
         ax.axhline(
             test.accuracy, color=_style.BLACK, linestyle="dotted", label="unseen test images"
