@@ -90,7 +90,6 @@ def animate(
         scene.figure,
         scene.show,
         frames=[*range(len(values)), *[len(values) - 1] * (_HOLD - 1)],
-        init_func=scene.artists,
         interval=interval,
     )
 
@@ -125,9 +124,6 @@ class _Scene:
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
 
-    def artists(self) -> Iterable[Artist]:
-        return (self.picture, *self.lines, *self.bars, self.title)
-
     def show(self, step: int) -> Iterable[Artist]:
         """Set every artist to its state after timestep ``step``."""
         leader = self.leader[step]
@@ -141,7 +137,7 @@ class _Scene:
             bar.set_facecolor(_style.SKY if index == leader else _style.PALE)
         leads = f"t = {step}: class {self.classes[leader]} leads{self.truth}"
         self.title.set_text(f"{leads}\nby {self.score}")
-        return self.artists()
+        return (self.picture, *self.lines, *self.bars, self.title)
 
 
 def _draw_membranes(ax: Axes, membrane: Array, labels: Sequence[str]) -> list[Line2D]:
