@@ -70,14 +70,10 @@ def _draw_curves(ax: Axes, measured: Energy) -> None:
             f"{steps}", (spent[steps - 1], right[steps - 1]), (0.75, -0.75),
             textcoords="offset fontsize", va="top", fontsize=_style.letters(), color=_style.BLUE,
         )  # fmt: skip
-    exits = [measured.early_exit(margin) for margin in _MARGINS]
-    ax.plot(
-        [outcome.energy / NANOJOULE for outcome in exits],
-        [100 * outcome.accuracy for outcome in exits],
-        color=_style.VERMILLION,
-        marker=".",
-        label="each stops when its margin is large",
-    )
+    exits = map(measured.early_exit, _MARGINS)
+    points = np.array([(one.energy / NANOJOULE, 100 * one.accuracy) for one in exits])
+    label = "each stops when its margin is large"
+    ax.plot(*points.T, color=_style.VERMILLION, marker=".", label=label)
 
 
 def _draw_anns(ax: Axes, measured: Energy) -> None:
