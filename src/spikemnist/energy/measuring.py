@@ -105,16 +105,11 @@ def measure_energy(
     network = check_network(classifier, "measure_energy")
     target = select_device(device, dtype=parameter_dtype(network))
     classifier.to(target)
+    feed, options = make_feed(data, batch_size, target, "data"), {"record": "all"}
     tally, parts = Tally(network.layers), []
     with (
         interruptible(),
-        responses(
-            classifier,
-            make_feed(data, batch_size, target, "data"),
-            seed=seed,
-            options={"record": "all"},
-            progress=progress,
-        ) as batches,
+        responses(classifier, feed, seed=seed, options=options, progress=progress) as batches,
     ):
         for _, record, labels in batches:
             check_output(record, labels)
