@@ -343,26 +343,24 @@ def check_finite(
     bad = [name for name, number in numbers.items() if not math.isfinite(number)]
     if not bad:
         return
+    causes = [] if lr is None else [f"the learning rate (now {lr:g}) is too high; lower it"]
     if spikes is not None and not bool(spikes.isfinite().all()):
-        cause = "the encoder returned values that are not finite"
+        causes = ["the encoder returned values that are not finite"]
     elif name := not_finite(dict(model.named_parameters())):
-        cause = f"the parameter {name} is not finite"
-        cause += "" if lr is None else f", so the learning rate (now {lr:g}) is too high; lower it"
+        causes = [", so ".join((f"the parameter {name} is not finite", *causes))]
     else:
-        cause = (
+        if "loss" not in bad and getattr(model, "obstacle", None):  # recurrent neurons, perhaps
+            causes.append(
+                "it grows from timestep to timestep, as in a recurrent layer: pass truncate=, "
+                "lower the recurrent weights, or take a narrower surrogate"
+            )
+        causes.append(
             "the scores are too large for the loss, or the loss or its gradient divides by zero; "
             "check the loss"
         )
-        if "loss" not in bad and getattr(model, "obstacle", None):  # recurrent neurons, perhaps
-            cause = (
-                "it grows from timestep to timestep, as in a recurrent layer: pass truncate=, "
-                f"lower the recurrent weights, or take a narrower surrogate. Or {cause}"
-            )
-        if lr is not None:
-            cause = f"the learning rate (now {lr:g}) is too high; lower it. Or {cause}"
     raise FloatingPointError(
-        f"the {bad[0]} became {numbers[bad[0]]} {place}. Likely cause: {cause}. The last "
-        "checkpoint, if any, is kept"
+        f"the {bad[0]} became {numbers[bad[0]]} {place}. Likely cause: {'. Or '.join(causes)}. The "
+        "last checkpoint, if any, is kept"
     )
 
 
