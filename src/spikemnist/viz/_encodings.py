@@ -176,10 +176,9 @@ def codes(
             raster.set_axis_off()
             counts.set_axis_off()
             _style.note(raster, "a current, not spikes")
-    for column in (1, 2):
-        over_others = [row[column] for row in rows if row[column].axison][:-1]
-        for ax in over_others:
-            ax.set_xlabel("")
+    over_others = [row for row in rows if row[1].axison][:-1]
+    for ax in np.ravel([row[1:] for row in over_others]):
+        ax.set_xlabel("")
     return figure
 
 
