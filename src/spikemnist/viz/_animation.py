@@ -141,13 +141,12 @@ class _Scene:
 
 
 def _draw_membranes(ax: Axes, membrane: Array, labels: Sequence[str]) -> list[Line2D]:
-    time = np.arange(len(membrane))
-    for index, label in enumerate(labels):
-        look = _style.class_look(index)
-        ax.plot(time, membrane[:, index], **look, marker="o", markersize=3.0, label=label)
+    lines = ax.plot(membrane, marker="o", markersize=3.0)
+    for index, line in enumerate(lines):
+        line.set(label=labels[index], **_style.class_look(index))
     _style.legend_beside(ax, "class")
     ax.autoscale_view()
     ax.set_autoscale_on(False)  # keep the limits of the whole run while the curves grow
     _style.time_axis(ax, len(membrane))
     _style.open_frame(ax, ylabel="membrane potential of the output")
-    return list(ax.lines)
+    return lines
