@@ -255,24 +255,6 @@ def test_the_norms_are_those_of_the_backward_pass():
         assert row.gradient_norm > 0
 
 
-@pytest.mark.filterwarnings("ignore:.*snnTorch steps")
-def test_a_network_that_snntorch_steps_has_what_its_record_has():
-    neurons = {"beta": 0.9, "alpha": 0.8, "init_hidden": True}
-    network = nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(784, 20),
-        snntorch.Synaptic(**neurons),
-        nn.Linear(20, 10),
-        snntorch.Synaptic(**neurons, output=True),
-    )
-    diagnosis = diagnose(Classifier(accelerate(network), "rate"), digits(64))
-    hidden, _ = diagnosis.layers
-    assert hidden.spikes > 0
-    assert hidden.parameters is hidden.acs is hidden.gradient_norm is None
-    assert "parameters  " not in repr(diagnosis)
-    assert diagnosis.learned > 0.5
-
-
 @pytest.mark.parametrize(("share", "findings"), [(0.5, 0), (0.51, 1)])
 def test_a_layer_of_which_half_is_saturated(share, findings):
     layer, _ = summary(new_classifier(), digits(16).images).layers

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-import snntorch
 from torch import nn
 
 from spikemnist.energy import summary
-from spikemnist.models import Classifier, accelerate
+from spikemnist.models import Classifier
 from spikemnist.training import diagnose, initialize
 from tests.training.small_runs import digits, new_classifier
 
@@ -21,12 +20,6 @@ CLASSIFIER, WITHOUT_LAYERS = new_classifier(), Classifier(nn.Linear(1, 1), "late
 
 def start_with(network: nn.Module) -> None:
     initialize(Classifier(network, "latency"), IMAGES)
-
-
-def of_synaptic_neurons() -> nn.Module:
-    neurons = snntorch.Synaptic(alpha=0.9, beta=0.9)
-    with pytest.warns(UserWarning, match="Synaptic"):
-        return accelerate(nn.Sequential(nn.Flatten(), nn.Linear(784, 10), neurons))
 
 
 CALLS: list[tuple[Callable[..., object], str]] = [
@@ -44,7 +37,6 @@ CALLS: list[tuple[Callable[..., object], str]] = [
         lambda: start_with(nn.Sequential(nn.Flatten(), nn.Linear(784, 10))),
         "initialize needs a LeakyMLP, .*; got Sequential",
     ),
-    (lambda: start_with(of_synaptic_neurons()), "the layers cannot be read: .*Synaptic"),
 ]
 
 
