@@ -29,6 +29,9 @@ spikemnist train --resume --out runs/fast
 
 NETWORKS = get_args(NetworkName)
 RECIPES = dict.fromkeys(name for name, _ in recipes if name not in ("default", "events", "fashion"))
+OF_NETWORK = {"hidden", "layers", *(field.name for field in fields(NetworkOptions))}
+OF_CONFIG = {field.name for field in fields(TrainConfig)}
+"""Options that are settings of a network, and of a training."""
 
 
 def add_options(add: Options) -> None:
@@ -71,9 +74,9 @@ def add_options(add: Options) -> None:
     add("--drop-events", text, 0.0, kind=number(0, 1), value="P")
 
 
-def defaults(given: Command) -> dict[str, Any]:
+def defaults(command: Command) -> dict[str, Any]:
     """Return the options of the resumed run, or those that follow from recipe, data and model."""
-    recipe, data = _resumed(given) if given.resume else (_chosen(given), {})
+    recipe = _begin(command)
     options = {
         **recipe.network,
         **fields_of(recipe.config),
@@ -81,14 +84,20 @@ def defaults(given: Command) -> dict[str, Any]:
         "encoder": recipe.encoder["name"],
         "num_steps": recipe.encoder["num_steps"],
     }
-    if given.resume:
+    if command.resume:
+        data = read_config(command.out)["data"]
         if isinstance(data.get("validation"), str):
             raise WrongRequest(
-                f"{given.out} has validation data of its own, which no option names: continue it "
+                f"{command.out} has validation data of its own, which no option names: continue it "
                 "in Python, with fit(..., resume=True)"
             )
         options |= {"validation": data.get("validation"), **sources.options_of(data)}
     return options
+
+
+def _begin(command: Command) -> Recipe:
+    """Return the recipe of the run in ``--out``, or of ``--recipe``, ``--model`` and ``--data``."""
+    return _resumed(command.out) if command.resume else _chosen(command)
 
 
 def _chosen(command: Command) -> Recipe:
@@ -105,20 +114,20 @@ def _chosen(command: Command) -> Recipe:
     return recipes[name, command.model]
 
 
-def _resumed(command: Command) -> tuple[Recipe, dict[str, Any]]:
-    """Return the recipe of the run in ``--out``, and the description of its data."""
-    if command.out is None:
+def _resumed(folder: Path | None) -> Recipe:
+    """Return the recipe of the run in a folder."""
+    if folder is None:
         raise WrongRequest("--resume needs --out, the folder of the run to continue")
     try:
-        values = read_config(command.out)
+        values = read_config(folder)
     except FileNotFoundError as error:
         raise WrongRequest(str(error)) from None
     if command_of(values) != "train":
-        raise WrongRequest(f"{command.out} is a run of `spikemnist stdp`, not of `train`")
+        raise WrongRequest(f"{folder} is a run of `spikemnist stdp`, not of `train`")
     try:
-        return Recipe.from_json(values), values["data"]
+        return Recipe.from_json(values)
     except ValueError as error:
-        raise ValueError(f"{command.out / CONFIG} is damaged: {error}") from error
+        raise ValueError(f"{folder / CONFIG} is damaged: {error}") from error
 
 
 def check(command: Command) -> None:
@@ -144,22 +153,20 @@ def check(command: Command) -> None:
 
 
 def recipe_of(command: Command) -> Recipe:
-    """Return the recipe of a command, with what a resumed run has beside the options."""
-    run = _resumed(command)[0] if command.resume else Recipe()
+    """Return the recipe with which the command begins, changed by the options that were given."""
 
-    def described(part: Mapping[str, Any], name: str, *options: str) -> dict[str, Any]:
-        given = {option: vars(command)[option] for option in options}
-        values = {"name": name, **{option: x for option, x in given.items() if x is not None}}
-        return {**part, **values} if part["name"] == name else values
+    def part(described: Mapping[str, Any], name: str) -> dict[str, Any]:
+        return {**described} if described["name"] == name else {"name": name}
 
-    layers = "layers" if command.model == "conv" else "hidden"
-    of_network = [field.name for field in fields(NetworkOptions)]
-    settings = {field.name: vars(command)[field.name] for field in fields(TrainConfig)}
+    def given(names: set[str]) -> dict[str, Any]:
+        return {name: vars(command)[name] for name in command.given if name in names}
+
+    recipe = _begin(command)
     return replace(
-        run,
-        network=described(run.network, command.model, layers, *of_network),
-        encoder=described(run.encoder, command.encoder, "num_steps"),
-        config=TrainConfig(**settings),
+        recipe,
+        network=part(recipe.network, command.model) | given(OF_NETWORK),
+        encoder=part(recipe.encoder, command.encoder) | {"num_steps": command.num_steps},
+        config=replace(recipe.config, **given(OF_CONFIG)),
     )
 
 
@@ -168,21 +175,19 @@ def run(command: Command) -> int:
     from spikemnist.training.team import find_team, joined
 
     start = time.perf_counter()
-    training = spikemnist.training
     with request(command):
-        spikemnist.ops.select_backend(command.backend)
-        device = training.select_device(command.device)
+        device = spikemnist.training.select_device(command.device)
     train, test = sources.load(vars(command))
     classifier, config = _prepare(command, train)
     show_detail(command, classifier.network, f"{len(train):,} training images, device {device}")
     if command.diagnose:
-        diagnosis = training.diagnose(classifier, train, config, device=device)
+        diagnosis = spikemnist.training.diagnose(classifier, train, config, device=device)
         show(command, diagnosis=Block(repr(diagnosis), diagnosis))
         return 0
     with joined():
         team = find_team()
         with team.enter(runs.run_folder(command, command.encoder)) as folder:
-            history = training.fit(
+            history = spikemnist.fit(
                 classifier,
                 train,
                 config,
@@ -191,45 +196,45 @@ def run(command: Command) -> int:
                 resume=command.resume,
                 device=command.device,
             )
-        if not team.is_first:
-            return INTERRUPTED if history.interrupted else 0
-        results: dict[str, Any] = {"run": folder, "history": history}
-        if history.interrupted:
-            show(command, **results, interrupted=True)
-            words = command_line("spikemnist", "train", "--resume", "--out", folder)
-            say(command, f"next              {words}")
-            return INTERRUPTED
-        _measure_limits(command, classifier, train, folder)
-        evaluation = training.evaluate(classifier, test, device=history.device, seed=command.seed)
+        if team.is_first:
+            _report(command, classifier, (train, test), history, folder, start)
+    return INTERRUPTED if history.interrupted else 0
+
+
+def _report(
+    command: Command,
+    classifier: spikemnist.Classifier,
+    data: tuple[sources.Dataset, sources.Dataset],
+    history: spikemnist.training.History,
+    folder: Path,
+    start: float,
+) -> None:
+    """Test what was trained, draw and print the results, and the commands that use the run."""
+    if history.interrupted:
+        show(command, run=folder, history=history, interrupted=True)
+        words = command_line("spikemnist", "train", "--resume", "--out", folder)
+        say(command, f"next              {words}")
+        return
+    train, test = data
+    if command.validation:  # the limits of doubt, on the images that `fit` has held out
+        _, held_out = train.split(command.validation, command.seed)
+        classifier.limits = spikemnist.measure_limits(classifier, held_out, seed=command.seed)
+        classifier.save(folder / MODEL)
+    evaluation = spikemnist.evaluate(classifier, test, device=history.device, seed=command.seed)
     drawn = {
         **spikemnist.viz.of_run(history=history, evaluation=evaluation),
         **pictures.of_sample(classifier, test, names=("encoding", "decision")),
     }
     show(
         command,
-        **results,
+        run=folder,
+        history=history,
         interrupted=False,
         best_epoch=history.best_epoch,
         test=evaluation,
         total_seconds=time.perf_counter() - start,
         files=[*FILES, *(path.name for path in pictures.save_all(drawn, folder))],
     )
-    _advise(command, folder)
-    return 0
-
-
-def _measure_limits(
-    command: Command, classifier: spikemnist.Classifier, train: sources.Dataset, folder: Path
-) -> None:
-    """Measure the limits of doubt on the images held out, and write them with the model."""
-    if command.validation:
-        _, held_out = train.split(command.validation, command.seed)  # as in `fit`
-        classifier.limits = spikemnist.measure_limits(classifier, held_out, seed=command.seed)
-        classifier.save(folder / MODEL)
-
-
-def _advise(command: Command, folder: Path) -> None:
-    """Print the commands that use a finished run."""
     say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
     if command.data != "nmnist":
         say(command, f"{'':18}{command_line('spikemnist', 'predict', folder, 'your-picture.png')}")
