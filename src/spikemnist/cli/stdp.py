@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any, get_args
@@ -13,7 +12,7 @@ from spikemnist._descriptions import plain
 from spikemnist._names import Voting
 from spikemnist._run_folder import CONFIG, METRICS, MODEL, open_folder
 from spikemnist.cli import pictures, runs, sources
-from spikemnist.cli.errors import INTERRUPTED, refuse, request
+from spikemnist.cli.errors import INTERRUPTED, refuse
 from spikemnist.cli.output import command_line, say, show, show_detail
 from spikemnist.cli.parser import Command, Options, number, whole
 
@@ -23,16 +22,6 @@ spikemnist stdp
 spikemnist stdp --data mnist --neurons 1600 --out runs/stdp
 spikemnist stdp --features 16
 """
-
-PARAMETERS = {
-    "features": "n_features",
-    "neurons": "n_neurons",
-    "passes": "passes",
-    "theta_plus": "theta_plus",
-    "voting": "voting",
-    "seed": "random_state",
-}
-"""Parameter of a classifier behind each option."""
 
 OF_NEURONS = ("neurons", "passes", "theta_plus", "voting")
 """Options that do not apply to convolutional features."""
@@ -71,49 +60,27 @@ def check(command: Command) -> None:
 
 def run(command: Command) -> int:
     """Learn, test, draw and print the results."""
-    from spikemnist.data.feed import describe_data
-
     start = time.perf_counter()
-    with request(command):
-        classifier = _classifier(command)
+    classifier = _classifier(command)
     show_detail(command, classifier)
-    images, test = sources.load(vars(command))
-    train = images.images, images.labels  # type: ignore[attr-defined]  # --data has no recordings
-    files, settings = [MODEL, CONFIG], dict[str, float]()
-    description = {
-        "classifier": {"name": type(classifier).__name__, **plain(classifier.get_params())},
-        "data": describe_data(images, None),
-    }
-    with (
-        runs.run_folder(command, "stdp") as folder,
-        open_folder(folder, description, resume=False),
-    ):
-        model = folder / MODEL
-        next_step = f"next              {command_line('spikemnist', 'evaluate', folder)}"
-        if isinstance(classifier, spikemnist.plasticity.ConvSTDPClassifier):
-            classifier.fit(*train)
-        else:
-            classifier.fit(*train, checkpoint=model)
-            if classifier.interrupted_:
-                classifier.save(model)
-                show(command, run=folder, interrupted=True, images=classifier.n_images_seen_)
-                say(command, next_step)
-                return INTERRUPTED
-            _write_metrics(classifier, folder / METRICS)
-            files.append(METRICS)
-            settings["theta_plus"] = classifier.theta_plus_
-            settings["learning_rate"] = classifier.learning_rate_
-        classifier.save(model)
+    train, test = sources.load(vars(command))
+    with runs.run_folder(command, "stdp") as folder:
+        files = _learn(classifier, train, folder)
+    next_step = f"next              {command_line('spikemnist', 'evaluate', folder)}"
+    if getattr(classifier, "interrupted_", False):
+        show(command, run=folder, interrupted=True, images=classifier.n_images_seen_)
+        say(command, next_step)
+        return INTERRUPTED
     evaluation = spikemnist.evaluate(classifier, test)
-    shape = train[0].shape[1:]
-    drawn = spikemnist.viz.of_run(classifier, evaluation=evaluation, image_shape=shape)
+    drawn = spikemnist.viz.of_run(classifier, evaluation=evaluation, image_shape=train.sample_shape)
     files += [path.name for path in pictures.save_all(drawn, folder)]
+    steps = ("theta_plus", "learning_rate") if METRICS in files else ()
     show(
         command,
         run=folder,
         interrupted=False,
         test=evaluation,
-        **{name: float(f"{value:.3g}") for name, value in settings.items()},
+        **{name: float(f"{getattr(classifier, f'{name}_'):.3g}") for name in steps},
         total_seconds=time.perf_counter() - start,
         files=files,
     )
@@ -123,11 +90,36 @@ def run(command: Command) -> int:
 
 def _classifier(command: Command) -> Any:
     """Return the untrained classifier."""
-    kind: Any = spikemnist.STDPClassifier
     if command.features is not None:
-        kind = spikemnist.plasticity.ConvSTDPClassifier
-    known = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{name: vars(command)[o] for o, name in PARAMETERS.items() if name in known})
+        return spikemnist.plasticity.ConvSTDPClassifier(command.features, random_state=command.seed)
+    return spikemnist.STDPClassifier(
+        command.neurons,
+        passes=command.passes,
+        theta_plus=command.theta_plus,
+        voting=command.voting,
+        random_state=command.seed,
+    )
+
+
+def _learn(classifier: Any, data: Any, folder: Path) -> list[str]:
+    """Fit the classifier, write the files of the run, and return their names."""
+    from spikemnist.data.feed import describe_data
+
+    description = {
+        "classifier": {"name": type(classifier).__name__, **plain(classifier.get_params())},
+        "data": describe_data(data, None),
+    }
+    files, model = [MODEL, CONFIG], folder / MODEL
+    with open_folder(folder, description, resume=False):
+        if isinstance(classifier, spikemnist.STDPClassifier):
+            classifier.fit(data.images, data.labels, checkpoint=model)
+            if not classifier.interrupted_:
+                _write_metrics(classifier, folder / METRICS)
+                files.append(METRICS)
+        else:
+            classifier.fit(data.images, data.labels)
+        classifier.save(model)
+    return files
 
 
 def _write_metrics(classifier: spikemnist.STDPClassifier, file: Path) -> None:
