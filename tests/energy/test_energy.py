@@ -287,3 +287,13 @@ def test_tables_of_the_parts() -> None:
     assert [row[1] for row in exits.rows][-1] == f"{ENERGY.early_exit(0.99).accuracy:.2%}"
     with pytest.raises(ValueError, match="part must be one of layers, energies, timesteps, exits"):
         ENERGY.table("chip")  # type: ignore[arg-type]
+
+
+def test_report_and_json() -> None:
+    report, values = ENERGY.report(), ENERGY.to_json()
+    for part in ("energies", "timesteps", "exits"):
+        assert ENERGY.table(part).text(bare=True) in report  # type: ignore[arg-type]
+    assert ENERGY.assumptions in " ".join(report.split())
+    assert f"{ENERGY.parameters:,} parameters; {ENERGY.footprint:,} bytes" in report
+    assert values["picojoules"]["snn"] == {**vars(ENERGY.snn), "total": ENERGY.snn.total}
+    assert (values["total"], values["technology"]) == (ENERGY.total, ENERGY.technology.name)

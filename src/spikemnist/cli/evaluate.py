@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,13 +25,6 @@ OF_NETWORKS = (
     "energy", "technology", "memory", "robustness",
 )  # fmt: skip
 """Options that need a network."""
-
-WORDS = (
-    "dense: all operations. MACs, ACs: those of an input and a weight that are not zero; a MAC "
-    "multiplies and adds, an AC only adds. updates: changes of a membrane. sparsity: share of "
-    "neurons and timesteps without a spike. exit margin: the network stops when the probabilities "
-    "of the two leading classes differ by it."
-)
 
 
 def add_options(add: Options) -> None:
@@ -106,25 +98,10 @@ def _evaluate(command: Command, classifier: Any, test: sources.Dataset) -> dict[
     fields: dict[str, Any] = {"test": evaluation}
     if command.energy:
         costs = {name: getattr(command, name) for name in ("technology", "memory")}
-        fields["energy"] = _block(spikemnist.measure_energy(classifier, test, **costs, **options))
+        energy = spikemnist.measure_energy(classifier, test, **costs, **options)
+        fields["energy"] = Block(energy.report(), energy.to_json())
     if command.robustness:
         fields["robustness"] = spikemnist.training.measure_robustness(
             classifier, test, batch_size=command.batch_size, **options
         )
     return fields
-
-
-def _block(energy: spikemnist.energy.Energy) -> Block:
-    """Return the tables of an energy below one another, and for ``--json`` its fields, in pJ."""
-    size = f"{energy.parameters:,} parameters; {energy.footprint:,} bytes in PyTorch, with buffers"
-    tables = [energy.table(part).text(bare=True) for part in ("energies", "timesteps", "exits")]
-    operations = energy.table()._replace(note=size).text(bare=True)
-    words = "\n".join(textwrap.fill(text, 100) for text in (energy.assumptions, WORDS))
-    names = ("layers", "total", "parameters", "footprint", "technology", "memory")
-    estimates = {name: getattr(energy, name) for name in ("snn", "ann_dense", "ann_skipping")}
-    value = {
-        **{name: getattr(energy, name) for name in names},
-        "technology": energy.technology.name,
-        "picojoules": {name: {**vars(e), "total": e.total} for name, e in estimates.items()},
-    }
-    return Block("\n\n".join([operations, *tables, words]), value)

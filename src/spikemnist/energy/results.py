@@ -6,10 +6,11 @@ Shapes: ``T`` timesteps, ``N`` samples.
 from __future__ import annotations
 
 import math
+import textwrap
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -32,6 +33,14 @@ SUMMED = (
     "seen", "energy", "weights", "zero_weights",
 )  # fmt: skip
 """Fields of a layer that a network has as well, as their sum."""
+
+WORDS = (
+    "dense: all operations. MACs, ACs: those of an input and a weight that are not zero; a MAC "
+    "multiplies and adds, an AC only adds. updates: changes of a membrane. sparsity: share of "
+    "neurons and timesteps without a spike. exit margin: the network stops when the probabilities "
+    "of the two leading classes differ by it."
+)
+"""What stands in the tables."""
 
 Part = Literal["layers", "energies", "timesteps", "exits"]
 
@@ -202,6 +211,36 @@ class Energy(Result):
             f"one that skips zeros, {self.ann_density:.0%} of the hidden activations are not zero, "
             "which was not measured. Encoding, control and idle circuits are left out."
         )
+
+    def report(self) -> str:
+        """Return all tables and what they assume, as ``spikemnist evaluate --energy`` prints them.
+
+        Returns
+        -------
+        str
+            The tables below one another, without titles, and sentences on them.
+        """
+        note = f"{self.parameters:,} parameters; {self.footprint:,} bytes in PyTorch, with buffers"
+        operations = self._layer_table()._replace(note=note)
+        tables = (operations, self._energy_table(), self._step_table(), self._exit_table())
+        words = "\n".join(textwrap.fill(text, 100) for text in (self.assumptions, WORDS))
+        return "\n\n".join([*(table.text(bare=True) for table in tables), words])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return layers and estimates, as ``spikemnist evaluate --energy --json`` prints them.
+
+        Returns
+        -------
+        dict
+            Fields by name; ``picojoules`` has those of each `Estimate`, and its total.
+        """
+        names = ("layers", "total", "parameters", "footprint", "technology", "memory")
+        estimates = {name: getattr(self, name) for name in ("snn", "ann_dense", "ann_skipping")}
+        return {
+            **{name: getattr(self, name) for name in names},
+            "technology": self.technology.name,
+            "picojoules": {name: {**vars(e), "total": e.total} for name, e in estimates.items()},
+        }
 
     def _layer_table(self) -> Table:
         snn, dense, skipping = (
