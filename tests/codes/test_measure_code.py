@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from spikemnist.codes.measure import compare_codes
 from spikemnist.data import load_digits
 from spikemnist.encoding import (
     DeltaEncoder,
@@ -52,6 +53,16 @@ def test_closed_form_of_a_known_error() -> None:
     noise = 1 / (12 * 255**2)
     expected = 50 * math.log2((0.25 + noise) / (0.01**2 + noise))
     assert measure.bits_per_spike == pytest.approx(expected, rel=1e-5)
+
+
+def test_comparison_of_all_codes() -> None:
+    codes = compare_codes(IMAGES, num_steps=4, seed=3)
+    assert {"burst", "events"}.isdisjoint(codes.measures)
+    assert codes.spikes.keys() == codes.measures.keys() > codes.decoded.keys()
+    generator = torch.Generator().manual_seed(3)
+    expected = measure_code(RateEncoder(num_steps=4), IMAGES, generator=generator)
+    assert codes.measures["rate"] == expected
+    assert "\nburst       the longest burst ends on timestep 6" in codes.text
 
 
 def test_bits_per_spike() -> None:

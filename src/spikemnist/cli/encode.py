@@ -86,34 +86,8 @@ def _encode(command: Command, samples: Any, out: Path) -> dict[str, Any]:
 
 def _compare(command: Command, samples: Any, out: Path) -> dict[str, Any]:
     """Encode a sample in every code, draw the codes, and return their measures."""
-    import torch
+    from spikemnist.codes.measure import compare_codes
 
-    rows, measures, trains, reconstructions = [], dict[str, Any](), {}, {}
-    for name in spikemnist.encoding.available_encoders():
-        if name == "events":
-            continue
-        try:
-            encoder = spikemnist.get_encoder(name, num_steps=command.num_steps)
-        except ValueError as error:  # the longest burst may not fit the window
-            rows.append(f"{name:<12}{error}")
-            continue
-        generator = torch.Generator().manual_seed(command.seed)
-        trains[name] = encoder(samples, generator=generator)
-        generator.manual_seed(command.seed)
-        measure = spikemnist.encoding.measure_code(encoder, samples, generator=generator)
-        rows.append(f"{name:<12}{_cells(measure)}")
-        measures[name] = measure
-        if hasattr(encoder, "decode"):
-            reconstructions[name] = encoder.decode(trains[name])
-    pictures.save(spikemnist.viz.codes(trains, reconstructions=reconstructions), out)
-    head = f"{'code':<12}{'spikes':>8}{'error':>9}{'bits/spike':>13}"
-    note = "error: root mean square error of the decoded image, pixels in [0, 1]"
-    text = "\n".join([head, *rows, "", note])
-    return {"num_steps": command.num_steps, "codes": Block(text, measures)}
-
-
-def _cells(measure: spikemnist.encoding.CodeMeasure) -> str:
-    spikes = "current" if measure.spikes is None else f"{measure.spikes:.0f}"
-    error = "–" if measure.error is None else f"{measure.error:.4f}"
-    bits = "–" if measure.bits_per_spike is None else f"{measure.bits_per_spike:.2f}"
-    return f"{spikes:>8}{error:>9}{bits:>13}"
+    codes = compare_codes(samples, num_steps=command.num_steps, seed=command.seed)
+    pictures.save(spikemnist.viz.codes(codes.spikes, reconstructions=codes.decoded), out)
+    return {"num_steps": command.num_steps, "codes": Block(codes.text, codes.measures)}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spikemnist.encoding import available_encoders, get_encoder
 from spikemnist.encoding.protocol import Encoder, intensities
 
 GREY_NOISE = 1 / (12 * 255**2)
@@ -82,16 +84,94 @@ def measure_code(
     (1024.0, 0.0, 2.0)
     """
     spikes = encoder(images, generator=generator)
+    decode = getattr(encoder, "decode", None)
+    return _measure(images, spikes, None if decode is None else decode(spikes))
+
+
+class CodeComparison(NamedTuple):
+    """The same images in several codes, by the name of the code.
+
+    Attributes
+    ----------
+    spikes
+        Spikes or currents ``[T, B, ...]``.
+    decoded
+        Decoded images, of the codes that have ``decode``.
+    measures
+        Spikes, error and bits per spike.
+    text
+        The measures as lines, and why a code cannot encode in so few timesteps.
+    """
+
+    spikes: dict[str, Tensor]
+    decoded: dict[str, Tensor]
+    measures: dict[str, CodeMeasure]
+    text: str
+
+
+def compare_codes(images: Tensor, *, num_steps: int, seed: int = 0) -> CodeComparison:
+    """Encode images in every code of images, decode and measure them.
+
+    Parameters
+    ----------
+    images : torch.Tensor
+        Images ``[B, ...]``, uint8, or floating in [0, 1].
+    num_steps : int
+        Number of timesteps of each code.
+    seed : int, default 0
+        Seed of the codes that draw random numbers.
+
+    Returns
+    -------
+    CodeComparison
+
+    Examples
+    --------
+    >>> from spikemnist import load_digits
+    >>> codes = compare_codes(load_digits()[1].images[:1], num_steps=4)
+    >>> codes.measures["direct"]
+    CodeMeasure(spikes=None, error=0.0, bits_per_spike=None)
+    >>> print(codes.text)  # doctest: +ELLIPSIS
+    code          spikes    error   bits/spike
+    burst       the longest burst ends on timestep 6, after the last of num_steps=4...
+    """
+    spikes, decoded, measures = dict[str, Tensor](), dict[str, Tensor](), dict[str, CodeMeasure]()
+    lines = [f"{'code':<12}{'spikes':>8}{'error':>9}{'bits/spike':>13}"]
+    for name in available_encoders():
+        if name == "events":
+            continue
+        try:
+            encoder: Any = get_encoder(name, num_steps=num_steps)
+        except ValueError as error:  # the longest burst may not fit the window
+            lines.append(f"{name:<12}{error}")
+            continue
+        spikes[name] = encoder(images, generator=torch.Generator().manual_seed(seed))
+        if hasattr(encoder, "decode"):
+            decoded[name] = encoder.decode(spikes[name])
+        measures[name] = _measure(images, spikes[name], decoded.get(name))
+        lines.append(f"{name:<12}{_cells(measures[name])}")
+    lines += ["", "error: root mean square error of the decoded image, pixels in [0, 1]"]
+    return CodeComparison(spikes, decoded, measures, "\n".join(lines))
+
+
+def _measure(images: Tensor, spikes: Tensor, decoded: Tensor | None) -> CodeMeasure:
+    """Return the measure of images from their spikes, and from what is decoded of these."""
     count: float | None = None
     if bool(((spikes == 0) | (spikes == 1)).all()):
         count = int(torch.count_nonzero(spikes)) / len(images)
-    decode = getattr(encoder, "decode", None)
-    if decode is None:
+    if decoded is None:
         return CodeMeasure(count, None, None)
-    x, read = _numbers(intensities(images)), _numbers(decode(spikes))
+    x, read = _numbers(intensities(images)), _numbers(decoded)
     square, variance = float(np.square(read - x).mean()), float(x.var())
     bits = x[0].size / 2 * math.log2((variance + GREY_NOISE) / (square + GREY_NOISE))
     return CodeMeasure(count, math.sqrt(square), max(bits, 0.0) / count if count else None)
+
+
+def _cells(measure: CodeMeasure) -> str:
+    spikes = "current" if measure.spikes is None else f"{measure.spikes:.0f}"
+    error = "–" if measure.error is None else f"{measure.error:.4f}"
+    bits = "–" if measure.bits_per_spike is None else f"{measure.bits_per_spike:.2f}"
+    return f"{spikes:>8}{error:>9}{bits:>13}"
 
 
 def _numbers(pixels: Tensor) -> NDArray[np.float64]:
