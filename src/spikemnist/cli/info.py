@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 import spikemnist
-from spikemnist._doors import behind, is_there
 from spikemnist.cli.output import show
 from spikemnist.cli.parser import Command, Options
 
@@ -20,9 +19,6 @@ SUMMARY = "Print versions, devices, load, backends and data, for bug reports."
 EXAMPLES = """
 spikemnist info
 """
-
-NMNIST = "spikemnist.events.nmnist.find_nmnist"
-"""Door to the search for recordings."""
 
 
 def add_options(add: Options) -> None:
@@ -85,13 +81,11 @@ def _load() -> str:
 def _data() -> list[str]:
     """Return where each data set was found."""
     from spikemnist.data import mnist
+    from spikemnist.events.nmnist import find_nmnist
 
-    places = ["digits in the package"]
-    sets = mnist.MNIST, mnist.FASHION_MNIST
+    places, sets = ["digits in the package"], (mnist.MNIST, mnist.FASHION_MNIST)
     searches: dict[str, Any] = {one.title: partial(mnist.find_folder, one) for one in sets}
-    if is_there(NMNIST):
-        searches["N-MNIST"] = behind(NMNIST)
-    for title, find in searches.items():
+    for title, find in (searches | {"N-MNIST": find_nmnist}).items():
         try:
             places.append(f"{title} in {find(None)}")
         except OSError:
