@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import spikemnist
 from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import request
 from spikemnist.cli.output import show
 from spikemnist.cli.parser import Command, Options
-
-if TYPE_CHECKING:
-    import torch
-
 
 SUMMARY = "Draw the activity of a network for an image, or what STDP has learned."
 EXAMPLES = """
@@ -35,12 +31,12 @@ def add_options(add: Options) -> None:
 def run(command: Command) -> int:
     """Draw the response of a trained network to one test sample, or what STDP has learned."""
     with request(command):
-        device = spikemnist.training.select_device(command.device)
+        spikemnist.training.select_device(command.device)
     classifier, trained = classifiers.find(command.run)
     classifiers.check_options(command, command.run, classifier, "index", "seed", "device")
     _, test = sources.test_set(command, trained)
     written = []
-    drawn = _draw(command, classifier, test, device)
+    drawn = _draw(command, classifier, test)
     folder = command.out or classifiers.folder_of(command.run)
     for path in pictures.save_all(drawn, folder, command.format):
         written.append(path)
@@ -51,17 +47,15 @@ def run(command: Command) -> int:
     return 0
 
 
-def _draw(
-    command: Command, classifier: Any, test: sources.Dataset, device: torch.device
-) -> dict[str, Any]:
+def _draw(command: Command, classifier: Any, test: sources.Dataset) -> dict[str, Any]:
     """Return the pictures by the names of their files."""
     samples, _ = sources.sample(test, command.index)
     if not isinstance(classifier, spikemnist.Classifier):
         evaluation = spikemnist.evaluate(classifier, test)
         shape = samples.shape[1:]
         return {**spikemnist.viz.of_run(classifier, evaluation=evaluation, image_shape=shape)}
-    classifier.to(device)
-    energy = spikemnist.measure_energy(classifier, test, device=device, seed=command.seed)
+    options = {"device": command.device, "seed": command.seed}
+    energy = spikemnist.measure_energy(classifier, test, **options)
     shape = classifier.encode(samples).shape[2:]
     drawn = pictures.of_sample(classifier, test, command.index, command.seed, animations=True)
     return drawn | spikemnist.viz.of_run(classifier, energy=energy, image_shape=shape)
