@@ -71,11 +71,6 @@ def save_all(pictures: Mapping[str, Any], folder: Path, kind: str = KINDS[0]) ->
 
 def save(picture: Any, path: Path) -> Path:
     """Write a figure or an animation to a file atomically."""
-
-    def write(file: Path) -> None:
-        if path.suffix == ".gif":
-            picture.save(file, writer="pillow")
-        else:
-            picture.savefig(file, dpi=150)
-
-    return write_atomically(path, write)
+    if path.suffix == ".gif":
+        return write_atomically(path, lambda file: picture.save(file, writer="pillow"))
+    return write_atomically(path, lambda file: picture.savefig(file, dpi=150))
