@@ -12,7 +12,6 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NoReturn, get_args
 
 from spikemnist import _names
@@ -76,8 +75,8 @@ class Options:
 
     def argument(self, name: str, text: str, value: str, *, several: bool = False) -> None:
         """Add an argument without a flag, a path that is required."""
-        options: dict[str, Any] = {"nargs": "+" if several else None}
-        self.parser.add_argument(name, metavar=value, help=text, type=Path, **options)
+        nargs = "+" if several else None
+        self.parser.add_argument(name, metavar=value, help=text, type=Path, nargs=nargs)
         self.arguments.append(f"{value} [{value} ...]" if several else value)
 
     def __call__(
@@ -183,11 +182,9 @@ class Options:
 HELP = {"-h", "--help"}
 
 
-def options_of(
-    name: str, module: Any, defaults: Mapping[str, Any] = MappingProxyType({})
-) -> Options:
+def options_of(name: str, module: Any, defaults: Mapping[str, Any] | None = None) -> Options:
     """Return the options of a command, with other defaults if there are any."""
-    add = Options(name, defaults)
+    add = Options(name, defaults or {})
     module.add_options(add)
     add.group("output")
     add("--json", "print the result as a line of JSON", False)
@@ -267,25 +264,23 @@ def whole(low: float = -math.inf, high: float = math.inf) -> Callable[[str], int
     """Return the type of an option that takes a whole number in a range."""
     least = f", at least {low}" if low > -math.inf else ""
     limits = f" from {low:,} to {high:,}" if high < math.inf else least
-
-    def convert(word: str) -> int:
-        with contextlib.suppress(ValueError):
-            if low <= int(word) <= high:
-                return int(word)
-        raise argparse.ArgumentTypeError(f"must be a whole number{limits}; got {word!r}")
-
-    return convert
+    return _converter(int, f"a whole number{limits}", lambda value: low <= value <= high)
 
 
 def number(low: float = -math.inf, high: float = math.inf) -> Callable[[str], float]:
     """Return the type of an option that takes a number from ``low`` to below ``high``."""
     limits = f" that is at least {low:g} and below {high:g}" if high < math.inf else ""
+    return _converter(float, f"a number{limits}", lambda value: not limits or low <= value < high)
 
-    def convert(word: str) -> float:
+
+def _converter(kind: Any, expected: str, fits: Callable[[Any], bool]) -> Callable[[str], Any]:
+    """Return the type of an option that takes numbers that fit."""
+
+    def convert(word: str) -> Any:
         with contextlib.suppress(ValueError):
-            if low <= float(word) < high or not limits:
-                return float(word)
-        raise argparse.ArgumentTypeError(f"must be a number{limits}; got {word!r}")
+            if fits(value := kind(word)):
+                return value
+        raise argparse.ArgumentTypeError(f"must be {expected}; got {word!r}")
 
     return convert
 
