@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copytree
 
 import nir
+import numpy as np
 import onnxruntime
 import pytest
 
 from spikemnist.data import load_digits
 from spikemnist.export import from_nir
 from tests.cli.command import answers, error, fields, spikemnist
+from tests.export.test_web_page import network_data
 
 DIGITS = load_digits()[1][:50]
 
@@ -61,3 +64,22 @@ def test_a_network_that_a_format_lacks_is_refused(words: str, message: str, tmp_
     before = sorted(tmp_path.rglob("*"))
     assert error("export", *words.split(), cwd=tmp_path).startswith(message)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_page_has_examples_of_the_data(tmp_path: Path) -> None:
+    images = np.zeros((6, 28, 28), np.uint8)
+    images[:3, :14] = images[3:, 14:] = 200
+    labels = np.repeat([0, 1], 3)
+    halves = {"x_train": images, "y_train": labels, "x_test": images[1:5], "y_test": labels[1:5]}
+    np.savez(tmp_path / "halves.npz", **halves)
+    words = ("--hidden", 30, "--threshold", 0.2, "--epochs", 1, "--out", "run")
+    spikemnist("train", "--data", "halves.npz", *words, cwd=tmp_path)
+    spikemnist("export", "run", cwd=tmp_path)
+    examples = network_data(tmp_path / "run.html")["examples"]
+    assert [one["label"] for one in examples] == [0, 1, 0, 1]
+
+
+def test_a_run_without_its_model(run: Path, tmp_path: Path) -> None:
+    copytree(run, tmp_path / "run", ignore=lambda _, names: {*names} - {"config.json"})
+    message = error("export", "run", cwd=tmp_path)
+    assert message.startswith("run has no model.safetensors, because the run has not finished")

@@ -21,8 +21,6 @@ from spikemnist.training import TrainConfig
 from spikemnist.training.losses import LOSSES
 from spikemnist.training.optim import OPTIMIZERS, SCHEDULES
 
-DOCS = Path(__file__).parents[2] / "docs"
-
 
 def printed(words: str, capsys: pytest.CaptureFixture[str]) -> str:
     """Return what a command prints that must succeed without an error."""
@@ -102,32 +100,13 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line.partition("|")[0], comments=True) for line in lines]
 
 
-def blocks(page: Path) -> str:
-    """Return the commands of a page."""
-    pattern = r"^```(?:bash|console)\n(.*?)^```"
-    return "".join(re.findall(pattern, page.read_text("utf-8"), re.MULTILINE | re.DOTALL))
+EXAMPLES = {name: importlib.import_module(f"spikemnist.cli.{name}").EXAMPLES for name in COMMANDS}
 
 
-PAGES = (*DOCS.glob("[!_]*/*.md"), *DOCS.glob("*.md"), DOCS.parent / "README.md")
-TEXTS = {name: importlib.import_module(f"spikemnist.cli.{name}").EXAMPLES for name in COMMANDS}
-TEXTS |= {page.name: text for page in PAGES if commands(text := blocks(page))}
-
-
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_the_commands_in_help_and_docs_are_valid(text: str) -> None:
+@pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES)
+def test_examples_are_valid(text: str) -> None:
     for words in commands(text):
         parse(*(word for word in words if word != "--resume"))  # it would read the run
-
-
-def test_the_cheat_sheet_has_every_command_that_a_user_needs() -> None:
-    assert {words[0] for words in commands(TEXTS["cheatsheet.md"])} == {*COMMANDS}
-
-
-def test_the_docs_have_every_command() -> None:
-    """The directive prints the help of a command when the page is built."""
-    section = re.compile(r"^## (\w+)\n(?:(?!## ).*\n)*?```\{options\} (\w+)$", re.MULTILINE)
-    sections = section.findall((DOCS / "command-line.md").read_text("utf-8"))
-    assert sections == [(name, name) for name in COMMANDS]
 
 
 def test_choices_are_those_of_the_library() -> None:

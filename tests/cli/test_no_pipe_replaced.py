@@ -13,7 +13,7 @@ __all__ = ["path"]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
 
 
-@pytest.mark.parametrize("words", ["export mnist-mlp", "encode"])
+@pytest.mark.parametrize("words", ["encode", "encode --compare"])
 def test_no_command_replaces_a_pipe(words, path, capsys):
     assert spikemnist.cli.main([*words.split(), "--out", str(path)]) != 0
     assert "error: " in capsys.readouterr().err

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 import spikemnist as library
-from tests.cli.command import answers, error, fields, spikemnist
-from tests.export.test_web_page import network_data
+from tests.cli.command import answers, error, spikemnist
 
 COLOURS = ("blue", "green", "red")
 
@@ -93,27 +92,6 @@ def test_pictures_of_clothes_are_not_prepared_as_digits(
     picture = home / "pictures" / "test" / "green" / "0.png"
     (result,) = answers("predict", "clothes", picture, cwd=tmp_path)
     assert (result["classes"][0], result["strokes"]) == ("green", None)
-
-
-def test_a_page_has_examples_of_the_data(tmp_path: Path) -> None:
-    images = np.zeros((6, 28, 28), np.uint8)
-    images[:3, :14] = images[3:, 14:] = 200
-    labels = np.repeat([0, 1], 3)
-    halves = {"x_train": images, "y_train": labels, "x_test": images[1:5], "y_test": labels[1:5]}
-    np.savez(tmp_path / "halves.npz", **halves)
-    words = ("--hidden", 30, "--threshold", 0.2, "--epochs", 1, "--out", "run")
-    spikemnist("train", "--data", "halves.npz", *words, cwd=tmp_path)
-    spikemnist("export", "run", cwd=tmp_path)
-    examples = network_data(tmp_path / "run.html")["examples"]
-    assert [one["label"] for one in examples] == [0, 1, 0, 1]
-
-
-@pytest.mark.filterwarnings("ignore:.*use fewer neurons")
-def test_stdp_learns_from_pictures(home: Path) -> None:
-    words = ("--data", "pictures", "--neurons", 20, "--out", "stdp")
-    assert fields(spikemnist("stdp", *words, cwd=home).stdout)["accuracy"]
-    (written,) = answers("plot", "stdp", cwd=home)
-    assert str(Path("stdp/receptive_fields.png")) in written["written"]
 
 
 def test_a_colour_is_encoded(home: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_run_is_never_overwritten(run: Path) -> None:
 def test_a_run_killed_in_its_first_epoch_continues(run: Path, tmp_path: Path) -> None:
     """It has a description alone."""
     folder = copytree(run, tmp_path / "run", ignore=lambda _, names: {*names} - {"config.json"})
-    for command in ("plot", "evaluate", "export"):
+    for command in ("plot", "evaluate"):
         message = error(command, "run", cwd=tmp_path)
         assert message.startswith("run has no model.safetensors, because the run has not finished")
         assert "continue it with `spikemnist train --resume --out run`" in message

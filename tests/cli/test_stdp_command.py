@@ -19,8 +19,10 @@ from spikemnist.data import load_digits
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from tests.cli.command import answers, error, fields, spikemnist
 from tests.cli.conftest import Trained
+from tests.cli.test_own_data import home
 from tests.plasticity.bar_images import after
 
+__all__ = ["home"]
 pytestmark = pytest.mark.slow
 
 PICTURES = {"confusion", "receptive_fields", "stdp"}
@@ -139,3 +141,11 @@ def test_features_through_all_commands(tmp_path: Path) -> None:
     counts = classifier.transform(test.images)  # of each feature in each cell of an image
     spikes = result["test"]["spikes_per_sample"]
     assert spikes == {"features": pytest.approx((counts > 0).sum() / len(counts))}
+
+
+@pytest.mark.filterwarnings("ignore:.*use fewer neurons")
+def test_stdp_learns_from_pictures(home: Path) -> None:
+    words = ("--data", "pictures", "--neurons", 20, "--out", "stdp")
+    assert fields(spikemnist("stdp", *words, cwd=home).stdout)["accuracy"]
+    (written,) = answers("plot", "stdp", cwd=home)
+    assert str(Path("stdp/receptive_fields.png")) in written["written"]

@@ -8,6 +8,7 @@ import pytest
 
 from spikemnist.cli import main
 from tests.cli.command import error
+from tests.rooms import of_rooms
 
 
 @pytest.mark.parametrize(
@@ -21,8 +22,6 @@ from tests.cli.command import error
         ("train --augment affine none", "--augment: none stands alone; got affine none"),
         ("encode --index -1", "--index must be a whole number, at least 0; got '-1'"),
         ("evaluate run --batch-size 0", "--batch-size must be a whole number, at least 1"),
-        ("stdp --neurons 1000000000000", "--neurons must be a whole number from 1 to 1,000,000"),
-        ("stdp --theta-plus -1", "--theta-plus must be"),
         ("train --label-smoothing 0.1 --loss spike_time_mse", "--label-smoothing needs the loss"),
         ("train --patience 3", "--patience needs --validation, for example --validation 0.1"),
         ("train --recipe fast --model conv", "--recipe fast needs --model mlp; got conv"),
@@ -65,7 +64,7 @@ from tests.cli.command import error
         # Words that are close to others
         ("trian", "'trian' is no command; did you mean train?"),
         ("help trian", "'trian' is no command; did you mean train?"),
-        ("--nonsense", "'--nonsense' is no command; choose from train, stdp, "),
+        ("--nonsense", "'--nonsense' is no command; choose from train, "),
         ("train --epoch 3", "spikemnist train has no --epoch; did you mean --epochs?"),
         ("train --no-batch_norm", "has no --no-batch_norm; did you mean --no-batch-norm?"),
         ("train --dta=mnist", "spikemnist train has no --dta; did you mean --data?"),
@@ -73,7 +72,7 @@ from tests.cli.command import error
         ("train --model mpl", "--model: unknown 'mpl'; did you mean mlp?"),
         ("train --augment affin", "--augment: unknown 'affin'; did you mean affine?"),
         ("train --loss hinge", "--loss: unknown 'hinge'; choose from cross_entropy, spike_time"),
-        ("stdp --data nmnist", "--data: unknown 'nmnist'; did you mean mnist?"),
+        *of_rooms("WRONG_REQUESTS"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(
@@ -98,17 +97,12 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
             "--augment: for recordings, which have --drop-events",
         ),
         ("train --root .", "--root: for digits, which come with the package"),
-        ("stdp --root .", "--root: for digits, which come with the package"),
         ("evaluate mnist-mlp --root .", "--root: for digits, which come with the package"),
-        ("stdp --features 8 --neurons 9", "--neurons: with --features"),
-        ("stdp --features 8 --voting assigned --passes 2", "--passes, --voting: with --features"),
-        ("stdp --features 8 --theta-plus 1", "--theta-plus: with --features"),
         ("encode --compare --encoder rate", "--encoder: with --compare, which shows every code"),
-        ("export mnist-mlp --weights int8", "--weights: without --to c"),
-        ("export mnist-mlp --to onnx --weights float32", "--weights: without --to c"),
         ("evaluate mnist-mlp --memory 8KB", "--memory: without --energy"),
         ("evaluate mnist-mlp --technology 45nm-fp32", "--technology: without --energy"),
         ("evaluate mnist-mlp --out x.png", "--out: without --robustness"),
+        *of_rooms("IDLE_OPTIONS"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(

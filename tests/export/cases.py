@@ -15,3 +15,9 @@ TO_FILES = [
     ("to_c", lambda path: to_c(CLASSIFIER, path)),
 ]
 """What writes a file of a path."""
+
+IDLE_OPTIONS = [
+    ("export mnist-mlp --weights int8", "--weights: without --to c"),
+    ("export mnist-mlp --to onnx --weights float32", "--weights: without --to c"),
+]
+"""Options of a command that would do nothing, and why."""

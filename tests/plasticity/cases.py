@@ -102,3 +102,18 @@ LEARNED_CLASSIFIERS = [
     ),
 ]
 """Classifiers of digits that `decide` takes."""
+
+WRONG_REQUESTS = [
+    ("stdp --neurons 1000000000000", "--neurons must be a whole number from 1 to 1,000,000"),
+    ("stdp --theta-plus -1", "--theta-plus must be"),
+    ("stdp --data nmnist", "--data: unknown 'nmnist'; did you mean mnist?"),
+]
+"""Words of a command, and the message with which it is refused."""
+
+IDLE_OPTIONS = [
+    ("stdp --root .", "--root: for digits, which come with the package"),
+    ("stdp --features 8 --neurons 9", "--neurons: with --features"),
+    ("stdp --features 8 --voting assigned --passes 2", "--passes, --voting: with --features"),
+    ("stdp --features 8 --theta-plus 1", "--theta-plus: with --features"),
+]
+"""Options of a command that would do nothing, and why."""

@@ -139,9 +139,14 @@ def _answer(words: list[str]) -> int:
         return code
 
 
+def offered() -> list[str]:
+    """Return the commands whose rooms are there."""
+    return [name for name, room in COMMANDS.items() if is_there(room)]
+
+
 def _overview() -> str:
     """Return the page of ``spikemnist --help``."""
-    names = [name for name, room in COMMANDS.items() if is_there(room)]
+    names = offered()
     modules = (importlib.import_module(f"spikemnist.cli.{name}") for name in names)
     rows = [f"  {n:<12}{module.SUMMARY}" for n, module in zip(names, modules, strict=True)]
     return (

@@ -12,7 +12,7 @@ import spikemnist
 from spikemnist._descriptions import fields_of
 from spikemnist._names import NetworkName
 from spikemnist._run_folder import CONFIG, FILES, MODEL, command_of, read_config
-from spikemnist.cli import pictures, runs, sources
+from spikemnist.cli import offered, pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
 from spikemnist.cli.output import Block, command_line, say, show, show_detail
 from spikemnist.cli.parser import Command, Options, number, whole
@@ -238,7 +238,8 @@ def _report(
     say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
     if command.data != "nmnist":
         say(command, f"{'':18}{command_line('spikemnist', 'predict', folder, 'your-picture.png')}")
-    if command.encoder in ("latency", "rate", "direct") and command.data in sources.DATA:
+    of_pages = command.encoder in ("latency", "rate", "direct") and command.data in sources.DATA
+    if of_pages and "export" in offered():
         say(command, f"{'':18}{command_line('spikemnist', 'export', folder)}")
 
 
