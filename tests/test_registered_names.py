@@ -13,7 +13,7 @@ from spikemnist.models import READOUTS
 from spikemnist.ops import SURROGATES
 
 ROOT = Path(__file__).resolve().parent.parent
-CODES = ["docs/api/encoding.md", "docs/guide/encodings.md", "docs/howto/choose-timesteps.md"]
+CODES = ["docs/api/encoding.md", "docs/howto/choose-timesteps.md"]
 DERIVATIVES = ["docs/guide/surrogate-gradients.md", "src/spikemnist/export/page/surrogates.js"]
 
 MOST = 0.75

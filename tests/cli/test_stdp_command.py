@@ -102,7 +102,6 @@ def test_evaluate_prints_the_same(stdp: Trained) -> None:
         ("evaluate run --batch-size 9 --seed 1", "--batch-size, --seed would do nothing for run"),
         ("plot run --index 3 --seed 1", "--index, --seed would do nothing for run, of the class"),
         ("predict run 8.png --gif --out .", "--gif, --out would do nothing for run, of the class"),
-        ("export run", "to_html takes a Classifier, a network with its encoder"),
     ],
 )
 def test_wrong_requests(words: str, message: str, folder: Path) -> None:

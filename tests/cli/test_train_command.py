@@ -14,6 +14,7 @@ import torch
 
 from spikemnist import load
 from spikemnist.cli import offered, parser, train
+from spikemnist.ops import select_backend
 from spikemnist.training import Recipe, recipes
 from tests.cli.command import answers, error, fields, spikemnist
 from tests.cli.conftest import Trained
@@ -78,7 +79,8 @@ def test_train_without_arguments(tmp_path: Path) -> None:
     assert {file.name for file in folder.iterdir()} == FILES | PICTURES
     result = fields(output.stdout)
     assert float(result["accuracy"].split("%")[0]) >= 94
-    assert result["test"] == "Evaluation of 1,000 samples, by the backend event_driven"
+    backend = select_backend("auto")
+    assert result["test"] == f"Evaluation of 1,000 samples, by the backend {backend}"
     assert {*result["files"].split(", ")} == FILES | PICTURES
     path = folder.relative_to(tmp_path)
     assert result["run"] == str(path)

@@ -57,3 +57,8 @@ ON_MPS = [
 
 INTEGERS = [("num_fields", lambda n: PopulationEncoder(num_fields=n))]
 """Calls with an integer."""
+
+CODES_OF_PIXELS = ["phase", "delta", "burst"]
+"""Codes that treat each pixel alone, so that a table of grey values holds them."""
+
+OTHER_CODES = ["rank_order", "population"]

@@ -31,6 +31,7 @@ from spikemnist.export import to_c
 from spikemnist.models import READOUTS, Record, available_pretrained
 from tests.export.replay import DIGITS, draw_network, samples_that_differ, watch
 from tests.pairs import Case, named, pairs
+from tests.rooms import of_rooms
 
 pytestmark = [
     pytest.mark.slow,
@@ -310,7 +311,7 @@ def test_sizes_in_the_page(name: str, weights: Any, tmp_path: Path) -> None:
     "case",
     pairs(
         layers=["12", "4C5-P2-5C3p1-AP2-6-10", "3C7s2p3-P5-10", "2C5p2-AP3-5C3s2-12-10"],
-        code=["latency", "direct", "phase"],
+        code=["latency", "direct", *of_rooms("CODES_OF_PIXELS")[:1]],
         weights=["float32", "int8"],
         reset_mechanism=["subtract", "zero", "none"],
         readout=[*READOUTS],

@@ -19,6 +19,7 @@ from spikemnist.encoding import get_encoder
 from spikemnist.export import to_onnx
 from spikemnist.export.codebook import codebook
 from tests.export.replay import DIGITS
+from tests.rooms import of_rooms
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ DEPENDENT = {
     "noise": Own(lambda x, generator: x + 0.02 * torch.randn(x.shape, generator=generator)),
     "global noise": Own(lambda x, _: x * (torch.rand(x.shape) < 0.995)),
 }
-CODES = ("latency", "direct", "delta", "phase", "burst")
+CODES = ("latency", "direct", *of_rooms("CODES_OF_PIXELS"))
 NAMED = {name: get_encoder(name, num_steps=8) for name in CODES}
 NAMED["even rate"] = get_encoder("rate", num_steps=9, deterministic=True)
 NAMED["log"] = LatencyEncoder(9, curve="log", clip=False)
@@ -94,8 +95,7 @@ def test_encoder_of_other_timesteps() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("rank_order", "does not treat each pixel alone"),
-        ("population", "does not treat each pixel alone"),
+        *((name, "does not treat each pixel alone") for name in of_rooms("OTHER_CODES")),
         ("rate", "it draws random numbers.*rate with deterministic=True"),
     ],
 )
