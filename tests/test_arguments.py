@@ -131,6 +131,7 @@ NAMES: dict[str, Callable[[], object]] = {
     "TrainConfig has no option 'learning_rate'; did you mean lr?": lambda: TrainConfig(
         learning_rate=0.1
     ),
+    "TrainConfig takes names alone: write epochs=...; got 1 by position": lambda: TrainConfig(10),  # type: ignore[misc]
     "TrainConfig has no option 'epoch'; did you mean epochs?": lambda: TrainConfig(epoch=5),
     "TrainConfig has no option 'num_epochs'; did you mean epochs?": lambda: TrainConfig(
         num_epochs=5

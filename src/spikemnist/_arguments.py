@@ -10,7 +10,7 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -213,16 +213,32 @@ def named(elsewhere: Mapping[str, str] = NOWHERE) -> Callable[[Decorated], Decor
             function.__init__ = decorate(function.__init__)  # type: ignore[misc]
             return function
         names = inspect.signature(function).parameters
+        places = [n for n, x in names.items() if x.kind is x.POSITIONAL_OR_KEYWORD]
+        title = function.__qualname__.removesuffix(".__init__")
 
         @functools.wraps(function)
         def call(*args: Any, **options: Any) -> Any:
             check_names(title, options, names, elsewhere)
+            if len(args) > len(places):
+                raise _by_position(title, args, places, names)
             return function(*args, **options)
 
-        title = function.__qualname__.removesuffix(".__init__")
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _by_position(
+    title: str, args: Sequence[Any], places: Sequence[str], names: Iterable[str]
+) -> TypeError:
+    """Return the error for more arguments by position than a function has places for them."""
+    bound = len({"self", "cls"} & {*places[:1]})
+    places = places[bound:]
+    first = next(iter(places), [*names][bound])
+    form = f"{' and '.join(places)} by position, and all else by name" if places else "names alone"
+    return TypeError(
+        f"{title} takes {form}: write {first}=...; got {len(args) - bound} by position"
+    )
 
 
 def takes(function: object, arguments: int, *options: str) -> bool:

@@ -72,7 +72,7 @@ def test_options_in_help_and_errors(kind: Any) -> None:
     parameters = inspect.signature(kind).parameters
     for field in dataclasses.fields(NetworkOptions):
         assert parameters[field.name].default == field.default
-        assert re.search(rf"^{field.name}\b|, {field.name} :", kind.__doc__, re.MULTILINE)
+        assert re.search(rf"^{field.name}\b|, {field.name} :", inspect.getdoc(kind), re.MULTILINE)
     message = rf"{kind.__name__} has no option 'treshold'; did you mean threshold\?"
     with pytest.raises(TypeError, match=message):
         kind(treshold=1.0)

@@ -16,7 +16,7 @@ from spikemnist.cli import offered, pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
 from spikemnist.cli.output import Block, command_line, say, show, show_detail
 from spikemnist.cli.parser import Command, Options, number, whole
-from spikemnist.models.network_options import ConvNetOptions, NetworkOptions
+from spikemnist.models.network_options import LAYERS, NetworkOptions
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.recipe import SMALL, SMALL_LAYERS, Recipe, recipes, with_classes
 
@@ -58,7 +58,7 @@ def add_options(add: Options) -> None:
         "layers of a conv: 12C5 is a convolution with 12 channels and kernels of 5 x 5, P2 is "
         "pooling, 10 is a dense layer"
     )
-    absent = f"{ConvNetOptions.layers}, {SMALL_LAYERS} below {SMALL} pixels, ending in the classes"
+    absent = f"{LAYERS}, {SMALL_LAYERS} below {SMALL} pixels, ending in the classes"
     add("--layers", text, value="LAYERS", absent=absent)
     add.fields(
         NetworkOptions,

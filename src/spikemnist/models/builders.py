@@ -6,36 +6,28 @@ Shapes: ``T`` timesteps, ``B`` batch, ``F`` input features, ``C`` channels or cl
 
 from __future__ import annotations
 
-import functools
-import inspect
 import itertools
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
-from spikemnist._arguments import check_names, named
+from spikemnist._arguments import check_number, must_be, named, plain_number
 from spikemnist._descriptions import fields_of
 from spikemnist._doors import behind
-from spikemnist._names import ReadoutName
+from spikemnist._names import ReadoutName, ResetMechanism, SurrogateName
 from spikemnist._seeds import seeded
 from spikemnist.models.inputs import check_spikes
 from spikemnist.models.network import SpikingNetwork
-from spikemnist.models.network_options import (
-    ELSEWHERE,
-    ConvNetOptions,
-    MLPOptions,
-    NetworkOptions,
-)
+from spikemnist.models.network_options import ELSEWHERE, LAYERS, NetworkOptions
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
-from spikemnist.models.parameters import per_layer
+from spikemnist.models.parameters import PerLayer, per_layer
 from spikemnist.models.readout import Readout, named_or_own
 from spikemnist.models.sequential import neurons_of
 from spikemnist.ops.dynamics import check_reset
@@ -151,51 +143,6 @@ def accelerate(
     )
 
 
-Network = TypeVar("Network", bound="LeakyNetwork")
-Options = TypeVar("Options", bound="MLPOptions | ConvNetOptions")
-Arguments = ParamSpec("Arguments")
-
-SHARED = "**options\n    Those of `spikemnist.models.NetworkOptions`."
-"""Line of a docstring that stands for the options that networks share."""
-
-
-def with_options(
-    kind: Callable[Arguments, Options],
-) -> Callable[
-    [Callable[[Network, Options], None]], Callable[Concatenate[Network, Arguments], None]
-]:
-    """Return a decorator: a constructor takes the options of a dataclass one by one.
-
-    ``help``, editors and type checkers show its fields as the arguments. The weights are drawn from
-    the seed, if there is one, and torch's global generators stay as they were.
-    """
-    signature = inspect.signature(kind)
-    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    places = [n for n, x in signature.parameters.items() if x.kind is x.POSITIONAL_OR_KEYWORD]
-
-    def decorate(
-        build: Callable[[Network, Options], None],
-    ) -> Callable[Concatenate[Network, Arguments], None]:
-        @functools.wraps(build)
-        def construct(self: Network, /, *args: Arguments.args, **options: Arguments.kwargs) -> None:
-            check_names(type(self).__name__, options, signature.parameters, ELSEWHERE)
-            if len(args) > len(places):
-                raise TypeError(
-                    f"{type(self).__name__} takes {' and '.join(places)} by position, and all else "
-                    f"by name: write {places[0]}=...; got {len(args)} arguments by position"
-                )
-            given = kind(*args, **options)
-            device = torch.get_default_device()
-            with nullcontext() if given.seed is None else seeded(given.seed, device):
-                build(self, given)
-
-        arguments = [first, *signature.parameters.values()]
-        vars(construct)["__signature__"] = inspect.Signature(arguments, return_annotation=None)
-        return construct
-
-    return decorate
-
-
 class LeakyNetwork(SpikingNetwork):
     """Base class of `LeakyMLP` and `LeakyConvNet`: puts neurons behind each layer of weights.
 
@@ -209,23 +156,19 @@ class LeakyNetwork(SpikingNetwork):
     in_shape : sequence of int
         Shape of a sample at one timestep.
     options : NetworkOptions
-        All arguments, which stay on the network.
+        Neurons, dropout, readout and backend.
+    sizes : mapping of str to object
+        The other arguments of the constructor, for ``config``.
     """
 
     in_shape: tuple[int, ...]
-    options: NetworkOptions
-
-    def __init_subclass__(cls) -> None:
-        """Describe the options that networks share in the docstring of each."""
-        own, shared = (inspect.cleandoc(kind.__doc__ or "") for kind in (cls, NetworkOptions))
-        options = shared.partition("----------\n")[2].partition("\n\n")[0]
-        cls.__doc__ = own.replace(SHARED, options)
 
     def __init__(
         self,
         stages: Sequence[Mapping[str, nn.Module]],
         in_shape: Sequence[int],
         options: NetworkOptions,
+        sizes: Mapping[str, Any],
     ) -> None:
         check_reset(options.reset_mechanism)
         surrogate: Any = ops.get_surrogate(options.spike_grad)
@@ -252,19 +195,17 @@ class LeakyNetwork(SpikingNetwork):
             population=options.population,
             backend=options.backend,
         )
-        self.options = replace(
-            options,
-            beta=_plain(options.beta),
-            threshold=_plain(options.threshold),
-            spike_grad=surrogate,
-        )
+        numbers = {"beta": _plain(options.beta), "threshold": _plain(options.threshold)}
+        self._arguments = fields_of(options) | numbers | {**sizes}
 
     @property
     def config(self) -> dict[str, Any]:
         """Arguments that built the network, with surrogate, readout and backend as they are now."""
-        now = {"readout": named_or_own(self.readout), "backend": self.backend}
-        now["spike_grad"] = next(iter(neurons_of(self.network))).spike_grad
-        return {n: x for n, x in (fields_of(self.options) | now).items() if n != "seed"}
+        return self._arguments | {
+            "readout": named_or_own(self.readout),
+            "backend": self.backend,
+            "spike_grad": next(iter(neurons_of(self.network))).spike_grad,
+        }
 
 
 class LeakyMLP(LeakyNetwork):
@@ -283,8 +224,30 @@ class LeakyMLP(LeakyNetwork):
         have any shape with as many numbers per sample, such as ``[T, B, 28, 28]``.
     out_features : int, default 10
         Number of classes, ``C``, each of ``population`` output neurons.
-    **options
-        Those of `spikemnist.models.NetworkOptions`.
+    batch_norm : bool, default False
+        Whether a `torch.nn.BatchNorm1d` follows the weights of each hidden layer.
+        Its statistics are taken over all timesteps of a batch together.
+    beta : float, torch.Tensor or sequence, default 0.95
+        Decay of the membrane per timestep, in [0, 1]. One number for all layers, or a sequence with
+        one entry for each layer, output layer included: a number, or one number for each neuron.
+    threshold : float, torch.Tensor or sequence, default 1.0
+        Firing threshold, above 0. In the same form as ``beta``.
+    reset_mechanism : str, default "subtract"
+        Reset after a spike, ``"subtract"`` or ``"zero"``.
+    spike_grad : str or callable, default "atan"
+        Surrogate gradient: a name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
+        any callable with its own gradient.
+    learn_beta, learn_threshold : bool, default False
+        Whether beta or threshold is trained.
+    dropout, input_dropout : float, default 0.0
+        Probability, in [0, 1), of dropping a hidden spike, or an input, in training. Drawn anew at
+        each timestep.
+    readout : str or callable, default "mean_membrane"
+        Readout that computes the class scores: see `spikemnist.models.get_readout`.
+    population : int, default 1
+        Number of output neurons that stand for each class together.
+    backend : str, default "auto"
+        Backend that runs the timesteps: see `spikemnist.ops.select_backend`.
     seed : int, default None
         Seed of the initial weights. None draws them from torch's global generator, as after
         ``torch.manual_seed``.
@@ -312,25 +275,48 @@ class LeakyMLP(LeakyNetwork):
     (torch.Size([25, 2, 10]), torch.Size([2, 10]))
     """
 
-    @with_options(MLPOptions)
-    def __init__(self, options: MLPOptions) -> None:
-        hidden: tuple[int, ...] = tuple(options.hidden)  # type: ignore[arg-type]
-        ends = options.in_features, options.out_features
-        if len({*ends}) > 1 and (hidden[:1], hidden[-1:]) == (ends[:1], ends[1:]):
+    @named(ELSEWHERE)
+    def __init__(
+        self,
+        hidden: int | Sequence[int] = (1000,),
+        *,
+        in_features: int = 784,
+        out_features: int = 10,
+        batch_norm: bool = False,
+        beta: PerLayer = 0.95,
+        threshold: PerLayer = 1.0,
+        reset_mechanism: ResetMechanism = "subtract",
+        spike_grad: SurrogateName | Callable[[Tensor], Tensor] = "atan",
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        readout: ReadoutName | Readout = "mean_membrane",
+        population: int = 1,
+        backend: ops.Backend = "auto",
+        seed: int | None = None,
+    ) -> None:
+        options = NetworkOptions.of(locals())
+        hidden = _sizes("hidden", hidden)
+        in_features = check_number("in_features", in_features, "1..")
+        out_features = check_number("out_features", out_features, "1..")
+        if in_features != out_features and hidden[:1] + hidden[-1:] == (in_features, out_features):
             warnings.warn(
-                f"hidden={hidden} are hidden layers, beside in_features={ends[0]} inputs and "
-                f"out_features={ends[1]} classes; did you mean hidden={hidden[1:-1]}?",
+                f"hidden={hidden} are hidden layers, beside in_features={in_features} inputs and "
+                f"out_features={out_features} classes; did you mean hidden={hidden[1:-1]}?",
                 stacklevel=3,
             )
-        widths = (ends[0], *hidden, ends[1] * options.population)
-        stages: list[dict[str, nn.Module]] = [
-            {"linear": nn.Linear(*pair)} for pair in itertools.pairwise(widths)
-        ]
+        widths = (in_features, *hidden, out_features * options.population)
+        with initial_weights(seed):
+            stages: list[dict[str, nn.Module]] = [
+                {"linear": nn.Linear(*pair)} for pair in itertools.pairwise(widths)
+            ]
         stages[0] = {"flatten": nn.Flatten(), **stages[0]}
         if options.batch_norm:
             for stage, size in zip(stages, hidden, strict=False):
                 stage["norm"] = nn.BatchNorm1d(size)
-        super().__init__(stages, (options.in_features,), options)
+        sizes = {"in_features": in_features, "hidden": hidden, "out_features": out_features}
+        super().__init__(stages, (in_features,), options, sizes)
 
     def _check_input(self, spikes: Tensor) -> Tensor:
         check_spikes(spikes, self.in_shape)
@@ -359,8 +345,31 @@ class LeakyConvNet(LeakyNetwork):
         Shape ``(C, H, W)`` of a sample at one timestep: ``(1, 28, 28)`` for MNIST, ``(2, 34, 34)``
         for N-MNIST. The input may have any other shape with as many numbers per sample, such as
         ``[T, B, 28, 28]``.
-    **options
-        Those of `spikemnist.models.NetworkOptions`.
+    batch_norm : bool, default False
+        Whether a `torch.nn.BatchNorm2d` follows the weights of each convolution.
+        Its statistics are taken over all timesteps of a batch together.
+    beta : float, torch.Tensor or sequence, default 0.95
+        Decay of the membrane per timestep, in [0, 1]. One number for all layers, or a sequence with
+        one entry for each layer, output layer included: a number, or one number for each dense
+        neuron or channel.
+    threshold : float, torch.Tensor or sequence, default 1.0
+        Firing threshold, above 0. In the same form as ``beta``.
+    reset_mechanism : str, default "subtract"
+        Reset after a spike, ``"subtract"`` or ``"zero"``.
+    spike_grad : str or callable, default "atan"
+        Surrogate gradient: a name, a `spikemnist.ops.Surrogate`, one of `snntorch.surrogate`, or
+        any callable with its own gradient.
+    learn_beta, learn_threshold : bool, default False
+        Whether beta or threshold is trained.
+    dropout, input_dropout : float, default 0.0
+        Probability, in [0, 1), of dropping a hidden spike, or an input, in training. Drawn anew at
+        each timestep.
+    readout : str or callable, default "mean_membrane"
+        Readout that computes the class scores: see `spikemnist.models.get_readout`.
+    population : int, default 1
+        Number of output neurons that stand for each class together.
+    backend : str, default "auto"
+        Backend that runs the timesteps: see `spikemnist.ops.select_backend`.
     seed : int, default None
         Seed of the initial weights, as in `LeakyMLP`.
 
@@ -382,9 +391,45 @@ class LeakyConvNet(LeakyNetwork):
     (torch.Size([8, 2, 10]), torch.Size([2, 10]))
     """
 
-    @with_options(ConvNetOptions)
-    def __init__(self, options: ConvNetOptions) -> None:
-        super().__init__(stages_of(options), options.in_shape, options)
+    @named(ELSEWHERE)
+    def __init__(
+        self,
+        layers: str = LAYERS,
+        in_shape: Sequence[int] = (1, 28, 28),
+        *,
+        batch_norm: bool = False,
+        beta: PerLayer = 0.95,
+        threshold: PerLayer = 1.0,
+        reset_mechanism: ResetMechanism = "subtract",
+        spike_grad: SurrogateName | Callable[[Tensor], Tensor] = "atan",
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        readout: ReadoutName | Readout = "mean_membrane",
+        population: int = 1,
+        backend: ops.Backend = "auto",
+        seed: int | None = None,
+    ) -> None:
+        options = NetworkOptions.of(locals())
+        in_shape = _sizes("each size of in_shape", in_shape)
+        if len(in_shape) != 3:
+            raise must_be("in_shape", "(channels, height, width)", in_shape)
+        with initial_weights(seed):
+            stages = stages_of(layers, in_shape, options)
+        super().__init__(stages, in_shape, options, {"layers": layers, "in_shape": in_shape})
+
+
+def initial_weights(seed: int | None) -> AbstractContextManager[object]:
+    """Return a context in which weights are drawn from a seed; None leaves torch's generators."""
+    return nullcontext() if seed is None else seeded(seed, torch.get_default_device())
+
+
+def _sizes(name: str, values: int | Sequence[int]) -> tuple[int, ...]:
+    """Return sizes, or a single one, as a tuple of numbers of Python."""
+    values = plain_number(values)
+    several = values if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
+    return tuple(check_number(name, value, "1..") for value in several)
 
 
 def _width(stage: Mapping[str, nn.Module]) -> int:

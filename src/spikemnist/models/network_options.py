@@ -1,15 +1,15 @@
-"""The options of `LeakyMLP` and `LeakyConvNet`, each in one place.
+"""The options that `LeakyMLP` and `LeakyConvNet` share.
 
 Nothing heavy is imported here, so that the command line can list them at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-from spikemnist._arguments import check_number, must_be, plain_number, set_numbers
+from spikemnist._arguments import set_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from spikemnist.models.parameters import PerLayer
     from spikemnist.models.readout import Readout
 
+
+LAYERS = "12C5-P2-64C5-P2-10"
+"""Default layers of a `LeakyConvNet`."""
 
 ELSEWHERE = {
     "num_steps": "it at the encoder, LatencyEncoder(num_steps=...)",
@@ -98,38 +101,7 @@ class NetworkOptions:
         spans = dict.fromkeys(("dropout", "input_dropout"), "[0, 1)")
         set_numbers(self, population="1..", **spans)
 
-
-@dataclass(frozen=True)
-class MLPOptions(NetworkOptions):
-    """All arguments of `LeakyMLP`, which describes those below."""
-
-    in_features: int = field(default=784, kw_only=True)
-    hidden: int | Sequence[int] = (1000,)
-    _: KW_ONLY
-    out_features: int = 10
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        set_numbers(self, in_features="1..", out_features="1..")
-        given = plain_number(self.hidden)
-        sizes = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
-        hidden = tuple(check_number("hidden", size, "1..") for size in sizes)
-        object.__setattr__(self, "hidden", hidden)
-
-
-@dataclass(frozen=True)
-class ConvNetOptions(NetworkOptions):
-    """All arguments of `LeakyConvNet`, which describes those below."""
-
-    layers: str = "12C5-P2-64C5-P2-10"
-    in_shape: Sequence[int] = (1, 28, 28)
-    _: KW_ONLY
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        sizes = tuple(check_number("each size of in_shape", size, "1..") for size in self.in_shape)
-        if len(sizes) != 3:
-            raise must_be("in_shape", "(channels, height, width)", sizes)
-        object.__setattr__(self, "in_shape", sizes)
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> NetworkOptions:
+        """Return those options among the arguments of a constructor."""
+        return cls(**{setting.name: arguments[setting.name] for setting in fields(cls)})

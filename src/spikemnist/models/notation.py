@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from spikemnist.models.network_options import ConvNetOptions
+from spikemnist.models.network_options import NetworkOptions
 
 Stages = list[dict[str, nn.Module]]
 
@@ -19,7 +19,7 @@ _TOKEN = re.compile(
 )
 
 
-def stages_of(options: ConvNetOptions) -> Stages:
+def stages_of(layers: str, in_shape: Sequence[int], options: NetworkOptions) -> Stages:
     """Return the modules before the neurons of each layer of a network, by their names.
 
     Raises
@@ -27,8 +27,7 @@ def stages_of(options: ConvNetOptions) -> Stages:
     ValueError
         If the notation is wrong, or leaves no pixel of ``in_shape``, ``(C, H, W)``.
     """
-    layers, stages = options.layers, Stages()
-    shape: tuple[int, ...] = tuple(options.in_shape)
+    stages, shape = Stages(), tuple(in_shape)
     tokens = layers.split("-")
     if tokens[-1].isdecimal():  # of the classes
         tokens[-1] = str(int(tokens[-1]) * options.population)

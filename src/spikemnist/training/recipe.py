@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikemnist._descriptions import fields_of, plain
 from spikemnist._names import NUM_STEPS
-from spikemnist.models.network_options import ConvNetOptions
+from spikemnist.models.network_options import LAYERS
 from spikemnist.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Recipe:
         number = len(self.classes) or CLASSES
         fitted: dict[str, Any] = {"in_features": shape.numel(), "out_features": number}
         if self.network["name"] == "conv":
-            layers = SMALL_LAYERS if min(shape[-2:]) < SMALL else ConvNetOptions.layers
+            layers = SMALL_LAYERS if min(shape[-2:]) < SMALL else LAYERS
             fitted = {"in_shape": (1, *shape) if len(shape) == 2 else tuple(shape)}
             fitted["layers"] = with_classes(layers, number)
         network = build_network({**fitted, "seed": seed, **self.network})
