@@ -108,15 +108,15 @@ def initialize(
     """
     network = check_network(classifier, "initialize")
     rate = check_number("rate", rate, "(0, 1)")
-    layers, device = network.layers, next(network.buffers()).device
+    layers = network.layers
     norms = [module for module in network.modules() if isinstance(module, NORMS)]
     momenta, before = [norm.momentum for norm in norms], copy.deepcopy(network.state_dict())
     try:
-        with evaluating(classifier, seed, device) as generator:
+        with evaluating(classifier, seed) as generator:
             for norm in norms:
                 norm.train()  # `evaluating` restores it
                 norm.momentum = 1.0  # the statistics are those of the last call alone
-            spikes = classifier.encode(images.to(device), generator=generator)
+            spikes = classifier.encode(images.to(classifier.device), generator=generator)
             record = network(spikes)
             weights: dict[str, torch.Tensor] = {}
             for name, layer in zip(record.sizes, layers, strict=True):

@@ -131,9 +131,8 @@ def summary(classifier: Classifier, images: Samples, *, seed: int = 0) -> Summar
     8
     """
     network = check_network(classifier, "summary")
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    with evaluating(classifier, seed, device) as generator:
-        spikes = classifier.encode(images.to(device), generator=generator)
+    with evaluating(classifier, seed) as generator:
+        spikes = classifier.encode(images.to(classifier.device), generator=generator)
         return summarise(network, network(spikes, record="all"))
 
 

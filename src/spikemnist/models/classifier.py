@@ -89,6 +89,11 @@ class Classifier(nn.Module):
         """The encoder, read-only: for another encoder, make another classifier."""
         return self._encoder
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
     def __repr__(self) -> str:
         names = [f"classes {', '.join(self.classes)}"] if self.classes else []
         lines = [_brief(self.encoder), *repr(self.network).splitlines(), *names]
@@ -197,10 +202,9 @@ class Classifier(nn.Module):
             If the samples do not fit the encoder, or its spikes the network.
         """
         batch_size = check_number("batch_size", batch_size, "1..")
-        device = next((p.device for p in self.parameters()), torch.device("cpu"))
-        with evaluating(self, seed, device) as generator:
+        with evaluating(self, seed) as generator:
             classes = [
-                self(samples.to(device), generator=generator).predictions.cpu()
+                self(samples.to(self.device), generator=generator).predictions.cpu()
                 for samples in _batches(data, batch_size)
             ]
         return torch.cat([torch.empty(0, dtype=torch.int64), *classes])
@@ -315,15 +319,15 @@ def check_network(classifier: Classifier, function: str) -> SpikingNetwork:
 
 
 @contextmanager
-def evaluating(model: nn.Module, seed: int, device: torch.device) -> Iterator[torch.Generator]:
-    """Put a model into evaluation mode within the context; yield a seeded generator on the CPU.
+def evaluating(classifier: Classifier, seed: int) -> Iterator[torch.Generator]:
+    """Put a classifier into evaluation mode within the context; yield a seeded CPU generator.
 
     Inference mode is on, so nothing is kept for a backward pass.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    modes = [(module, module.training) for module in classifier.modules()]
+    classifier.eval()
     try:
-        with torch.inference_mode(), seeded(seed, device) as generator:
+        with torch.inference_mode(), seeded(seed, classifier.device) as generator:
             yield generator
     finally:
         for module, training in modes:
@@ -344,7 +348,7 @@ def responses(
     ``options`` go to the network. Without a batch, the iterator raises a `ValueError`.
     """
     with (
-        evaluating(classifier, seed, feed.device) as generator,
+        evaluating(classifier, seed) as generator,
         progress_bar(
             progress=progress, total=feed.num_batches, desc="testing", unit="batch"
         ) as bar,

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from spikemnist._arguments import named
@@ -219,13 +218,12 @@ def decide(
 
 def _by_network(classifier: Classifier, seen: PreparedPicture, seed: int) -> Decision:
     """Return the decision of a network on a picture."""
-    device = next((p.device for p in classifier.parameters()), torch.device("cpu"))
     fit = belong(classifier.limits, classifier.network)
     limits = classifier.limits if fit else Limits()
     # A network of another kind may know no record of all layers.
     record: Any = "all" if isinstance(classifier.network, SpikingNetwork) else "output"
-    with evaluating(classifier, seed, device) as generator:
-        image = seen.image.unsqueeze(0).to(device)
+    with evaluating(classifier, seed) as generator:
+        image = seen.image.unsqueeze(0).to(classifier.device)
         response = classifier(image, generator=generator, record=record)
     first, second, names = int(response.predictions), int(response.second), response.classes
     return Decision(

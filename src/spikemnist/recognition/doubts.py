@@ -76,8 +76,7 @@ def measure_limits(
     ()
     """
     check_classifier(classifier, "measure_limits")
-    device = next((p.device for p in classifier.parameters()), torch.device("cpu"))
-    feed = make_feed(data, batch_size, device, "data")
+    feed = make_feed(data, batch_size, classifier.device, "data")
     with responses(classifier, feed, seed=seed, options={}, progress=progress) as batches:
         limits = limits_of(batches)
     return replace(limits, weights=digest_of_weights(classifier.network))
