@@ -147,9 +147,9 @@ TYPES: dict[str, Callable[[], Any]] = {
     "spikes must be a torch.Tensor .*; got a list; convert numbers with torch.tensor": lambda: (
         LeakyMLP()(ARRAY.tolist())
     ),
-    (
-        "LeakyMLP takes hidden by position, and all else by name: write hidden=...; got 3 by posi"
-    ): lambda: LeakyMLP(784, 100, 10),
+    ("LeakyMLP takes hidden by position, and all else by name: write hidden=...; got 3"): lambda: (
+        LeakyMLP(784, 100, 10)
+    ),
     "LeakyConvNet takes layers and in_shape by position, .*: write layers=...; got 3": lambda: (
         LeakyConvNet("4C5-10", (1, 28, 28), 0.9)
     ),
