@@ -20,6 +20,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from spikemnist._descriptions import differences
+from spikemnist._run_folder import FREE
 from spikemnist._seeds import derive_seed, seeded
 
 Answer = TypeVar("Answer")
@@ -86,7 +87,7 @@ class SeveralProcesses:
         descriptions: list[Any] = [description] * self.size
         distributed.all_gather_object(descriptions, description)
         for rank, other in enumerate(descriptions):
-            if named := differences(descriptions[0], other):
+            if named := differences(descriptions[0], other, FREE):
                 raise ValueError(
                     f"the processes train different runs: in process 0 {named} in process {rank}"
                 )

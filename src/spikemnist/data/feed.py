@@ -92,20 +92,20 @@ def make_feed(data: Data, batch_size: int, device: torch.device, name: str) -> F
         If images and labels do not belong together.
     """
     batch_size = check_number("batch_size", batch_size, "1..")
-    data = as_dataset(data)
-    if isinstance(data, LabelledDataset):
-        dataset = data.to(device) if isinstance(data, ImageDataset) else data
+    source = as_dataset(data)
+    if isinstance(source, LabelledDataset):
+        dataset = source.to(device) if isinstance(source, ImageDataset) else source
         return Feed(dataset, batch_size, device)
-    if not isinstance(data, Iterable) or isinstance(data, (str, Tensor)):
+    if not isinstance(source, Iterable) or isinstance(source, (str, Tensor)):
         expected = (
             "a dataset of spikemnist.data, a pair of tensors (images, labels), or an iterable of "
             "such batches, such as torch.utils.data.DataLoader(dataset, batch_size=64)"
         )
         raise must_be(name, expected, data, TypeError)
-    return Feed(data, batch_size, device)
+    return Feed(source, batch_size, device)
 
 
-def as_dataset(data: Data) -> Dataset | Batches:
+def as_dataset(data: Any) -> Any:
     """Return a pair of tensors as a dataset, anything else unchanged."""
     # NumPy arrays too: the dataset then raises an error that asks for tensors.
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (Tensor, np.ndarray)):
@@ -115,7 +115,6 @@ def as_dataset(data: Data) -> Dataset | Batches:
 
 def first_findings(data: Data) -> Iterator[str]:
     """Yield a finding of dark images, unless `load_images` has said it, which names its data."""
-    data = as_dataset(data)
     if isinstance(data, ImageDataset) and not data.name:
         yield from dark_findings(data)
 
@@ -130,18 +129,16 @@ def hold_out(train: Data, validation: Data | float | None, seed: int) -> tuple[D
     """
     if not isinstance(validation, int | float):
         return train, validation
-    dataset = as_dataset(train)
-    if not isinstance(dataset, LabelledDataset):
+    if not isinstance(train, LabelledDataset):
         raise ValueError(
             f"validation={validation} needs a dataset or a pair of tensors to split; train is an "
             "iterable, so pass the validation data themselves"
         )
-    return dataset.split(validation, seed)
+    return train.split(validation, seed)
 
 
 def sample_shape(data: Data) -> tuple[int, ...]:
     """Return the shape of a sample; empty for an iterable."""
-    data = as_dataset(data)
     return data.sample_shape if isinstance(data, LabelledDataset) else ()
 
 
@@ -157,7 +154,6 @@ def describe_data(train: Data, validation: Any) -> dict[str, Any]:
 
 
 def _describe(data: Data) -> dict[str, Any]:
-    data = as_dataset(data)
     return data.describe() if isinstance(data, LabelledDataset) else {"digest": plain(type(data))}
 
 

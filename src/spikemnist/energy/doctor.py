@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from spikemnist._arguments import named
 from spikemnist._seeds import seeded
 from spikemnist.data import ImageDataset
-from spikemnist.data.feed import Data
+from spikemnist.data.feed import Data, as_dataset
 from spikemnist.data.images import image_findings
 from spikemnist.energy import Summary
 from spikemnist.energy.summarising import norm, summarise
@@ -128,7 +128,9 @@ def diagnose(
     metrics, right, asleep = RunningMetrics(), 0, 0
     steps: list[tuple[float, float]] = []
     with _loaded(network, network.state_dict()):
-        training = prepare(classifier, train, None, config, device, team=find_team(), fresh=True)
+        training = prepare(classifier, as_dataset(train), None, config, device)
+        training.start()
+        training.join(find_team())
         feed, initial = training.feed, copy.deepcopy(network.state_dict())
         network.train()
         with seeded(config.seed, feed.device) as generator:

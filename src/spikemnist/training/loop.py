@@ -10,7 +10,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +31,7 @@ from spikemnist._run_folder import (
     open_folder,
 )
 from spikemnist._seeds import derive_seed, seeded
+from spikemnist.data.feed import as_dataset
 from spikemnist.training.backpropagation import (
     backpropagate,
     backpropagate_truncated,
@@ -54,7 +55,7 @@ from spikemnist.training.metrics import (
     validation_findings,
 )
 from spikemnist.training.state import Training, check_request, describe_run, prepare
-from spikemnist.training.team import find_team
+from spikemnist.training.team import OneProcess, find_team
 from spikemnist.training.waiting import seconds_waited, waiting_findings
 
 if TYPE_CHECKING:
@@ -171,38 +172,53 @@ def fit(
     (2, True)
     """
     config = TrainConfig() if config is None else config
-    validation = plain_number(validation)
+    train, validation = as_dataset(train), as_dataset(plain_number(validation))
     check_request(classifier, config, train, validation, callbacks)
     team = find_team()
-    folder, resume = team.by_first(find_folder, run, resume=resume)
-    described = folder is not None or team.size > 1
+    path, resume = team.by_first(find_folder, run, resume=resume)
+    described = path is not None or team.size > 1  # a digest of the data takes its time
     description = describe_run(classifier, train, validation, config) if described else {}
     team.compare(description)
-    description["threads"] = torch.get_num_threads()
-    fresh = folder is None or not resume or not (folder / CHECKPOINT).exists()
-    training = prepare(classifier, train, validation, config, device, team=team, fresh=fresh)
-    opened = open_folder(folder, description, resume=resume)
-    kept_memory = behind(KEPT_MEMORY) if is_there(KEPT_MEMORY) else nullcontext
-    with interruptible(), kept_memory(), team.enter(opened) as run_folder:
-        if folder is not None and not fresh:
-            restore(training, folder)
-        else:
-            if resume:
-                note(f"no {CHECKPOINT} in {folder}: starting at the first epoch", progress=progress)
-            # Or a run killed in its first epoch could not resume.
-            team.by_first(save_checkpoint, training, run_folder)
-        _run_epochs(training, callbacks, run_folder, progress=progress)
-        training.load_best()
-        training.history.interrupted |= interrupted()
-    if run_folder is not None and team.is_first and not training.history.interrupted:
-        classifier.save(run_folder.file(MODEL))
+    training = prepare(classifier, train, validation, config, device)
+    claim = open_folder(path, description, resume=resume)
+    with interruptible(), _kept_memory(), team.enter(claim) as folder:
+        _begin(training, team, folder, resume=resume, progress=progress)
+        _run_epochs(training, callbacks, folder, progress=progress)
+    if folder is not None and team.is_first and not training.history.interrupted:
+        classifier.save(folder.file(MODEL))
     return training.history
+
+
+def _kept_memory() -> AbstractContextManager[None]:
+    """Return a context in which freed memory stays in the process, where the engine is there."""
+    return behind(KEPT_MEMORY)() if is_there(KEPT_MEMORY) else nullcontext()
+
+
+def _begin(
+    training: Training,
+    team: OneProcess,
+    folder: RunFolder | None,
+    *,
+    resume: bool,
+    progress: bool,
+) -> None:
+    """Go on from the checkpoint of a run, or start at the first epoch."""
+    if folder is not None and resume:
+        if team.by_first((folder.path / CHECKPOINT).exists):
+            restore(training, folder.path)
+            training.join(team)
+            return
+        note(f"no {CHECKPOINT} in {folder.path}: starting at the first epoch", progress=progress)
+    training.start()
+    training.join(team)
+    # Or a run killed in its first epoch could not resume.
+    team.by_first(save_checkpoint, training, folder)
 
 
 def _run_epochs(
     training: Training, callbacks: Sequence[Callback], folder: RunFolder | None, *, progress: bool
 ) -> None:
-    """Train until the last epoch, an early stop, or Ctrl-C."""
+    """Train until the last epoch, an early stop, or Ctrl-C; end with the best weights."""
     history, epochs, team = training.history, training.config.epochs, training.team
     if folder is not None and team.is_first:
         callbacks = [csv_logger(folder.path / METRICS), *callbacks]
@@ -229,6 +245,8 @@ def _run_epochs(
             history.stopped_early |= stop
     except KeyboardInterrupt:
         history.interrupted = True
+    training.load_best()
+    history.interrupted |= interrupted()
 
 
 def train_epoch(training: Training, bar: tqdm[Any]) -> RunningMetrics:

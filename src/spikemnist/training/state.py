@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -42,12 +42,11 @@ class Training:
     """The state of a training: what `fit` works on from batch to batch.
 
     ``model`` runs the network, in a ``team`` of several processes through torch's
-    `DistributedDataParallel`.
-    ``rates`` are the peak learning rates of the optimiser's parameter groups.
+    `DistributedDataParallel`. ``rates`` are the peak learning rates of the optimiser's parameter
+    groups.
     """
 
     classifier: Classifier
-    team: OneProcess
     model: nn.Module
     feed: Feed
     validation: Feed | None
@@ -58,6 +57,7 @@ class Training:
     augment: Augmentation | None
     history: History
     best: dict[str, Tensor] | None = None
+    team: OneProcess = field(default_factory=OneProcess)
 
     @property
     def network(self) -> nn.Module:
@@ -82,6 +82,21 @@ class Training:
         factor = float(get_schedule(self.config.schedule)(progress))
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
+
+    def start(self) -> None:
+        """Scale the weights by the first batch, if an initial rate is asked for.
+
+        Raises
+        ------
+        ImportError
+            If the room that does so is missing.
+        """
+        if self.config.initial_rate is not None:
+            behind(START)(self.classifier, self.feed, self.config.initial_rate, self.config.seed)
+
+    def join(self, team: OneProcess) -> None:
+        """Let several processes train the network, from the weights of the first one."""
+        self.team, self.model = team, team.wrap(self.network)
 
     def load_best(self) -> None:
         """Load the weights of the best epoch into the network, if there is one."""
@@ -130,8 +145,9 @@ def describe_run(
     classifier: Classifier, train: Data, validation: Data | float | None, config: TrainConfig
 ) -> dict[str, Any]:
     """Return the description of a run: its recipe, and its data."""
-    recipe = Recipe.of(classifier, config, sample_shape(train))
-    return recipe.to_json() | {"data": describe_data(train, validation)}
+    recipe = Recipe.of(classifier, config, sample_shape(train)).to_json()
+    data = describe_data(train, validation)
+    return {**recipe, "data": data, "threads": torch.get_num_threads()}
 
 
 def prepare(
@@ -140,17 +156,8 @@ def prepare(
     validation: Data | float | None,
     config: TrainConfig,
     device: str | torch.device,
-    *,
-    team: OneProcess,
-    fresh: bool,
 ) -> Training:
-    """Return the state before the first epoch; a fresh one has its weights scaled, if asked for.
-
-    Raises
-    ------
-    ImportError
-        If there is an ``initial_rate``, and the room that scales the weights is missing.
-    """
+    """Return the state of a training before its first epoch, in one process."""
     target = select_device(device, dtype=parameter_dtype(classifier))
     loss = make_loss(config.loss, config.label_smoothing, config.spike_penalty)
     train, validation = hold_out(train, validation, config.seed)
@@ -158,13 +165,10 @@ def prepare(
     feed = make_feed(train, config.batch_size, target, "train")
     if any(isinstance(module, nn.BatchNorm1d) for module in network.modules()):
         feed = replace(feed, least=2)
-    if fresh and config.initial_rate is not None:
-        behind(START)(classifier, feed, config.initial_rate, config.seed)
     optimizer = make_optimizer(config.optimizer, network, config.lr, config.weight_decay)
     return Training(
         classifier=classifier,
-        team=team,
-        model=team.wrap(network),
+        model=network,
         feed=feed,
         validation=None
         if validation is None
