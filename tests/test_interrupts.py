@@ -101,7 +101,7 @@ def test_the_second_ctrl_c() -> None:
 
 def test_ctrl_c_in_a_long_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """It acts at once, and is recorded all the same: the exception may be discarded."""
-    monkeypatch.setattr(_interrupt, "PATIENCE", 0.05)
+    monkeypatch.setattr(_interrupt, "DELAY", 0.05)
     with interruptible():
         assert not interrupted()
         time.sleep(0.1)

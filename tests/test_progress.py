@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from spikemnist import Classifier, LeakyMLP, evaluate, load_digits
-from spikemnist._progress import note, progress_bar, silence
+from spikemnist._progress import print_note, progress_bar, silence
 from spikemnist.models import classifier
 
 
@@ -59,7 +59,7 @@ def test_notice_above_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with progress_bar(progress=True, total=1, delay=0):
-        note("a note")
+        print_note("a note")
     assert re.search(r"\r *\rspikemnist: a note\n\r +0%", terminal.getvalue())
 
 

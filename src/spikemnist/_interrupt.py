@@ -19,7 +19,7 @@ from typing import TypeVar
 
 Step = TypeVar("Step")
 
-PATIENCE = 3.0
+DELAY = 3.0
 """Seconds since the last look of a loop after which Ctrl-C acts at once, as while a kernel is
 compiled."""
 
@@ -89,7 +89,7 @@ def interrupted() -> bool:
     handler = signal.getsignal(signal.SIGINT)
     if not isinstance(handler, Interruption):
         return False
-    handler.deadline = time.monotonic() + PATIENCE
+    handler.deadline = time.monotonic() + DELAY
     return handler.pressed
 
 

@@ -51,7 +51,7 @@ def silence() -> Iterator[None]:
         _silent = False
 
 
-def note(text: str, *, progress: bool = True) -> None:
+def print_note(text: str, *, progress: bool = True) -> None:
     """Print a line on standard error, above any visible bar, unless progress is off."""
     if progress and not _silent and sys.stderr is not None:
         from tqdm.std import tqdm

@@ -26,7 +26,7 @@ from spikemnist.models.classifier import Classifier, responses
 from spikemnist.models.layer_table import layer_names
 from spikemnist.models.neuron import is_hooked
 from spikemnist.models.sequential import flat, is_kind, walk
-from spikemnist.models.spiking_layer import MEMORYLESS, fold
+from spikemnist.models.spiking_layer import MEMORYLESS, fold_norm
 
 BATCH = 32
 """Images that run together: a record holds each neuron of a convolution at each timestep."""
@@ -38,7 +38,7 @@ LEFT_OUT = (nn.Identity, nn.Dropout, nn.Dropout2d)
 KINDS = (nn.ReLU, *MEMORYLESS, nn.Dropout2d)
 
 Weighted: TypeAlias = nn.Linear | nn.Conv2d
-Layers = list[list[nn.Module]]
+Blocks = list[list[nn.Module]]
 """The modules of an ANN in front of each ReLU, then those in front of the logits."""
 
 
@@ -219,7 +219,7 @@ def convert(
     >>> from spikemnist import load_digits
     >>> ann = nn.Sequential(nn.Flatten(), nn.Linear(784, 50), nn.ReLU(), nn.Linear(50, 10))
     >>> network = convert(ann, load_digits()[0][:200]).classifier.network
-    >>> network.sizes, network.obstacle, float(network.layers[0].leaky.beta)
+    >>> network.sizes, network.stepping_reason, float(network.layers[0].leaky.beta)
     ({'hidden 1': 50, 'output': 10}, None, 1.0)
     """
     percentile = check_number("percentile", percentile, "(0, 100]")
@@ -265,7 +265,7 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
     for i in range(len(chain) - 1):
         if isinstance(chain[i][1], nn.MaxPool2d) and isinstance(chain[i + 1][1], nn.ReLU):
             chain[i : i + 2] = chain[i + 1], chain[i]  # they commute
-    layers: Layers = [[]]
+    layers: Blocks = [[]]
     hooked = [(p, m) for p, m in walk(ann, "ann") if is_kind(m, nn.Sequential) and is_hooked(m)]
     for path, module in (*hooked, *chain):
         kind = type(module)
@@ -290,7 +290,7 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
     return (*(nn.Sequential(*modules, nn.ReLU()) for modules in hidden), nn.Sequential(*output))
 
 
-def _append(path: str, module: nn.Module, layers: Layers) -> None:
+def _append(path: str, module: nn.Module, layers: Blocks) -> None:
     """Append a module to the last of the layers."""
     here = layers[-1]
     if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
@@ -301,7 +301,7 @@ def _append(path: str, module: nn.Module, layers: Layers) -> None:
                 f"{path} is {type(module).__name__}, whose running statistics convert folds into "
                 "the weights before it: place it between weights and their ReLU"
             )
-        last.weight, last.bias = map(nn.Parameter, fold(last.weight, last.bias, module))
+        last.weight, last.bias = map(nn.Parameter, fold_norm(last.weight, last.bias, module))
     elif not isinstance(module, (nn.MaxPool2d, nn.AdaptiveMaxPool2d)):
         here.append(module)
     elif len(layers) == 1 or (len(layers) == 2 and not here):
@@ -315,7 +315,7 @@ def _append(path: str, module: nn.Module, layers: Layers) -> None:
         layers[-1:] = _maximum(_weights_in(layers[-2])[-1])
 
 
-def _maximum(before: Weighted) -> Layers:
+def _maximum(before: Weighted) -> Blocks:
     """Return layers for the maximum of two columns, then of two rows: a + ReLU(b - a)."""
     pair = torch.tensor([[1.0, 0.0], [-1.0, 1.0]])  # the two terms, of a and b
     rows = pair.view(2, 1, 2, 1).expand(2, 2, 2, 1)

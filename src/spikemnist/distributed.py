@@ -28,7 +28,7 @@ Answer = TypeVar("Answer")
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 """Numbers in the environment that ``torchrun`` sets, beside the address of the first process."""
 
-PATIENCE = datetime.timedelta(seconds=60)
+TIMEOUT = datetime.timedelta(seconds=60)
 """How long the processes wait for one another at the start."""
 
 
@@ -162,15 +162,15 @@ def joined() -> Iterator[None]:
             raise ValueError(f"RANK is {rank} of WORLD_SIZE {size}")
         if torch.cuda.is_available():
             torch.cuda.set_device(local_rank)
-        meeting = distributed.rendezvous("env://", timeout=PATIENCE)  # type: ignore[attr-defined]
+        meeting = distributed.rendezvous("env://", timeout=TIMEOUT)  # type: ignore[attr-defined]
         store, rank, size = next(meeting)
-        store.set_timeout(PATIENCE)
+        store.set_timeout(TIMEOUT)
         # gloo for the CPU, NCCL for CUDA
         distributed.init_process_group(store=store, rank=rank, world_size=size)
     except Exception as error:
         raise RuntimeError(
             f"the processes of WORLD_SIZE={os.environ['WORLD_SIZE']} did not meet within "
-            f"{PATIENCE.seconds} s ({type(error).__name__}: {' '.join(str(error).split())[:200]}). "
+            f"{TIMEOUT.seconds} s ({type(error).__name__}: {' '.join(str(error).split())[:200]}). "
             "Start them by torchrun, or unset WORLD_SIZE"
         ) from error
     yield

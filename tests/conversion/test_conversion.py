@@ -127,7 +127,7 @@ def test_nothing_is_random() -> None:
 def test_every_backend(backend: Any, pooling: type[nn.Module]) -> None:
     conversion = convert(conv(pooling), pictures(), num_steps=20)
     network = conversion.classifier.network
-    assert network.obstacle is None
+    assert network.stepping_reason is None
     expected = conversion.classifier(pictures())
     network = accelerate(network.network, in_shape=(1, 8, 8), backend=backend)
     actual = Classifier(network, DirectEncoder(20))(pictures())

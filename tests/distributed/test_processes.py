@@ -180,7 +180,7 @@ def test_other_settings_in_another_process_are_named(tmp_path: Path) -> None:
 def test_wrong_variables_of_the_environment(
     variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikemnist.distributed.PATIENCE", datetime.timedelta(seconds=1))
+    monkeypatch.setattr("spikemnist.distributed.TIMEOUT", datetime.timedelta(seconds=1))
     for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", **variables}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(RuntimeError, match=re.escape(message)), joined():

@@ -137,7 +137,7 @@ def test_timesteps_by_position_and_default(name: str) -> None:
     assert describe_encoder(kind())["name"] == name
     assert kind(25) == kind(num_steps=25) == get_encoder(name, 25)
     assert kind() == get_encoder(name) == Classifier(LeakyMLP(), name).encoder == kind(8)
-    with pytest.raises(TypeError, match="positional"):
+    with pytest.raises(TypeError, match="takes num_steps by position, and all else by name"):
         kind(25, 1)
 
 

@@ -100,8 +100,8 @@ def test_loop_as_it_is_written(name: str) -> None:
         if gradient is not None:
             torch.testing.assert_close(actual, gradient, rtol=1e-3, atol=1e-3)
     kind = STEPPED.get(name)
-    assert (kind is None) == (model.obstacle is None)
-    assert kind is None or f"is {kind}" in str(model.obstacle)
+    assert (kind is None) == (model.stepping_reason is None)
+    assert kind is None or f"is {kind}" in str(model.stepping_reason)
 
 
 def test_loop_outside_of_forward() -> None:

@@ -129,7 +129,7 @@ def test_stepping_equals_a_loop_by_hand(kind: str) -> None:
     fired, membranes = by_hand.run(current())
     model = accelerate(loop.modules_in_order())
     record = model(current(), record="all")
-    assert model.obstacle
+    assert model.stepping_reason
     assert record.backend == "snntorch"
     assert list(record.sizes.items()) == [("hidden 1", H), ("output", C)]
     for layer, spikes, membrane in zip(record.layers, fired, membranes, strict=True):

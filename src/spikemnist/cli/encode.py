@@ -53,7 +53,7 @@ def run(command: Command) -> int:
     """Encode an image, store or draw the spikes, and count them; or compare all codes."""
     out = command.out or pictures.unused("codes.png" if command.compare else "encoding.png")
     _, test = sources.load(vars(command))
-    samples, label = sources.sample(test, command.index)
+    samples, label = sources.sample_at(test, command.index)
     results = (_compare if command.compare else _encode)(command, samples, out)
     about = {"data": command.data, "index": command.index, "label": test.classes[label]}
     show(command, **about, **results, written=out)

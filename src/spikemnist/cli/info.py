@@ -84,7 +84,7 @@ def _data() -> list[str]:
     from spikemnist.events.nmnist import find_nmnist
 
     places, sets = ["digits in the package"], (mnist.MNIST, mnist.FASHION_MNIST)
-    searches: dict[str, Any] = {one.title: partial(mnist.find_folder, one) for one in sets}
+    searches: dict[str, Any] = {one.title: partial(mnist.find_files, one) for one in sets}
     for title, find in (searches | {"N-MNIST": find_nmnist}).items():
         try:
             places.append(f"{title} in {find(None)}")

@@ -113,7 +113,7 @@ def print_warning(message: Warning | str, *_: object, **__: object) -> None:
     print("spikemnist: warning:", message, file=sys.stderr)
 
 
-def numbered(name: str) -> Iterator[str]:
+def with_numbers(name: str) -> Iterator[str]:
     """Yield a name, and after it the name with the numbers from 2."""
     yield name
     yield from (f"{name}-{number}" for number in itertools.count(2))

@@ -11,7 +11,7 @@ import spikemnist
 from spikemnist._atomic import write_atomically
 from spikemnist.cli import sources
 from spikemnist.cli.errors import WrongRequest
-from spikemnist.cli.output import numbered
+from spikemnist.cli.output import with_numbers
 from spikemnist.cli.parser import Options
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def check_format(out: Path | None, *others: str) -> None:
 def unused(name: str) -> Path:
     """Return an unused file name in the current folder, with a number if needed."""
     file = Path(name)
-    files = (Path(f"{stem}{file.suffix}") for stem in numbered(file.stem))
+    files = (Path(f"{stem}{file.suffix}") for stem in with_numbers(file.stem))
     return next(path for path in files if not path.exists())
 
 
@@ -52,7 +52,7 @@ def of_sample(
     """Return the pictures of a network's response to a test sample, with its index in the names."""
     import torch
 
-    samples, label = sources.sample(test, index)
+    samples, label = sources.sample_at(test, index)
     classifier.eval()
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed)

@@ -49,7 +49,7 @@ def run(command: Command) -> int:
 
 def _draw(command: Command, classifier: Any, test: sources.Dataset) -> dict[str, Any]:
     """Return the pictures by the names of their files."""
-    samples, _ = sources.sample(test, command.index)
+    samples, _ = sources.sample_at(test, command.index)
     if not isinstance(classifier, spikemnist.Classifier):
         evaluation = spikemnist.evaluate(classifier, test)
         shape = samples.shape[1:]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import spikemnist
 from spikemnist.cli import classifiers, pictures, sources
 from spikemnist.cli.errors import FAILURE, WrongRequest, refuse
-from spikemnist.cli.output import numbered, print_error, say, show, show_detail
+from spikemnist.cli.output import print_error, say, show, show_detail, with_numbers
 from spikemnist.cli.parser import Command, Options
 
 if TYPE_CHECKING:
@@ -145,6 +145,6 @@ def _stems(files: Sequence[Path]) -> list[str]:
     """
     stems: dict[str, str] = {}
     for file in files:
-        name = next(name for name in numbered(file.stem) if name.casefold() not in stems)
+        name = next(name for name in with_numbers(file.stem) if name.casefold() not in stems)
         stems[name.casefold()] = name
     return [*stems.values()]

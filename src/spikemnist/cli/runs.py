@@ -10,7 +10,7 @@ from pathlib import Path
 from spikemnist._atomic import PREFIX
 from spikemnist._run_folder import CONFIG, OtherConfigurationError
 from spikemnist.cli.errors import WrongRequest
-from spikemnist.cli.output import numbered
+from spikemnist.cli.output import with_numbers
 from spikemnist.cli.parser import Command, Options
 
 
@@ -52,7 +52,7 @@ def run_folder(command: Command, code: str) -> Iterator[Path]:
 
 def _make_unused_folder(kind: str) -> Path:
     """Make an unused folder below ``runs/``."""
-    for name in numbered(f"{time.strftime('%Y%m%d-%H%M%S')}-{kind}"):
+    for name in with_numbers(f"{time.strftime('%Y%m%d-%H%M%S')}-{kind}"):
         with contextlib.suppress(FileExistsError):
             Path("runs", name).mkdir(parents=True)
             return Path("runs", name)

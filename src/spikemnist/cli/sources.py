@@ -137,7 +137,7 @@ def check_code(command: Command) -> None:
         )
 
 
-def sample(dataset: Dataset, index: int) -> tuple[Any, int]:
+def sample_at(dataset: Dataset, index: int) -> tuple[Any, int]:
     """Return a batch of one image or recording of a data set, and its label.
 
     Raises

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spikemnist._arguments import named, set_numbers
-from spikemnist.encoding.protocol import PixelEncoder, check_spikes
+from spikemnist.encoding.protocol import PixelEncoder, check_steps
 from spikemnist.encoding.spikes import timesteps
 
 LARGEST = 100_000
@@ -95,7 +95,7 @@ class BurstEncoder(PixelEncoder):
 
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the middle of the range that number and interval of the spikes allow."""
-        check_spikes(spikes, self.num_steps)
+        check_steps(spikes, self.num_steps)
         raster = spikes.float()
         number = raster.sum(0)
         low, high = (number - 1) / self.max_spikes, number / self.max_spikes

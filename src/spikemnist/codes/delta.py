@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spikemnist._arguments import named, set_numbers
-from spikemnist.encoding.protocol import PixelEncoder, check_spikes
+from spikemnist.encoding.protocol import PixelEncoder, check_steps
 from spikemnist.encoding.spikes import timesteps
 
 
@@ -69,6 +69,6 @@ class DeltaEncoder(PixelEncoder):
 
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the middle of the range that the number of spikes allows."""
-        check_spikes(spikes, self.num_steps)
+        check_steps(spikes, self.num_steps)
         number = spikes.float().sum(0)
         return ((number + 0.5) * self.threshold).clamp_max(1).where(number > 0, 0)

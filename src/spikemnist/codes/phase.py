@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spikemnist._arguments import named, set_numbers
-from spikemnist.encoding.protocol import PixelEncoder, check_spikes
+from spikemnist.encoding.protocol import PixelEncoder, check_steps
 from spikemnist.encoding.spikes import timesteps
 
 MOST_PHASES = 16
@@ -79,7 +79,7 @@ class PhaseEncoder(PixelEncoder):
 
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the number that the digits form, with zeros for missing digits."""
-        check_spikes(spikes, self.num_steps)
+        check_steps(spikes, self.num_steps)
         digits = spikes[: self.num_phases].float()
         phase = timesteps(len(digits), digits[0])
         weights = torch.pow(2.0, self.num_phases - 1 - phase)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from spikemnist._arguments import named, set_numbers
 from spikemnist.encoding.pixels import CodedPixels, by_sample
-from spikemnist.encoding.protocol import PixelEncoder, check_spikes
-from spikemnist.encoding.spikes import once, timesteps
+from spikemnist.encoding.protocol import PixelEncoder, check_steps
+from spikemnist.encoding.spikes import one_spike, timesteps
 
 LEAST_FIELDS = 3
 """Fewest fields; two lie at the ends, half outside."""
@@ -93,7 +93,7 @@ class PopulationEncoder(PixelEncoder):
     def _encode(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the spikes of pixels ``[B, ...]`` as ``[T, B, M, ...]``."""
         times = self._times(x)
-        spikes = once(CodedPixels(by_sample(times)), num_steps=self.num_steps, dtype=dtype)
+        spikes = one_spike(CodedPixels(by_sample(times)), num_steps=self.num_steps, dtype=dtype)
         return spikes.view(self.num_steps, *times.shape)
 
     def _times(self, x: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class PopulationEncoder(PixelEncoder):
         The distance is the sum of the time differences of all fields; a silent field counts as
         firing after the last timestep. If several grey values are nearest, their mean is taken.
         """
-        check_spikes(spikes, self.num_steps)
+        check_steps(spikes, self.num_steps)
         raster = spikes.float()
         step = timesteps(self.num_steps, raster[0])
         times = torch.where(raster.any(0), (step * raster).sum(0), self.num_steps)

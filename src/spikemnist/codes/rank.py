@@ -13,7 +13,7 @@ from torch import Tensor
 from spikemnist._arguments import named, set_numbers
 from spikemnist.encoding.pixels import CodedPixels, by_sample
 from spikemnist.encoding.protocol import PixelEncoder
-from spikemnist.encoding.spikes import once
+from spikemnist.encoding.spikes import one_spike
 
 
 @named()
@@ -70,5 +70,5 @@ class RankOrderEncoder(PixelEncoder):
         brighter = flat.shape[1] - torch.searchsorted(flat.sort(dim=1).values, flat, right=True)
         number = lit.sum(1, keepdim=True).clamp_min(1)
         times = torch.where(lit, brighter * self.num_steps // number, -1).float()
-        spikes = once(CodedPixels(times), num_steps=self.num_steps, dtype=dtype)
+        spikes = one_spike(CodedPixels(times), num_steps=self.num_steps, dtype=dtype)
         return spikes.view(self.num_steps, *x.shape)

@@ -109,10 +109,10 @@ class RandomAffine:
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
-        return sample(images, self._grid(images, generator))
+        return resample(images, self._grid(images, generator))
 
     def _grid(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Draw the source position of each pixel, ``[B, H, W, 2]``: see `sample`."""
+        """Draw the source position of each pixel, ``[B, H, W, 2]``: see `resample`."""
         batch, _ = _batch_and_size(images)
         numbers = uniform((5, batch), generator) * 2 - 1
         low, high = self.scale
@@ -175,10 +175,10 @@ class ElasticDeformation:
 
     def __call__(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Change images at random."""
-        return sample(images, self._grid(images, generator))
+        return resample(images, self._grid(images, generator))
 
     def _grid(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Draw the source position of each pixel, ``[B, H, W, 2]``: see `sample`."""
+        """Draw the source position of each pixel, ``[B, H, W, 2]``: see `resample`."""
         batch, (height, width) = _batch_and_size(images)
         dtype = torch.get_default_dtype()
         rows, columns = (_knot_weights(size, self.sigma, dtype) for size in (height, width))
@@ -331,9 +331,9 @@ class Compose:
                 grid = change if grid is None else _compose(grid, change)
                 continue
             if grid is not None:
-                images, grid = sample(images, grid), None
+                images, grid = resample(images, grid), None
             images = augmentation(images, generator=generator)
-        return images if grid is None else sample(images, grid)
+        return images if grid is None else resample(images, grid)
 
 
 def affine_grid(
@@ -341,7 +341,7 @@ def affine_grid(
 ) -> Tensor:
     """Return the source position of each pixel under rotation, shear, scaling and shift.
 
-    See `RandomAffine` for the transform and `sample` for the positions. ``angle`` and ``slant``
+    See `RandomAffine` for the transform and `resample` for the positions. ``angle`` and ``slant``
     ``[B]`` are in radians; ``shift`` ``[2, B]``, along x and y, is a fraction of the image size.
     All are on the CPU.
     """
@@ -357,7 +357,7 @@ def affine_grid(
     return functional.affine_grid(theta, [batch, 1, *size], align_corners=False)
 
 
-def sample(images: Tensor, grid: Tensor) -> Tensor:
+def resample(images: Tensor, grid: Tensor) -> Tensor:
     """Resample images ``[B, ..., H, W]`` at the positions ``grid``.
 
     The positions ``[B, H, W, 2]`` run from -1 to 1 along x and y, from edge to edge.

@@ -197,7 +197,7 @@ def roots(root: str | os.PathLike[str] | None) -> list[Path]:
     return [Path(folder).expanduser() for folder in folders if folder]
 
 
-def find_folder(source: OfficialSet, root: str | os.PathLike[str] | None) -> Path:
+def find_files(source: OfficialSet, root: str | os.PathLike[str] | None) -> Path:
     """Return the first folder that holds the four files of a data set, raw or ``.gz``.
 
     Raises
@@ -223,14 +223,14 @@ def _load(
     source: OfficialSet, root: str | os.PathLike[str] | None, download: bool
 ) -> tuple[ImageDataset, ImageDataset]:
     try:
-        folder = find_folder(source, root)
+        folder = find_files(source, root)
     except FileNotFoundError:
         if not download:
             raise
         _download(source, roots(root)[-1])
-        folder = find_folder(source, root)
-    given = "" if root is None else str(Path(root).resolve())
-    return _read_set(folder, source, source.dataset, given)
+        folder = find_files(source, root)
+    name = "" if root is None else str(Path(root).resolve())
+    return _read_set(folder, source, source.dataset, name)
 
 
 def _download(source: OfficialSet, root: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spikemnist._arguments import named
-from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities
+from spikemnist.encoding.protocol import Timesteps, check_steps, intensities
 
 
 @named()
@@ -53,5 +53,5 @@ class DirectEncoder(Timesteps):
 
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the mean current."""
-        check_spikes(spikes, self.num_steps)
+        check_steps(spikes, self.num_steps)
         return spikes.float().mean(0)

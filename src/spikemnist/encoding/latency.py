@@ -15,10 +15,10 @@ from spikemnist._arguments import check_choice, named, set_numbers
 from spikemnist.encoding.pixels import Ramp, by_sample, code_pixels
 from spikemnist.encoding.protocol import (
     Timesteps,
-    check_spikes,
+    check_steps,
     intensities,
 )
-from spikemnist.encoding.spikes import compiled, once, timesteps
+from spikemnist.encoding.spikes import compiled, one_spike, timesteps
 
 EPSILON = 1e-7
 """Distance from the threshold below which the logarithmic code no longer tells pixels apart."""
@@ -154,18 +154,18 @@ class LatencyEncoder(Timesteps):
         """Encode images ``[B, ...]`` as spikes ``[T, B, ...]``."""
         options: Any = {"num_steps": self.num_steps, "dtype": dtype}
         spikes: Tensor | None = None
-        kernel = compiled("once_on", images) if self.curve == "linear" else None
+        kernel = compiled("one_spike_on", images) if self.curve == "linear" else None
         if kernel and images.dtype == torch.float32:
             # One pass over the pixels, where plain torch takes nine. It returns None for pixels
             # out of range, for which `code_pixels` then raises the error.
             spikes = kernel(self._ramp(), by_sample(images.detach()), **options)
         if spikes is None:
-            spikes = once(code_pixels(self, images), **options)
+            spikes = one_spike(code_pixels(self, images), **options)
         return spikes.view(self.num_steps, *images.shape)
 
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the pixels that fire at these times, 0 for silent ones."""
-        check_spikes(spikes, self.num_steps)
+        check_steps(spikes, self.num_steps)
         raster = spikes.float()
         time = (timesteps(self.num_steps, raster[0]) * raster).sum(0) - self.first_spike_time
         window = self.num_steps - 1 - self.first_spike_time

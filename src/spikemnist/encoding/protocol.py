@@ -138,7 +138,7 @@ class PixelEncoder(Timesteps):
         raise NotImplementedError
 
 
-def check_spikes(spikes: Tensor, num_steps: int) -> None:
+def check_steps(spikes: Tensor, num_steps: int) -> None:
     """Raise a `ValueError` unless ``spikes`` have ``num_steps`` timesteps and a batch axis."""
     if spikes.dim() < 2 or len(spikes) != num_steps:
         raise ValueError(

@@ -14,7 +14,7 @@ from torch import Tensor
 from spikemnist._arguments import named, set_numbers
 from spikemnist._splitmix import draw_seeds
 from spikemnist.encoding.pixels import code_pixels
-from spikemnist.encoding.protocol import Timesteps, check_spikes, intensities
+from spikemnist.encoding.protocol import Timesteps, check_steps, intensities
 from spikemnist.encoding.spikes import RANGE, bernoulli, evenly
 
 
@@ -121,7 +121,7 @@ class RateEncoder(Timesteps):
 
     def decode(self, spikes: Tensor) -> Tensor:
         """Decode images: the pixels that have these rates."""
-        check_spikes(spikes, self.num_steps)
+        check_steps(spikes, self.num_steps)
         if self.gain == 0:
             raise ValueError("with gain=0 the spikes do not depend on the image")
         rate = spikes[self.first_spike_time :].float().mean(0)

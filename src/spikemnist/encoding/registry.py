@@ -150,7 +150,7 @@ def describe_encoder(encoder: Encoder) -> dict[str, Any]:
     kind = type(encoder)
     if not dataclasses.is_dataclass(encoder):
         return {"name": _path(kind)}
-    names = (name for name, known in _factories.items() if known in (kind, _path(kind)))
+    names = (name for name, factory in _factories.items() if factory in (kind, _path(kind)))
     return {"name": next(names, _path(kind)), **plain(fields_of(encoder))}
 
 

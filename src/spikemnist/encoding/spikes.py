@@ -76,7 +76,7 @@ def evenly(bounds: CodedPixels, *, num_steps: int, first_spike_time: int) -> Ten
     return ((after > before) & (step >= 0)).to(device)
 
 
-def once(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
+def one_spike(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     """Return spikes ``[T, B, F]``, one for each pixel at its timestep, none if it is negative.
 
     Parameters
@@ -86,7 +86,7 @@ def once(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
     num_steps, dtype
         As in `LatencyEncoder`.
     """
-    if kernel := compiled("once", times.levels):
+    if kernel := compiled("one_spike", times.levels):
         return kernel(times, num_steps=num_steps, dtype=dtype)
     of_pixel = times.numbers().to(torch.int32)
     steps = torch.arange(num_steps, dtype=torch.int32, device=of_pixel.device)

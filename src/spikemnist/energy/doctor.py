@@ -26,7 +26,7 @@ from spikemnist.training.evaluation import output_findings
 from spikemnist.training.loop import train_step
 from spikemnist.training.losses import Loss, compute_loss
 from spikemnist.training.metrics import RunningMetrics
-from spikemnist.training.state import prepare
+from spikemnist.training.state import new_training
 from spikemnist.training.team import find_team
 
 SAMPLES = 64
@@ -38,7 +38,7 @@ STEPS = 50
 LEARNED = 0.9
 """Share of these images that a network learns in the steps if nothing is wrong."""
 
-PATIENCE = 10
+WAKE_STEPS = 10
 """Steps after which training should have woken the layers that are silent at first."""
 
 FAR = 5.0
@@ -128,7 +128,7 @@ def diagnose(
     metrics, right, asleep = RunningMetrics(), 0, 0
     steps: list[tuple[float, float]] = []
     with _loaded(network, network.state_dict()):
-        training = prepare(classifier, as_dataset(train), None, config, device)
+        training = new_training(classifier, as_dataset(train), None, config, device)
         training.start()
         training.join(find_team())
         feed, initial = training.feed, copy.deepcopy(network.state_dict())
@@ -143,7 +143,7 @@ def diagnose(
                 right = int(metrics.sums["correct"] - before)
                 asleep += bool(metrics.silent)
         texts = training_findings(metrics, steps, config, network, initial, table.layers)
-    if right < LEARNED * len(labels) or asleep > PATIENCE:
+    if right < LEARNED * len(labels) or asleep > WAKE_STEPS:
         texts = texts or [*layer_findings(table.layers, metrics.needed)]
     texts += image_findings(feed.data) if isinstance(feed.data, ImageDataset) else ()
     texts += output_findings(classifier.classes, metrics.classes, feed.classes, len(labels))

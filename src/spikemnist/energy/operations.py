@@ -24,7 +24,7 @@ from spikemnist.models.layer_table import LayerSummary, structure
 from spikemnist.models.record import Record
 from spikemnist.models.spiking_layer import SpikingLayer
 
-Synapses = tuple[str, torch.Size]
+Place = tuple[str, torch.Size]
 """The place of a module and the shape of its input."""
 
 EXACT = 1 << 24
@@ -64,7 +64,7 @@ class Tally:
 
     def __init__(self, layers: Sequence[SpikingLayer]) -> None:
         self.layers, self.samples, self.steps = layers, 0, 0
-        self.fans: dict[Synapses, tuple[Tensor, float]] = {}
+        self.fans: dict[Place, tuple[Tensor, float]] = {}
         self.sums = [dict.fromkeys(Counts._fields, 0.0) for _ in layers]
         self.shapes: list[torch.Size] = []
 

@@ -144,7 +144,7 @@ def summarise(network: SpikingNetwork, record: Record, *, backward: bool = False
     record = record.detach()
     steps, batch = record.spikes.shape[:2]
     rows = [LayerSummary(name) for name in record.sizes]
-    if not network.obstacle:
+    if not network.stepping_reason:
         tally = Tally(network.layers)
         tally.add(record)
         rows = tally.summaries(TECHNOLOGY)
@@ -156,7 +156,7 @@ def summarise(network: SpikingNetwork, record: Record, *, backward: bool = False
     reason = None
     if record.backend == "reference" and record.input is not None:
         plan = network.plan
-        reason = choose(network.backend, plan, Request(record.input, plan.like)).reason
+        reason = choose(network.backend, plan, Request(record.input, plan.template)).reason
     name = type(network).__name__
     return Summary(tuple(rows), name, parameters, batch, steps, fallback=reason)
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from spikemnist.engine import gradients, layer_run
 from spikemnist.engine.bounds import NUMPY, check_layers
-from spikemnist.engine.gradients import FromAbove, Gradients, Needs
+from spikemnist.engine.gradients import FromAbove, LayerGradients, Needs
 from spikemnist.engine.layer_run import LayerRun, array_of, tensor_of
 from spikemnist.engine.signal import dense_input, drop_from, pack_input, packed_input
 from spikemnist.kernels import spike_lists
 from spikemnist.kernels.blocks import join_blocks
 from spikemnist.ops.layer import LayerOutput, LayerParams
-from spikemnist.ops.once import once
+from spikemnist.ops.once import once_differentiable
 from spikemnist.ops.reference import through_clamp
 
 
@@ -119,7 +119,9 @@ class _Network(torch.autograd.Function):
                 assert run.membrane is not None
                 membrane = join_blocks(run.membrane, size)
             flat += [train, membrane, tensor_of(run.final), torch.from_numpy(run.counts)]
-            if learns and index == 0:  # where there are words, the input is saved for `once` alone
+            if (
+                learns and index == 0
+            ):  # where there are words, the input is saved for `once_differentiable` alone
                 numbers = signal.dense if params.dropout else spikes
                 saved = [numbers if signal.words is None or spikes.requires_grad else None]
             if learns:
@@ -134,7 +136,7 @@ class _Network(torch.autograd.Function):
         return tuple(flat)
 
     @staticmethod
-    @once
+    @once_differentiable
     def backward(ctx: Any, *loss: Tensor | None) -> tuple[Tensor | None, ...]:
         layers = ctx.layers
         _, _, _, needs_input, *needs = ctx.needs_input_grad
@@ -160,7 +162,9 @@ class _Network(torch.autograd.Function):
         return None, None, None, input_gradient, *tensor_gradients
 
 
-def _tensor_gradients(result: Gradients, params: LayerParams, needs: Needs) -> list[Tensor | None]:
+def _tensor_gradients(
+    result: LayerGradients, params: LayerParams, needs: Needs
+) -> list[Tensor | None]:
     """Return the gradients of a layer's tensors, None where they are not needed."""
     return [
         result.weight if needs.weight else None,

@@ -29,8 +29,8 @@ from spikemnist.engine.forward import (
     Events,
     Neurons,
     begin,
+    copy_weights,
     load_neurons,
-    load_weights,
     scan,
 )
 from spikemnist.engine.membranes import SUBTRACT, ZERO
@@ -174,7 +174,7 @@ def run_backward(
         first, part = unit // parts * tile, unit % parts
         last = min(first + tile, outgoing.sums.shape[2])
         if drive is not None:
-            load_weights(weights, spikes, first)
+            copy_weights(weights, spikes, first)
         _begin_blocks(neurons, tables, gradient, first, last)
         for g in range(part * groups // parts, (part + 1) * groups // parts):
             for b in range(g * events.group, min((g + 1) * events.group, events.batch)):

@@ -30,7 +30,7 @@ from spikemnist.kernels.compiler import inlined, kernel, routine
 from spikemnist.kernels.registers import WIDTH, at
 from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 from spikemnist.kernels.vector import add_rows, scatter_row
-from spikemnist.ops.once import once
+from spikemnist.ops.once import once_differentiable
 
 DENSE_FROM = 0.3
 """Density of the input above which the dense product is faster: see docs/guide/engine.md."""
@@ -132,7 +132,7 @@ class _Convolution(torch.autograd.Function):
         return torch.from_numpy(out).movedim(3, 1)
 
     @staticmethod
-    @once
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         spikes, weight = ctx.saved_tensors
         geometry, events, scale, biased = ctx.settings

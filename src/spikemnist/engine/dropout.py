@@ -23,7 +23,7 @@ from spikemnist.kernels.compiler import inlined, kernel
 from spikemnist.kernels.registers import WIDTH
 from spikemnist.kernels.scheduler import borrowed, by_team, parallel, units_of
 from spikemnist.ops.dropout import bound_of, scale_of
-from spikemnist.ops.once import once
+from spikemnist.ops.once import once_differentiable
 
 _word = inlined(splitmix.word)
 
@@ -70,7 +70,7 @@ class _Dropout(torch.autograd.Function):
         return _keep(signal, ctx.kept, ctx.scale)
 
     @staticmethod
-    @once
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return _keep(gradient, ctx.kept, ctx.scale), None
 

@@ -22,17 +22,17 @@ class EventDriven:
 
     def suits(self, request: Request) -> bool:
         """Return whether the kernels run here, and are faster than the reference."""
-        spikes, like = request.spikes, request.like
+        spikes, template = request.spikes, request.template
         few = spikes is not None and spikes.shape[:2].numel() < FEW_FRAMES
-        convolves = like is not None and like.dim() > 2
+        convolves = template is not None and template.dim() > 2
         return not (few and convolves) and self._unfit_here(request) is None
 
     def _unfit_here(self, request: Request) -> str | None:
         if reason := unfit_tensors(request, "cpu", (torch.float32, torch.float64)):
             return reason
-        like = request.like
-        if like is not None and torch.is_autocast_enabled("cpu"):
-            return f"it computes in {like.dtype}, and autocast asks for another precision"
+        template = request.template
+        if template is not None and torch.is_autocast_enabled("cpu"):
+            return f"it computes in {template.dtype}, and autocast asks for another precision"
         missing = compiler.missing()
         return missing and f"its kernels need {missing}"
 

@@ -107,7 +107,7 @@ def run_forward(
         if m != block:
             load_neurons(rows, neurons, m)
             if events is not None:
-                load_weights(weights, lent_events, m)
+                copy_weights(weights, lent_events, m)
             block = m
         for b in range(part * chunk, min((part + 1) * chunk, batch)):
             membrane = trace.membrane[b if len(trace.membrane) == batch else part, m]
@@ -121,7 +121,7 @@ def run_forward(
 
 
 @routine
-def load_weights(weights: Array, events: Events, m: int) -> None:
+def copy_weights(weights: Array, events: Events, m: int) -> None:
     """Copy the weights of block m; for a few samples, only those of the neurons that fired."""
     batch, steps, width = events.words.shape
     fired = np.zeros(width, np.uint64)

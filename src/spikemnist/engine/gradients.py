@@ -58,7 +58,7 @@ class FromAbove(NamedTuple):
     scale: float
 
 
-class Gradients(NamedTuple):
+class LayerGradients(NamedTuple):
     """Gradients of a layer; ``sums`` is ``[1 or 3, N]``: bias, beta, threshold.
 
     ``below`` is what the layer below receives, None where the input needs no gradient.
@@ -76,7 +76,7 @@ def backward(
     loss: Sequence[Tensor | None],
     above: FromAbove | None,
     needs: Needs,
-) -> Gradients:
+) -> LayerGradients:
     """Differentiate one layer.
 
     ``loss`` holds the gradients with respect to its spikes and membranes, ``[T, B, N]``, and to its
@@ -105,7 +105,7 @@ def backward(
         weight *= signal.scale
     sums = np.add.reduce(outgoing.sums).reshape(-1, blocks * WIDTH)[:, : neurons.size]
     below = _to_below(outgoing.adjoint, layer, None, signal) if needs.input else None
-    return Gradients(weight, torch.from_numpy(sums), torch.from_numpy(outgoing.initial), below)
+    return LayerGradients(weight, torch.from_numpy(sums), torch.from_numpy(outgoing.initial), below)
 
 
 def _outgoing(
@@ -158,7 +158,7 @@ def _is_separable(
 
 def _backward_separable(
     signal: Signal, layer: LayerParams, loss: Sequence[Tensor | None], needs: Needs
-) -> Gradients:
+) -> LayerGradients:
     gradient, weight = loss[1], None
     assert gradient is not None
     assert signal.words is not None
@@ -172,7 +172,7 @@ def _backward_separable(
     below = None
     if needs.input:
         below = _to_below(adjoint.amplitude[np.newaxis], layer, adjoint.profile, signal)
-    return Gradients(weight, sums, None, below)
+    return LayerGradients(weight, sums, None, below)
 
 
 def _to_below(

@@ -71,7 +71,7 @@ def forward(
     that computes them again: see `Signal.recomputes`.
     """
     steps, batch = shape
-    neurons, (events, current) = neurons_of(layer, signal), _input(signal, layer, steps)
+    neurons, (events, current) = kernel_neurons(layer, signal), _input(signal, layer, steps)
     blocks, dtype = blocks_of(neurons.size), neurons.beta.dtype
     last = memory.empty((batch, neurons.size), dtype) if final else None
     again = not record and (current is not None or signal.recomputes(steps))
@@ -117,7 +117,7 @@ def layer_size(signal: Signal, layer: LayerParams) -> int:
     return signal.features if layer.weight is None else layer.weight.shape[0]
 
 
-def neurons_of(layer: LayerParams, signal: Signal) -> Neurons:
+def kernel_neurons(layer: LayerParams, signal: Signal) -> Neurons:
     """Return the parameters of neurons in the form that kernels take."""
     beta = layer.beta.detach().numpy().reshape(-1)
     bias = np.zeros(1, beta.dtype) if layer.bias is None else layer.bias.detach().numpy()

@@ -14,8 +14,8 @@ from numba.np.arrayobj import make_array
 
 from spikemnist._tensors import Array
 from spikemnist.kernels.bits import above, word_of
-from spikemnist.kernels.elementwise import choose, results, row_of, switch, where
-from spikemnist.kernels.intrinsics import lowered, numbers_of
+from spikemnist.kernels.elementwise import branch, results, row_of, switch, where
+from spikemnist.kernels.intrinsics import array_numbers, lowered
 from spikemnist.kernels.registers import BYTE, INDEX, WIDTH, Rows, lanes
 from spikemnist.kernels.vector import sum_of_rows
 
@@ -86,7 +86,7 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
     reset, kinds, values = values[0], kinds[1:], values[1:]
     rows, all_of_row = (Rows(context, builder, kinds[1].dtype, size) for size in (width, WIDTH))
     words = make_array(kinds[0])(context, builder, values[0])
-    indices, starts = (numbers_of(context, builder, kinds[i], values[i]) for i in (4, 5))
+    indices, starts = (array_numbers(context, builder, kinds[i], values[i]) for i in (4, 5))
     membrane, start, block = (rows.address(kinds[i], values[i]) for i in (1, 2, 3))
     neuron = [row_of(rows, *pair) for pair in zip(kinds[6:], values[6:], strict=True)]
     count, one = builder.extract_value(words.shape, 0), ir.Constant(INDEX, 1)
@@ -98,7 +98,7 @@ def _trace(width: int, context: Any, builder: Any, kinds: Any, values: Any) -> N
         inflow = sum_of_rows(rows, block, indices, begin, end, zero)
         parts = [before, inflow, *neuron]
         formulas = [partial(results, formula, builder, parts) for formula in _FORMULAS]
-        (now,) = choose(builder, reset, formulas)
+        (now,) = branch(builder, reset, formulas)
         # Zeros for the neurons that are not computed.
         order = [min(lane, width) for lane in range(WIDTH)]
         whole = builder.shuffle_vector(now, rows.zeros(), lanes(order)) if width < WIDTH else now

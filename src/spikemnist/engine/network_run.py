@@ -20,7 +20,7 @@ from spikemnist.models.runners import (
     Request,
     initial_membranes,
     network_output,
-    present,
+    required,
 )
 from spikemnist.models.sequential import Plan
 from spikemnist.models.spiking_layer import (
@@ -29,7 +29,7 @@ from spikemnist.models.spiking_layer import (
     SpikingLayer,
     call_first,
     check_input,
-    fold,
+    fold_norm,
 )
 from spikemnist.ops.layer import LayerOutput, LayerParams
 
@@ -39,7 +39,7 @@ Dense = tuple[nn.Linear, "nn.BatchNorm1d | None"]
 
 def run(plan: Plan, request: Request) -> NetworkOutput:
     """Run layers one after the other, and dense ones that exchange packed spikes together."""
-    (spikes, like), record = request.tensors, request.record
+    (spikes, template), record = request.tensors, request.record
     layers, initial = plan.layers, initial_membranes(plan, request)
     outputs: list[LayerOutput] = []
     for group in _groups(layers):
@@ -51,11 +51,11 @@ def run(plan: Plan, request: Request) -> NetworkOutput:
         }
         first, dense = group[0]
         if dense is None:
-            outputs.append(_run_current(first, spikes, membranes[0], like.dtype, options))
+            outputs.append(_run_current(first, spikes, membranes[0], template.dtype, options))
         else:
-            signal, params = _dense_layers(group, spikes, membranes, like.dtype)
+            signal, params = _dense_layers(group, spikes, membranes, template.dtype)
             outputs += autograd.run(params, signal, **options)
-        spikes = spikes if last else present(outputs[-1].spikes)
+        spikes = spikes if last else required(outputs[-1].spikes)
     return network_output(plan, outputs)
 
 
@@ -121,7 +121,7 @@ def _dense_layers(
             params.append(layer.params(shape, dtype, membrane))
             continue
         if norm is not None:
-            weight, bias = fold(weight, bias, norm)
+            weight, bias = fold_norm(weight, bias, norm)
         own = {"weight": weight, "bias": bias, "dropout": layer.dropout}
         params.append(layer.params(shape, dtype, membrane, **own))
     return spikes.flatten(2), params
@@ -182,7 +182,7 @@ def call_compiled(frames: Tensor, modules: Sequence[Module]) -> tuple[Tensor, Se
         return call_first(frames, modules)
     weights = module.weight, module.bias
     if left and isinstance(norm := left[0][1], nn.BatchNorm2d) and _is_fixed(norm):
-        weights, left = fold(*weights, norm), left[1:]
+        weights, left = fold_norm(*weights, norm), left[1:]
     stride: Any = module.stride
     padding: Any = module.padding
     return convolve(frames, *weights, stride, padding), left

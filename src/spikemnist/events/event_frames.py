@@ -17,7 +17,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from spikemnist.viz import _style
 
-Events = npt.NDArray[np.void]
+Recording = npt.NDArray[np.void]
 Array = npt.NDArray[Any]
 
 _MILLISECOND = 1000
@@ -26,7 +26,7 @@ _COLOURS = LinearSegmentedColormap.from_list("polarity", [_style.BLUE, "white", 
 
 
 def event_frames(
-    events: Events,
+    events: Recording,
     *,
     sensor: tuple[int, int],
     num_frames: int = 6,
@@ -89,7 +89,7 @@ def event_frames(
 
 
 def animate_events(
-    events: Events,
+    events: Recording,
     *,
     sensor: tuple[int, int],
     num_frames: int = 30,
@@ -143,7 +143,7 @@ def animate_events(
     return FuncAnimation(figure, show, frames=num_frames, interval=interval)
 
 
-def _sums(events: Events, sensor: tuple[int, int], num_frames: int) -> tuple[Array, Array]:
+def _sums(events: Recording, sensor: tuple[int, int], num_frames: int) -> tuple[Array, Array]:
     """Return brighter minus darker events ``[frames, H, W]``, and the frames' edges in ms."""
     if not len(events):
         raise ValueError("the recording has no event to draw")

@@ -27,7 +27,7 @@ from spikemnist._tensors import not_finite
 from spikemnist.encoding import Encoder
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
 from spikemnist.models.readout import READOUTS, name_of, named_or_own, number_of_classes
-from spikemnist.models.spiking_layer import SpikingLayer, fold
+from spikemnist.models.spiking_layer import SpikingLayer, fold_norm
 
 Floats = NDArray[np.float32]
 
@@ -257,7 +257,7 @@ def _fold(synapses: Synapses, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) 
     exact = copy.deepcopy(norm).cpu().double()
     arrays = (torch.from_numpy(synapses.weight).double(), torch.from_numpy(synapses.bias).double())
     with torch.no_grad():
-        weight, bias = (one.cpu().numpy() for one in fold(*arrays, exact))
+        weight, bias = (one.cpu().numpy() for one in fold_norm(*arrays, exact))
     return replace(synapses, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
 
 

@@ -29,9 +29,9 @@ class Triton:
         """Return why the kernels cannot run a network on spikes, or None."""
         if reason := self._unfit_here(request) or unfit_network(plan):
             return reason
-        if (like := request.like) is None:
+        if (template := request.template) is None:
             return None
-        device, dtype = like.device, like.dtype
+        device, dtype = template.device, template.dtype
         if torch.is_autocast_enabled(device.type):
             dtype = torch.get_autocast_dtype(device.type)
         for layer in plan.layers:
@@ -42,14 +42,14 @@ class Triton:
 
     def suits(self, request: Request) -> bool:
         """Return whether the weights are on CUDA and the kernels run there."""
-        on_cuda = request.like is not None and request.like.device.type == "cuda"
+        on_cuda = request.template is not None and request.template.device.type == "cuda"
         return on_cuda and self._unfit_here(request) is None
 
     def _unfit_here(self, request: Request) -> str | None:
-        like = request.like
+        template = request.template
         # For tests, Triton interprets its kernels in NumPy.
         interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-        device = like.device.type if interpreted and like is not None else "cuda"
+        device = template.device.type if interpreted and template is not None else "cuda"
         if reason := unfit_tensors(request, device, DTYPES):
             return reason
         if importlib.util.find_spec("triton") is None:

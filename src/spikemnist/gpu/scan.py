@@ -15,7 +15,7 @@ from torch import Tensor
 
 from spikemnist.gpu import triton_kernels
 from spikemnist.ops.layer import LayerParams
-from spikemnist.ops.once import once
+from spikemnist.ops.once import once_differentiable
 from spikemnist.ops.reference import through_clamp
 from spikemnist.ops.surrogate import Surrogate
 
@@ -79,7 +79,7 @@ class _Scan(torch.autograd.Function):
         return spikes, membrane
 
     @staticmethod
-    @once
+    @once_differentiable
     def backward(
         ctx: Any, grad_spikes: Tensor | None, grad_membrane: Tensor | None
     ) -> tuple[Tensor | None, ...]:

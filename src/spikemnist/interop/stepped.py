@@ -20,7 +20,7 @@ from spikemnist.models.runners import NetworkOutput
 from spikemnist.models.sequential import neurons_of, not_last, walk
 from spikemnist.ops.layer import LayerOutput
 
-Step = dict["snntorch.SpikingNeuron | None", "tuple[Tensor, Tensor, Tensor]"]
+StepOutput = dict["snntorch.SpikingNeuron | None", "tuple[Tensor, Tensor, Tensor]"]
 """Spikes and membranes ``[B, ...]`` of the neurons at one timestep, the output last.
 
 The third tensor is the copy of the spikes that the network got, and may have changed in place. The
@@ -39,13 +39,13 @@ class LoopInForwardError(ValueError):
 
 
 def run(
-    network: nn.Module, spikes: Tensor, like: Tensor, state: Sequence[Tensor] | None
+    network: nn.Module, spikes: Tensor, template: Tensor, state: Sequence[Tensor] | None
 ) -> tuple[NetworkOutput, list[str]]:
     """Call a network once for each timestep, from a ``state`` or from rest.
 
-    From rest, ``reset()`` of each module that has one is called. ``like`` is a tensor that has the
-    dtype and the device of the parameters. The names are those of what modules of a user's own hold
-    for the next call.
+    From rest, ``reset()`` of each module that has one is called. ``template`` is a tensor that
+    has the dtype and the device of the parameters. The names are those of what modules of a user's
+    own hold for the next call.
 
     Raises
     ------
@@ -56,10 +56,10 @@ def run(
     neurons = neurons_of(network)
     states = [(neuron, name) for neuron in neurons for name in state_names(neuron)]
     # snnTorch zeroes a state of another shape than the current: an empty one starts at rest.
-    initial = state or [like.new_empty(0)] * len(states)
+    initial = state or [template.new_empty(0)] * len(states)
     if len(initial) != len(states):
         raise ValueError(f"state must hold {len(states)} tensors of neurons; got {len(initial)}")
-    steps: list[Step] = []
+    steps: list[StepOutput] = []
     others: list[Any] = [module for module in network.modules() if module not in neurons]
     resets = [module for module in others if takes(getattr(module, "reset", None), 0)]
     with own_states(list(neurons)), _watched(neurons, not_last(network), steps):
@@ -70,7 +70,7 @@ def run(
             setattr(neuron, name, value)
         for signal in spikes:
             steps.append({})
-            _add_output(network(signal.to(like.dtype, copy=True)), steps[-1], len(signal))
+            _add_output(network(signal.to(template.dtype, copy=True)), steps[-1], len(signal))
         last = tuple(getattr(neuron, name) for neuron, name in states)
     for (neuron, name), before, after in zip(states, initial, last, strict=True):
         if state and before.shape != after.shape:
@@ -158,7 +158,9 @@ def spikes_and_membrane(neuron: Any, output: Any) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _watched(
-    neurons: Mapping[snntorch.SpikingNeuron, str], passing_on: set[nn.Module], steps: Sequence[Step]
+    neurons: Mapping[snntorch.SpikingNeuron, str],
+    passing_on: set[nn.Module],
+    steps: Sequence[StepOutput],
 ) -> Iterator[None]:
     """Note spikes and membranes of each neuron in the last of ``steps`` when it is called.
 
@@ -189,7 +191,7 @@ def _watched(
             hook.remove()
 
 
-def _add_output(result: Any, step: Step, batch: int) -> None:
+def _add_output(result: Any, step: StepOutput, batch: int) -> None:
     """Put the output of a timestep at the end of ``step``."""
     first, *rest = result if isinstance(result, tuple) else (result,)
     shapes = [getattr(one, "shape", type(one).__name__) for one in (first, *rest)]

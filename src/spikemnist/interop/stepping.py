@@ -28,13 +28,13 @@ class SnnTorch:
     def run(self, plan: Plan, request: Request) -> NetworkOutput:
         """Step the network; warn once of what a user's own modules hold for the next call."""
         assert plan.network is not None
-        spikes, like = request.tensors
+        spikes, template = request.tensors
         if plan.layers:
             _check_normalisation(plan.layers)
             # Raises where the input does not fit.
-            neuron_shapes(plan.layers, spikes.shape[2:], like)
+            neuron_shapes(plan.layers, spikes.shape[2:], template)
         try:
-            output, carry_over = run(plan.network, spikes, like, request.state)
+            output, carry_over = run(plan.network, spikes, template, request.state)
         except LoopInForwardError as reason:
             raise ValueError(f"{reason}. {advice(plan.network, spikes)}") from None
         if carry_over:

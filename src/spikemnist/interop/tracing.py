@@ -28,7 +28,7 @@ from spikemnist._seeds import seeded
 from spikemnist._tensors import check_tensor
 from spikemnist.interop import stepped
 from spikemnist.interop.stepped import own_states, state_names
-from spikemnist.models.runners import present
+from spikemnist.models.runners import required
 from spikemnist.models.sequential import neurons_of
 
 _POOLS: dict[Callable[..., Any], type[nn.Module]] = {
@@ -348,7 +348,7 @@ def _difference(network: nn.Module, calls: Calls, example: Tensor, inputs: Tenso
     expected_loss = loss = inputs.new_zeros(())
     for (path, steps), output in zip(call.neurons.items(), run.outputs, strict=True):
         spikes, membrane = (torch.stack(values) for values in zip(*steps, strict=True))
-        fired, reached = present(output.spikes), present(output.membrane)
+        fired, reached = required(output.spikes), required(output.membrane)
         if not torch.equal(spikes, fired) or not _close(membrane, reached):
             return f"{path} does not fire as its layer does"
         factors = torch.linspace(-1, 1, spikes.numel()).to(spikes).view_as(spikes)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from spikemnist._atomic import write_atomically
-from spikemnist._progress import note
+from spikemnist._progress import print_note
 
 HERE = Path(__file__).resolve().parent
 
@@ -71,7 +71,7 @@ class Files:
 
 @functools.cache
 def _announce() -> None:
-    note("compiling kernels; later runs with the same settings reuse them")
+    print_note("compiling kernels; later runs with the same settings reuse them")
 
 
 @functools.cache

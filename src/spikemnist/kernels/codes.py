@@ -37,8 +37,8 @@ def bernoulli(
     return _write(_bernoulli, bounds, num_steps, dtype, *arguments)
 
 
-def once(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
-    """Compute `spikemnist.encoding.spikes.once`."""
+def one_spike(times: CodedPixels, *, num_steps: int, dtype: torch.dtype) -> Tensor:
+    """Compute `spikemnist.encoding.spikes.one_spike`."""
     return _write(_once, times, num_steps, dtype)
 
 
@@ -83,7 +83,9 @@ def bernoulli_words(bounds: CodedPixels, seeds: Tensor, num_steps: int) -> Array
     return words
 
 
-def once_on(ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype) -> Tensor | None:
+def one_spike_on(
+    ramp: Ramp, pixels: Tensor, *, num_steps: int, dtype: torch.dtype
+) -> Tensor | None:
     """Return spikes ``[T, B, F]``, one for each pixel at its timestep.
 
     The result is None if any pixel lies outside [0, 1].

@@ -125,7 +125,7 @@ def _write_row(
             rows.store(value, target)
         return []
 
-    choose(builder, which, [partial(write, formula) for formula in formulas])
+    branch(builder, which, [partial(write, formula) for formula in formulas])
 
 
 def row_of(rows: Rows, kind: Any, value: Any) -> Any:
@@ -141,7 +141,7 @@ def results(formula: Callable[..., Any], builder: Any, values: Sequence[Any]) ->
     return [one.value for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
 
-def choose(builder: Any, which: Any, pieces: Sequence[Callable[[], list[Any]]]) -> list[Any]:
+def branch(builder: Any, which: Any, pieces: Sequence[Callable[[], list[Any]]]) -> list[Any]:
     """Emit pieces of code and a branch to one of them; return the results of the chosen piece.
 
     The branch is taken anew at each place: one that always goes the same way costs next to nothing,

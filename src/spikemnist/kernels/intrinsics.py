@@ -72,7 +72,7 @@ class Numbers(NamedTuple):
         return self._replace(first=address)
 
 
-def numbers_of(context: Any, builder: Any, kind: Any, value: Any) -> Numbers:
+def array_numbers(context: Any, builder: Any, kind: Any, value: Any) -> Numbers:
     """Return the numbers of an array."""
     first = make_array(kind)(context, builder, value).data
     return Numbers(builder, context.get_data_type(kind.dtype), first)

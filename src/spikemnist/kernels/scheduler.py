@@ -40,7 +40,7 @@ from numba import types
 from spikemnist._tensors import Array
 from spikemnist.kernels import openmp
 from spikemnist.kernels.compiler import inlined
-from spikemnist.kernels.intrinsics import lowered, numbers_of
+from spikemnist.kernels.intrinsics import array_numbers, lowered
 
 GRAIN, POOL_GRAIN = 1 << 16, 1 << 18
 """Operations, of about a nanosecond each, below which it does not pay to wake another thread of
@@ -211,7 +211,7 @@ _NUMBER = ir.FunctionType(ir.IntType(32), [])
 
 @lowered(worker_number, types.int64)
 def _worker_number(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
-    queue = numbers_of(context, builder, kinds[0], values[0])
+    queue = array_numbers(context, builder, kinds[0], values[0])
     address = queue.load(ir.Constant(_LONG, NUMBER))
     row, before = queue.load(ir.Constant(_LONG, 0)), builder.block
     with builder.if_then(builder.icmp_unsigned("!=", address, ir.Constant(_LONG, 0))):
@@ -225,7 +225,7 @@ def _worker_number(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
 
 @lowered(take, lambda queue, worker: types.int64(queue, types.int64))
 def _take(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
-    queue = numbers_of(context, builder, kinds[0], values[0])
+    queue = array_numbers(context, builder, kinds[0], values[0])
     rows = builder.sub(values[1], queue.load(ir.Constant(_LONG, 0)))
     slot = builder.add(builder.mul(rows, ir.Constant(_LONG, ROW)), ir.Constant(_LONG, TAKEN))
     return builder.atomic_rmw("add", queue.behind(slot).first, ir.Constant(_LONG, 1), "monotonic")
@@ -238,7 +238,7 @@ def _by_team(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
     So a kernel is compiled once. A function that calls it alone or in a team would contain two more
     copies of it.
     """
-    queue = numbers_of(context, builder, kinds[0], values[0])
+    queue = array_numbers(context, builder, kinds[0], values[0])
     workers, fork = (queue.behind(ir.Constant(_LONG, i)) for i in (1, FORK))
     address, nobody = fork.load(ir.Constant(_LONG, 0)), ir.Constant(_LONG, 0)
     shared = builder.icmp_unsigned("!=", address, nobody)

@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
 from spikemnist._tensors import Array
-from spikemnist.kernels.intrinsics import lowered, numbers_of
+from spikemnist.kernels.intrinsics import array_numbers, lowered
 from spikemnist.kernels.registers import BYTE, INDEX, VECTOR_BYTES, Rows, lanes
 
 UNROLL = 4
@@ -105,7 +105,7 @@ def _take_indices(first: Any, second: Any, indices: Any, *numbers: Any) -> Any:
 def _sum_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     rows = Rows(context, builder, kinds[1].dtype)
     target, base = (rows.address(kinds[i], values[i]) for i in (0, 1))
-    indices = numbers_of(context, builder, kinds[2], values[2])
+    indices = array_numbers(context, builder, kinds[2], values[2])
     rows.store(sum_of_rows(rows, base, indices, *values[3:]), target)
 
 
@@ -113,7 +113,7 @@ def _sum_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
 def _add_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     rows = Rows(context, builder, kinds[1].dtype)
     target, base = (rows.address(kinds[i], values[i]) for i in (0, 1))
-    indices = numbers_of(context, builder, kinds[2], values[2])
+    indices = array_numbers(context, builder, kinds[2], values[2])
     begin, end, shift = [*values[3:], ir.Constant(INDEX, 0)][:3]
 
     def row(position: Any) -> Any:
@@ -133,7 +133,7 @@ def _add_rows(context: Any, builder: Any, kinds: Any, values: Any) -> None:
 def _scatter_row(context: Any, builder: Any, kinds: Any, values: Any) -> None:
     rows = Rows(context, builder, kinds[0].dtype)
     base, source = (rows.address(kinds[i], values[i]) for i in (0, 1))
-    indices = numbers_of(context, builder, kinds[2], values[2])
+    indices = array_numbers(context, builder, kinds[2], values[2])
     begin, end, shift = [*values[3:], ir.Constant(INDEX, 0)][:3]
     row = rows.load(source)
 

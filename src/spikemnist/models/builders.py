@@ -24,7 +24,7 @@ from spikemnist._names import ReadoutName, ResetMechanism, SurrogateName
 from spikemnist._seeds import seeded
 from spikemnist.models.inputs import check_spikes
 from spikemnist.models.network import SpikingNetwork
-from spikemnist.models.network_options import ELSEWHERE, LAYERS, NetworkOptions
+from spikemnist.models.network_options import ELSEWHERE, LAYERS, NetworkOptions, shared_options
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import PerLayer, per_layer
@@ -296,7 +296,7 @@ class LeakyMLP(LeakyNetwork):
         backend: ops.Backend = "auto",
         seed: int | None = None,
     ) -> None:
-        options = NetworkOptions.of(locals())
+        options = shared_options(locals())
         hidden = _sizes("hidden", hidden)
         in_features = check_number("in_features", in_features, "1..")
         out_features = check_number("out_features", out_features, "1..")
@@ -411,7 +411,7 @@ class LeakyConvNet(LeakyNetwork):
         backend: ops.Backend = "auto",
         seed: int | None = None,
     ) -> None:
-        options = NetworkOptions.of(locals())
+        options = shared_options(locals())
         in_shape = _sizes("each size of in_shape", in_shape)
         if len(in_shape) != 3:
             raise must_be("in_shape", "(channels, height, width)", in_shape)
@@ -443,7 +443,7 @@ def _for_channels(values: Tensor, *, dense: bool) -> Tensor:
     return values if dense or not values.dim() else values.view(-1, 1, 1)
 
 
-def numbers_of(values: Tensor) -> float | list[float]:
+def plain_numbers(values: Tensor) -> float | list[float]:
     """Return a scalar as a number, and the values of channels or neurons as a list.
 
     The numbers are the shortest that have the bits of the tensor: 0.95, not 0.949999988079071.
@@ -458,6 +458,6 @@ def _plain(values: Any) -> Any:
     if isinstance(values, float | int):
         return float(values)
     if not getattr(values, "shape", True):  # a number of NumPy or torch
-        return numbers_of(torch.as_tensor(values))
+        return plain_numbers(torch.as_tensor(values))
     first, *others = numbers = [_plain(value) for value in values]
     return first if isinstance(first, float) and all(x == first for x in others) else numbers

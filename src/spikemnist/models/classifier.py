@@ -244,7 +244,7 @@ class Classifier(nn.Module):
         ...     spikemnist.load(file).network.sizes
         {'hidden 1': 20, 'output': 10}
         """
-        description = files.describe(self.network, self.encoder, self.classes)
+        description = files.describe_classifier(self.network, self.encoder, self.classes)
         return files.write(path, self.network, description | {"limits": fields_of(self.limits)})
 
     def load_weights(self, source: str | os.PathLike[str]) -> Classifier:
@@ -387,12 +387,12 @@ def _brief(encoder: Encoder) -> str:
     if not dataclasses.is_dataclass(encoder):
         return repr(encoder)
     options = [(field, getattr(encoder, field.name)) for field in dataclasses.fields(encoder)]
-    given = [
+    settings = [
         f"{field.name}={value!r}"
         for field, value in options
         if field.name == "num_steps" or value != field.default
     ]
-    return f"{type(encoder).__name__}({', '.join(given)})"
+    return f"{type(encoder).__name__}({', '.join(settings)})"
 
 
 def _batches(data: Samples | Dataset, batch_size: int) -> Iterable[Any]:

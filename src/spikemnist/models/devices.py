@@ -54,21 +54,21 @@ def select_device(
     >>> select_device("cpu")
     device(type='cpu')
     """
-    present = available_devices()
+    names = available_devices()
     if device == "auto":
-        cuda = [name for name in present if name.startswith("cuda")]
+        cuda = [name for name in names if name.startswith("cuda")]
         if cuda:
             return torch.device(cuda[int(os.environ.get("LOCAL_RANK", "0")) % len(cuda)])
         # MPS has neither float64 nor communication between processes.
         with_mps = dtype != torch.float64 and int(os.environ.get("WORLD_SIZE", "1")) == 1
-        return torch.device(present[0] if with_mps else "cpu")
+        return torch.device(names[0] if with_mps else "cpu")
     try:
         target = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise ValueError(_absent(device, present)) from error
+        raise ValueError(_absent(device, names)) from error
     name = f"cuda:{target.index or 0}" if target.type == "cuda" else target.type
-    if name not in present:
-        raise ValueError(_absent(device, present))
+    if name not in names:
+        raise ValueError(_absent(device, names))
     if target.type == "mps" and dtype == torch.float64:
         raise ValueError("mps has no float64: convert the model with .float(), or use 'cpu'")
     return target
@@ -79,5 +79,5 @@ def parameter_dtype(model: nn.Module) -> torch.dtype:
     return next((p.dtype for p in model.parameters()), torch.float32)
 
 
-def _absent(device: object, present: tuple[str, ...]) -> str:
-    return f"device '{device}' is not available; choose from {', '.join(present)} and auto"
+def _absent(device: object, names: tuple[str, ...]) -> str:
+    return f"device '{device}' is not available; choose from {', '.join(names)} and auto"

@@ -25,7 +25,7 @@ from spikemnist._tensor_files import Format, check_classes, check_tensors, descr
 from spikemnist._tensors import digest_of
 from spikemnist.encoding import ENCODERS, Encoder, available_encoders, get_encoder
 from spikemnist.encoding.registry import describe_encoder
-from spikemnist.models.builders import LeakyConvNet, LeakyMLP, LeakyNetwork, numbers_of
+from spikemnist.models.builders import LeakyConvNet, LeakyMLP, LeakyNetwork, plain_numbers
 from spikemnist.models.limits import Limits
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.ops.surrogate import MissingSurrogate
@@ -36,7 +36,9 @@ FORMAT = Format(
 NETWORKS: dict[str, type[LeakyMLP] | type[LeakyConvNet]] = {"mlp": LeakyMLP, "conv": LeakyConvNet}
 
 
-def describe(network: nn.Module, encoder: Encoder, classes: tuple[str, ...]) -> dict[str, Any]:
+def describe_classifier(
+    network: nn.Module, encoder: Encoder, classes: tuple[str, ...]
+) -> dict[str, Any]:
     """Return the description of a classifier, in the types of JSON."""
     return {
         "network": describe_network(network),
@@ -55,8 +57,8 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
             config = network.config
             surrogate = _surrogate(config["spike_grad"])
             return {"name": name, **plain(config | {"spike_grad": surrogate})}
-    own = network.network if type(network) is SpikingNetwork else network
-    return {"name": plain(type(own)), "modules": _describe_modules(network, numbers=True)}
+    plain_network = network.network if type(network) is SpikingNetwork else network
+    return {"name": plain(type(plain_network)), "modules": _describe_modules(network, numbers=True)}
 
 
 def build_network(description: Mapping[str, Any]) -> LeakyMLP | LeakyConvNet:
@@ -96,13 +98,13 @@ def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...],
     tensors, description = _tensor_files.read(path, FORMAT)
     with described(path, FORMAT):
         options, encoder = description["network"], description["encoder"]
-        own = [part["name"] for part in (options, encoder)] + [options.get("readout", "")]
+        foreign = [part["name"] for part in (options, encoder)] + [options.get("readout", "")]
         classes = description["classes"]
         check_classes(classes)
-    if own := [name for name in own if "." in str(name)]:
+    if foreign := [name for name in foreign if "." in str(name)]:
         raise ValueError(
-            f"{path} holds the weights of {', '.join(own)}, but no code: build the classifier, and "
-            f"call its load_weights({str(path)!r})"
+            f"{path} holds the weights of {', '.join(foreign)}, but no code: build the classifier, "
+            f"and call its load_weights({str(path)!r})"
         )
     if (name := encoder["name"]) not in available_encoders():
         reason = missing_room(ENCODERS[name]) if str(name) in ENCODERS else "import its module"
@@ -132,7 +134,7 @@ def load_weights(source: str | os.PathLike[str], network: nn.Module, encoder: En
     except ValueError as error:
         raise ValueError(f"{path} does not fit the network: {error}") from error
     network.load_state_dict(tensors)
-    if changes := differences(earlier, _meaning(describe(network, encoder, ()))):
+    if changes := differences(earlier, _meaning(describe_classifier(network, encoder, ()))):
         warnings.warn(
             f"the weights of {path} were learned with other settings: {changes}", stacklevel=3
         )
@@ -144,8 +146,8 @@ def _meaning(description: Mapping[str, Any]) -> dict[str, Any]:
     network = description["network"]
     parts = {"network": network, **network.get("modules", {})}
     names = ("reset_mechanism", "inhibition", "readout", "population")
-    own = {path: {n: part[n] for n in names if n in part} for path, part in parts.items()}
-    return {"encoder": description["encoder"], **own}
+    settings = {path: {n: part[n] for n in names if n in part} for path, part in parts.items()}
+    return {"encoder": description["encoder"], **settings}
 
 
 def _check_kinds(tensors: dict[str, Tensor], floating: Collection[str]) -> None:
@@ -183,8 +185,8 @@ def _check_unchanged(
     with torch.device("meta"):
         built = build_network({**description, "readout": "mean_membrane"})
     before, now = (
-        _tensors(one, tensors) | _describe_modules(one.network)
-        for one, tensors in ((built, built.state_dict()), (network, state))
+        _tensors(net, tensors) | _describe_modules(net.network)
+        for net, tensors in ((built, built.state_dict()), (network, state))
     )
     if changes := differences(before, now):
         raise ValueError(
@@ -195,10 +197,10 @@ def _check_unchanged(
 
 def _tensors(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Describe the tensors of a network by their shapes, and which of them are learned."""
-    learned = [name.removesuffix("_orig") for name, _ in network.named_parameters()]
+    parameters = [name.removesuffix("_orig") for name, _ in network.named_parameters()]
     return {
         "shapes": {name: list(tensor.shape) for name, tensor in state.items()},
-        "learned": dict.fromkeys(learned, True),
+        "learned": dict.fromkeys(parameters, True),
     }
 
 
@@ -218,6 +220,6 @@ def _describe_modules(network: nn.Module, *, numbers: bool = False) -> dict[str,
             del fixed["training"]
             if numbers:
                 names = sorted(module.state_dict().keys() & module._buffers.keys())
-                fixed |= {name: numbers_of(getattr(module, name)) for name in names}
+                fixed |= {name: plain_numbers(getattr(module, name)) for name in names}
         described[path or "network"] = {"name": type(module).__name__, **fixed}
     return described

@@ -77,5 +77,5 @@ def _hint(spikes: Tensor, sample: Sequence[int], size: int) -> str:
     shape = tuple(spikes.shape[2:]) if spikes.dim() == 5 else (1, *spikes.shape[2:])
     if spikes.dim() < (3 if len(sample) == 1 else 4) or not spikes.numel():
         return ""
-    own = f"in_features={math.prod(shape)}" if len(sample) == 1 else f"in_shape={shape}"
-    return f". A network for such samples has {own}"
+    option = f"in_features={math.prod(shape)}" if len(sample) == 1 else f"in_shape={shape}"
+    return f". A network for such samples has {option}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spikemnist._tables import Table
-from spikemnist.models.neuron import describe
+from spikemnist.models.neuron import describe_neurons
 from spikemnist.models.spiking_layer import SpikingLayer
 
 COLUMNS = {
@@ -157,8 +157,8 @@ def structure(
     """Return what the layers of a network are, with the ``shapes`` of their neurons if known."""
     summaries = []
     for i, (name, layer) in enumerate(zip(layer_names(len(layers)), layers, strict=True)):
-        beta, threshold, reset, surrogate = describe(layer.leaky)
-        one = LayerSummary(
+        beta, threshold, reset, surrogate = describe_neurons(layer.leaky)
+        row = LayerSummary(
             name,
             modules=" ".join(type(module).__name__ for _, module in layer.modules),
             beta=beta,
@@ -167,7 +167,7 @@ def structure(
             surrogate=surrogate,
             parameters=sum(parameter.numel() for parameter in layer.parameters),
         )
-        summaries.append(one if shapes is None else with_shape(one, shapes[i]))
+        summaries.append(row if shapes is None else with_shape(row, shapes[i]))
     return summaries
 
 
@@ -181,9 +181,9 @@ def layer_table(
     title: str, layers: Sequence[LayerSummary], columns: Sequence[str], note: str = ""
 ) -> Table:
     """Return a table of some fields with a row for each layer."""
-    shown = {name: COLUMNS.get(name, (name, "")) for name in columns}
+    headings = {name: COLUMNS.get(name, (name, "")) for name in columns}
     rows = [
-        (layer.name, *(format(getattr(layer, name), form) for name, (_, form) in shown.items()))
+        (layer.name, *(format(getattr(layer, name), form) for name, (_, form) in headings.items()))
         for layer in layers
     ]
-    return Table(title, ("layer", *(heading for heading, _ in shown.values())), rows, note)
+    return Table(title, ("layer", *(heading for heading, _ in headings.values())), rows, note)

@@ -22,7 +22,7 @@ from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.layer_table import STRUCTURE, layer_names, layer_table, structure
 from spikemnist.models.readout import Readout, class_mean, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
-from spikemnist.models.runners import NetworkOutput, Request, choose, present
+from spikemnist.models.runners import NetworkOutput, Request, choose, required
 from spikemnist.models.sequential import Plan, modules_in, neurons_of
 from spikemnist.models.spiking_layer import PASSED_BY, SpikingLayer, neuron_shapes
 from spikemnist.ops.layer import LayerOutput
@@ -128,14 +128,14 @@ class SpikingNetwork(Tabular, nn.Module):
             If snnTorch steps the network, which may have no layers.
         """
         plan = self.plan
-        if plan.obstacle:
-            raise TypeError(f"the layers cannot be read: {plan.obstacle}")
+        if plan.stepping_reason:
+            raise TypeError(f"the layers cannot be read: {plan.stepping_reason}")
         return plan.layers
 
     @property
-    def obstacle(self) -> str | None:
+    def stepping_reason(self) -> str | None:
         """Why snnTorch steps the network, in a sentence; None if another backend can run it."""
-        return self.plan.obstacle
+        return self.plan.stepping_reason
 
     @property
     def plan(self) -> Plan:
@@ -146,9 +146,9 @@ class SpikingNetwork(Tabular, nn.Module):
         return self._plan
 
     def _warn_of_steps(self, stacklevel: int) -> None:
-        if self._plan.obstacle and self.backend == "auto":
+        if self._plan.stepping_reason and self.backend == "auto":
             text = "snnTorch steps this network, one timestep after the other: "
-            warnings.warn(text + self._plan.obstacle, stacklevel=stacklevel)
+            warnings.warn(text + self._plan.stepping_reason, stacklevel=stacklevel)
 
     def __getstate__(self) -> dict[str, Any]:
         # snnTorch's surrogates are closures, which cannot be pickled; ours have the same gradients.
@@ -160,9 +160,9 @@ class SpikingNetwork(Tabular, nn.Module):
         """Return modules, sizes and neurons of each layer, as ``repr`` shows."""
         total = sum(parameter.numel() for parameter in self.parameters())
         title = f"{type(self).__name__} of {total:,} parameters, {self.extra_repr()}"
-        if self.obstacle:
+        if self.stepping_reason:
             neurons = [(path, type(n).__name__) for n, path in neurons_of(self.network).items()]
-            return Table(title, ("neurons", "kind"), neurons, f"stepped: {self.obstacle}")
+            return Table(title, ("neurons", "kind"), neurons, f"stepped: {self.stepping_reason}")
         try:
             shapes = self._shapes()
         except ValueError:
@@ -187,7 +187,7 @@ class SpikingNetwork(Tabular, nn.Module):
         """Return the shape of the neurons of each layer."""
         layers = self.layers
         shape = self.in_shape or _features(layers[0])
-        return neuron_shapes(layers, shape, self.plan.like)
+        return neuron_shapes(layers, shape, self.plan.template)
 
     def forward(
         self,
@@ -232,11 +232,11 @@ class SpikingNetwork(Tabular, nn.Module):
         check_choice("record", record, ("output", "all"))
         spikes = self._check_input(spikes)
         plan = self.plan
-        like = plan.like
-        spikes = on_device_of(like, spikes)
-        initial = [on_device_of(like, membrane) for membrane in state or ()] or None
+        template = plan.template
+        spikes = on_device_of(template, spikes)
+        initial = [on_device_of(template, membrane) for membrane in state or ()] or None
         final = state is None or len(state) > 0
-        request = Request(spikes, like, record, initial, final)
+        request = Request(spikes, template, record, initial, final)
         backend, runner, reason = choose(self.backend, plan, request)
         if backend == "reference" and reason:
             text = (
@@ -254,7 +254,7 @@ class SpikingNetwork(Tabular, nn.Module):
     ) -> Record:
         """Return the record of a run: with the ``spikes`` of the input, that of every layer."""
         outputs = run.outputs
-        output_spikes, membrane = present(outputs[-1].spikes), present(outputs[-1].membrane)
+        output_spikes, membrane = required(outputs[-1].spikes), required(outputs[-1].membrane)
         if output_spikes.dim() > 3:
             shape = tuple(output_spikes.shape[2:])
             raise ValueError(
@@ -270,7 +270,7 @@ class SpikingNetwork(Tabular, nn.Module):
             )
         layers: tuple[LayerRecord, ...] = ()
         if spikes is not None:
-            dtype = present(outputs[0].membrane).dtype
+            dtype = required(outputs[0].membrane).dtype
             spikes = spikes if spikes.is_floating_point() else spikes.to(dtype)
             layers = tuple(
                 _layer_record(name, output, neuron)
@@ -304,7 +304,7 @@ class SpikingNetwork(Tabular, nn.Module):
 
 def _layer_record(name: str, output: LayerOutput, neuron: Any) -> LayerRecord:
     """Return what a layer did, with the threshold and the reset of its neuron."""
-    spikes, membrane = present(output.spikes), present(output.membrane)
+    spikes, membrane = required(output.spikes), required(output.membrane)
     if neuron is None:  # a last nn.Linear, which never fires
         return LayerRecord(name, spikes, membrane, membrane.new_full((), torch.inf), "none")
     return LayerRecord(name, spikes, membrane, neuron.threshold.detach(), neuron.reset_mechanism)

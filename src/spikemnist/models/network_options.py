@@ -101,7 +101,7 @@ class NetworkOptions:
         spans = dict.fromkeys(("dropout", "input_dropout"), "[0, 1)")
         set_numbers(self, population="1..", **spans)
 
-    @classmethod
-    def of(cls, arguments: Mapping[str, Any]) -> NetworkOptions:
-        """Return those options among the arguments of a constructor."""
-        return cls(**{setting.name: arguments[setting.name] for setting in fields(cls)})
+
+def shared_options(arguments: Mapping[str, Any]) -> NetworkOptions:
+    """Return the options that networks share, of the arguments of a constructor."""
+    return NetworkOptions(**{x.name: arguments[x.name] for x in fields(NetworkOptions)})

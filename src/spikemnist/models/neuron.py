@@ -46,7 +46,7 @@ def new_leaky(
 @functools.cache
 def resets() -> dict[object, str]:
     """Return the functions that a new `snntorch.Leaky` steps with, and their resets."""
-    made = {
+    neurons = {
         name: new_leaky(
             torch.zeros(()),
             torch.ones(()),
@@ -57,14 +57,14 @@ def resets() -> dict[object, str]:
         )
         for name in RESET_MECHANISMS
     }
-    return {neuron.state_function.__func__: name for name, neuron in made.items()}
+    return {neuron.state_function.__func__: name for name, neuron in neurons.items()}
 
 
-def describe(leaky: snntorch.Leaky) -> tuple[str, str, str, str]:
+def describe_neurons(leaky: snntorch.Leaky) -> tuple[str, str, str, str]:
     """Return beta, threshold, reset and surrogate of neurons in words."""
     surrogate = leaky.spike_grad
-    named = isinstance(surrogate, ops.Surrogate)
-    name = repr(surrogate) if named else getattr(surrogate, "__qualname__", "?").split(".")[0]
+    is_ours = isinstance(surrogate, ops.Surrogate)
+    name = repr(surrogate) if is_ours else getattr(surrogate, "__qualname__", "?").split(".")[0]
     return _format(leaky.beta), _format(leaky.threshold), str(leaky.reset_mechanism), name
 
 
@@ -78,12 +78,12 @@ def _format(parameter: Tensor) -> str:
 
 def is_hooked(module: nn.Module) -> bool:
     """Return whether a module has hooks or a ``forward`` of its own, set on the instance."""
-    own = vars(module)
+    attributes = vars(module)
     return bool(
-        own["_forward_pre_hooks"]
-        or own["_forward_hooks"]
-        or own["_backward_pre_hooks"]
-        or own["_backward_hooks"]
-        or "forward" in own
-        or "_conv_forward" in own
+        attributes["_forward_pre_hooks"]
+        or attributes["_forward_hooks"]
+        or attributes["_backward_pre_hooks"]
+        or attributes["_backward_hooks"]
+        or "forward" in attributes
+        or "_conv_forward" in attributes
     )

@@ -300,7 +300,7 @@ def _mapped(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(part, Tensor):
         return change(part)
     if isinstance(part, tuple):
-        return tuple(_mapped(one, change) for one in part)
+        return tuple(_mapped(value, change) for value in part)
     if isinstance(part, (Record, LayerRecord)):
-        return replace(part, **{name: _mapped(one, change) for name, one in vars(part).items()})
+        return replace(part, **{name: _mapped(value, change) for name, value in vars(part).items()})
     return part

@@ -54,23 +54,23 @@ class NetworkOutput(NamedTuple):
 class Request(NamedTuple):
     """What is asked of a network: a run, or without tensors whether it can run at all.
 
-    ``spikes`` ``[T, B, ...]`` are its input, and ``like`` has the dtype and the device of its
+    ``spikes`` ``[T, B, ...]`` are its input, and ``template`` has the dtype and the device of its
     parameters. ``record`` names the layers to record, ``"output"`` or ``"all"``; ``state`` are the
     membranes to start from, None for rest; ``final`` says whether the last ones are returned.
     """
 
     spikes: Tensor | None = None
-    like: Tensor | None = None
+    template: Tensor | None = None
     record: str = "output"
     state: Sequence[Tensor] | None = None
     final: bool = False
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor]:
-        """``spikes`` and ``like`` of a run."""
+        """``spikes`` and ``template`` of a run."""
         assert self.spikes is not None
-        assert self.like is not None
-        return self.spikes, self.like
+        assert self.template is not None
+        return self.spikes, self.template
 
 
 class Runner(Protocol):
@@ -171,7 +171,7 @@ class Reference:
 
     def reason_against(self, plan: Plan, request: Request) -> str | None:
         """Return why the network has no layers to run, or None."""
-        return plan.obstacle
+        return plan.stepping_reason
 
     def suits(self, request: Request) -> bool:
         """Return True: it runs on every device and for every shape."""
@@ -198,10 +198,10 @@ def _leaky(
 
 def run_layers(scan: Scan, plan: Plan, request: Request) -> NetworkOutput:
     """Run layers one after the other over all timesteps, their neurons by ``scan``."""
-    spikes, like = request.tensors
+    spikes, template = request.tensors
     outputs: list[LayerOutput] = []
     for layer, initial in zip(plan.layers, initial_membranes(plan, request), strict=True):
-        current = layer.current(spikes, like.dtype)
+        current = layer.current(spikes, template.dtype)
         layer.check_state(initial, current.shape[1:])
         number = torch.promote_types(current.dtype, torch.float32)
         params = layer.params(current.shape[2:], number, initial)
@@ -212,8 +212,8 @@ def run_layers(scan: Scan, plan: Plan, request: Request) -> NetworkOutput:
         spikes = fired.reshape(shape)
         membrane = None if membrane is None else membrane.reshape(shape)
         # A copy, since a state must not keep the membranes of all timesteps.
-        kept = last.reshape(shape[1:]).clone() if request.final else None
-        outputs.append(LayerOutput(spikes, membrane, count_spikes(spikes), kept, shape[2:]))
+        state = last.reshape(shape[1:]).clone() if request.final else None
+        outputs.append(LayerOutput(spikes, membrane, count_spikes(spikes), state, shape[2:]))
     return network_output(plan, outputs)
 
 
@@ -234,19 +234,21 @@ def network_output(plan: Plan, outputs: list[LayerOutput]) -> NetworkOutput:
 
 def unfit_tensors(request: Request, device: str, dtypes: Sequence[torch.dtype]) -> str | None:
     """Return why compiled kernels for a device and some dtypes cannot take tensors, or None."""
-    spikes, like = request.spikes, request.like
+    spikes, template = request.spikes, request.template
     plain = spikes is None or type(spikes) is Tensor or type(spikes.detach()) is Tensor
     if not plain or torch.compiler.is_compiling():
         kind = "" if spikes is None or plain else f", and they read no {type(spikes).__name__}"
         return f"torch.compile and torch.export cannot trace its kernels{kind}"
-    if like is None:
+    if template is None:
         return None
-    if like.device.type != device:
+    if template.device.type != device:
         title = {"cpu": "the CPU", "cuda": "CUDA"}[device]
-        return f"it runs on {title}, and the model is on {like.device.type}"
-    if like.dtype not in dtypes:
+        return f"it runs on {title}, and the model is on {template.device.type}"
+    if template.dtype not in dtypes:
         *others, last = (str(dtype).removeprefix("torch.") for dtype in dtypes)
-        return f"it computes in {', '.join(others)} and {last}, and the model is in {like.dtype}"
+        return (
+            f"it computes in {', '.join(others)} and {last}, and the model is in {template.dtype}"
+        )
     return None
 
 
@@ -257,10 +259,10 @@ def unfit_network(plan: Plan) -> str | None:
     for layer in plan.layers:
         if type(layer.spike_grad) not in KNOWN:
             return f"the kernels do not know the surrogate {layer.spike_grad!r}, in {layer.path}"
-    return plan.obstacle
+    return plan.stepping_reason
 
 
-def present(tensor: Tensor | None) -> Tensor:
+def required(tensor: Tensor | None) -> Tensor:
     """Return a tensor that was asked for, so it is there: all but what a group passes on inside."""
     assert tensor is not None
     return tensor

@@ -43,7 +43,7 @@ class UnsupportedError(ValueError):
 class Plan:
     """The layers of a network, and what they were read from; of no network, nothing.
 
-    ``obstacle`` says why only snnTorch can run it, or is None. ``hooked`` are the modules of
+    ``stepping_reason`` says why only snnTorch can run it, or is None. ``hooked`` are the modules of
     weights that have hooks, which the reference calls.
     """
 
@@ -54,13 +54,13 @@ class Plan:
         self._values = self._values_now()
         self.layers: list[SpikingLayer] = []
         self.hooked: list[Module] = []
-        self.obstacle: str | None = None
+        self.stepping_reason: str | None = None
         self._warned = False
         try:
             self.layers = [] if network is None else read_layers(network)
             self.hooked = [] if network is None else check_hooks(network)
         except UnsupportedError as reason:
-            self.obstacle = str(reason)
+            self.stepping_reason = str(reason)
 
     def holds(self, modules: Sequence[nn.Module]) -> bool:
         """Return whether the network has these modules still, and nothing of them has changed."""
@@ -72,7 +72,7 @@ class Plan:
         return options + [is_hooked(module) for module in self.modules]
 
     @property
-    def like(self) -> Tensor:
+    def template(self) -> Tensor:
         """A tensor that has the dtype and the device of the computation."""
         # There always is one: the membrane of an snntorch.Leaky is a floating buffer.
         return next(
@@ -197,8 +197,8 @@ def is_kind(module: nn.Module, *kinds: type[Kind]) -> TypeGuard[Kind]:
 def _check_memoryless(path: str, module: nn.Module) -> None:
     """Refuse a module that is none of `MEMORYLESS`, or has options with another meaning."""
     kind = type(module).__name__
-    own = getattr(type(module), "_conv_forward", None)  # which the forward of Conv2d calls
-    if not is_kind(module, *MEMORYLESS) or own not in (None, nn.Conv2d._conv_forward):
+    convolve = getattr(type(module), "_conv_forward", None)  # which the forward of Conv2d calls
+    if not is_kind(module, *MEMORYLESS) or convolve not in (None, nn.Conv2d._conv_forward):
         raise UnsupportedError(f"{path} is {kind}, and the kernels run {_KNOWN}")
     if isinstance(module, nn.Flatten) and module.start_dim != 1:
         raise UnsupportedError(
@@ -221,8 +221,8 @@ def _check_neuron(path: str, leaky: Any, before: Sequence[SpikingLayer]) -> None
         "reset_delay=False": not leaky.reset_delay,
         "a custom state_function": reset is None,
     }
-    for option, present in options.items():
-        if present:
+    for option, is_set in options.items():
+        if is_set:
             raise UnsupportedError(
                 f"{path} is an snntorch.Leaky with {option}, which the kernels do not support"
             )

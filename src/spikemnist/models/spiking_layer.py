@@ -88,13 +88,13 @@ class SpikingLayer:
     @property
     def dropout(self) -> float:
         """Current probability of dropping an input: 0 outside training."""
-        kept = 1.0
+        keep = 1.0
         for _, module in self.modules:
             if not isinstance(module, PASSED_BY):
                 break
             if isinstance(module, nn.Dropout) and module.training:
-                kept *= 1 - module.p
-        return 1 - kept
+                keep *= 1 - module.p
+        return 1 - keep
 
     @property
     def is_random(self) -> bool:
@@ -112,8 +112,10 @@ class SpikingLayer:
         steps = signal[:1] if constant else signal
         modules = self.modules
         if self.dropout:  # before the weights, with one mask
-            before = list(itertools.takewhile(lambda one: isinstance(one[1], PASSED_BY), modules))
-            others = [one for one in before if not isinstance(one[1], nn.Dropout)]
+            before = list(
+                itertools.takewhile(lambda place: isinstance(place[1], PASSED_BY), modules)
+            )
+            others = [place for place in before if not isinstance(place[1], nn.Dropout)]
             mask = ("dropout", nn.Dropout(self.dropout))
             modules = (*others, mask, *modules[len(before) :])
         current = run_modules(steps.flatten(0, 1).to(dtype), modules, call or call_first)
@@ -171,8 +173,8 @@ def call_first(frames: Tensor, modules: Sequence[Module]) -> tuple[Tensor, Seque
         return drop_out(frames, module.p if module.training else 0.0), left
     if isinstance(module, nn.Flatten):
         return frames.flatten(1), left  # torch.export finds no module for it in `LeakyMLP`
-    own = getattr(module, "weight", None)  # layers of one network may differ in their dtype
-    return module(frames if own is None else frames.to(own.dtype)), left
+    weight = getattr(module, "weight", None)  # layers of one network may differ in their dtype
+    return module(frames if weight is None else frames.to(weight.dtype)), left
 
 
 def run_modules(frames: Tensor, modules: Sequence[Module], call: Call = call_first) -> Tensor:
@@ -184,7 +186,7 @@ def run_modules(frames: Tensor, modules: Sequence[Module], call: Call = call_fir
     return frames
 
 
-def fold(
+def fold_norm(
     weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm1d | nn.BatchNorm2d
 ) -> tuple[Tensor, Tensor]:
     r"""Return weights and bias that do the work of a batch normalisation outside of training.
@@ -204,14 +206,14 @@ def fold(
 
 
 def neuron_shapes(
-    layers: Sequence[SpikingLayer], sample_shape: Sequence[int], like: Tensor
+    layers: Sequence[SpikingLayer], sample_shape: Sequence[int], template: Tensor
 ) -> list[tuple[int, ...]]:
     """Return the shape of the neurons of each layer, for one sample at one timestep.
 
-    ``like`` is a tensor that has the dtype and the device of the parameters.
+    ``template`` is a tensor that has the dtype and the device of the parameters.
     """
     shapes = []
-    signal = like.new_zeros(1, *sample_shape)
+    signal = template.new_zeros(1, *sample_shape)
     training = [m for layer in layers for _, m in layer.modules if m.training]
     with torch.no_grad():
         for module in training:  # or dropout would draw, and batch normalisation learn from zeros

@@ -51,5 +51,5 @@ def drop_out(signal: Tensor, probability: float) -> Tensor:
     if signal.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.dropout(signal, probability)
     pixels = signal.movedim(1, -1)
-    kept = keep(splitmix.draw_seed(None), len(signal), pixels.shape[1:].numel(), probability)
-    return torch.where(kept.view(pixels.shape).movedim(-1, 1), signal * scale_of(probability), 0)
+    mask = keep(splitmix.draw_seed(None), len(signal), pixels.shape[1:].numel(), probability)
+    return torch.where(mask.view(pixels.shape).movedim(-1, 1), signal * scale_of(probability), 0)

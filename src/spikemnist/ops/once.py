@@ -12,7 +12,7 @@ from torch import Tensor
 Gradients = tuple[Tensor | None, ...]
 
 
-def once(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
+def once_differentiable(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
     """Make a second derivative through a backward pass an error.
 
     `torch.autograd.function.once_differentiable` marks its results as constants of every input, so

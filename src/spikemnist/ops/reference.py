@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikemnist.ops.once import once
+from spikemnist.ops.once import once_differentiable
 from spikemnist.ops.surrogate import Surrogate
 
 SpikeGrad = Callable[[Tensor], Tensor]
@@ -49,7 +49,7 @@ class LeakyScan(torch.autograd.Function):
         return spikes, membrane
 
     @staticmethod
-    @once
+    @once_differentiable
     def backward(
         ctx: Any, grad_spikes: Tensor | None, grad_membrane: Tensor | None
     ) -> tuple[Tensor | None, ...]:

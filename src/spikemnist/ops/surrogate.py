@@ -503,6 +503,6 @@ def get_surrogate(spike_grad: str | Callable[[Tensor], Tensor]) -> Callable[[Ten
     kind = SURROGATES.get(_SNNTORCH.get(factory, factory))
     if module != SNNTORCH or kind is None or not inspect.isfunction(spike_grad):
         return spike_grad
-    given = inspect.getclosurevars(spike_grad).nonlocals
+    values = inspect.getclosurevars(spike_grad).nonlocals
     names = [field.name for field in fields(kind)]
-    return kind(**{name: float(given[_PARAMETERS.get(name, name)]) for name in names})
+    return kind(**{name: float(values[_PARAMETERS.get(name, name)]) for name in names})

@@ -18,7 +18,7 @@ from spikemnist._arguments import named
 from spikemnist._progress import progress_bar
 from spikemnist._splitmix import draw_seed
 from spikemnist._tables import Result, Table
-from spikemnist.data.augmentation import affine_grid, sample, uniform
+from spikemnist.data.augmentation import affine_grid, resample, uniform
 from spikemnist.data.feed import Data
 from spikemnist.models import Classifier
 from spikemnist.models.classifier import check_classifier
@@ -212,7 +212,7 @@ def _move(images: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
     """Rotate images by angles ``[B]``, and shift them by fractions of their size ``[2, B]``."""
     still = torch.zeros(len(images))
     grid = affine_grid(images, angle=angle, slant=still, scale=still + 1, shift=shift)
-    return sample(images, grid)
+    return resample(images, grid)
 
 
 def drop(spikes: Tensor, level: float, generator: torch.Generator) -> Tensor:

@@ -24,7 +24,7 @@ from spikemnist.models.classifier import Classifier, check_classifier, responses
 from spikemnist.models.devices import parameter_dtype, select_device
 from spikemnist.training.losses import Loss, compute_loss, make_loss, model_options
 
-Batch = tuple[Tensor, int, str, dict[str, Tensor]]
+BatchMetrics = tuple[Tensor, int, str, dict[str, Tensor]]
 """Loss, number of samples, backend, and sums of a batch."""
 
 ENOUGH = 32
@@ -149,7 +149,7 @@ def evaluate_feed(
     return _join(parts, classifier.classes, start)
 
 
-def _measure(loss: Loss, spikes: Tensor, record: Record, labels: Tensor) -> Batch:
+def _measure(loss: Loss, spikes: Tensor, record: Record, labels: Tensor) -> BatchMetrics:
     """Return the loss and sums over a batch by name, without waiting for the device.
 
     The sums are the confusion matrix ``[C, C]``, correct predictions at each timestep ``[T]``, or
@@ -174,7 +174,7 @@ def _measure(loss: Loss, spikes: Tensor, record: Record, labels: Tensor) -> Batc
     return value, len(labels), record.backend, sums
 
 
-def _join(batches: Sequence[Batch], names: tuple[str, ...], start: float) -> Evaluation:
+def _join(batches: Sequence[BatchMetrics], names: tuple[str, ...], start: float) -> Evaluation:
     """Return the metrics of all batches together, on the CPU."""
     losses, sizes, backends, sums = zip(*batches, strict=True)
     samples = sum(sizes)

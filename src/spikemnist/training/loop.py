@@ -21,7 +21,7 @@ from torch import Tensor
 from spikemnist._arguments import named, plain_number
 from spikemnist._doors import behind, is_there
 from spikemnist._interrupt import between, interrupted, interruptible
-from spikemnist._progress import note, progress_bar, write_line
+from spikemnist._progress import print_note, progress_bar, write_line
 from spikemnist._run_folder import (
     CHECKPOINT,
     METRICS,
@@ -54,7 +54,7 @@ from spikemnist.training.metrics import (
     guess_findings,
     validation_findings,
 )
-from spikemnist.training.state import Training, check_request, describe_run, prepare
+from spikemnist.training.state import Training, check_request, describe_run, new_training
 from spikemnist.training.team import OneProcess, find_team
 from spikemnist.training.waiting import seconds_waited, waiting_findings
 
@@ -179,7 +179,7 @@ def fit(
     described = path is not None or team.size > 1  # a digest of the data takes its time
     description = describe_run(classifier, train, validation, config) if described else {}
     team.compare(description)
-    training = prepare(classifier, train, validation, config, device)
+    training = new_training(classifier, train, validation, config, device)
     claim = open_folder(path, description, resume=resume)
     with interruptible(), _kept_memory(), team.enter(claim) as folder:
         _begin(training, team, folder, resume=resume, progress=progress)
@@ -208,7 +208,9 @@ def _begin(
             restore(training, folder.path)
             training.join(team)
             return
-        note(f"no {CHECKPOINT} in {folder.path}: starting at the first epoch", progress=progress)
+        print_note(
+            f"no {CHECKPOINT} in {folder.path}: starting at the first epoch", progress=progress
+        )
     training.start()
     training.join(team)
     # Or a run killed in its first epoch could not resume.

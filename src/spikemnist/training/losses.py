@@ -24,7 +24,7 @@ the samples, a scalar tensor."""
 Penalty = Callable[[Record], "Tensor"]
 """Function of a record of every layer, with spikes ``[T, B, N]``; returns a scalar tensor."""
 
-Layers = Literal["hidden", "all"]
+LayersName = Literal["hidden", "all"]
 
 
 def cross_entropy(record: Record, labels: Tensor) -> Tensor:
@@ -280,11 +280,11 @@ class L1Spikes:
     """
 
     strength: float
-    layers: Layers = "hidden"
+    layers: LayersName = "hidden"
 
     def __post_init__(self) -> None:
         set_numbers(self, strength="[0, inf)")
-        check_choice("layers", self.layers, get_args(Layers))
+        check_choice("layers", self.layers, get_args(LayersName))
 
     def __call__(self, record: Record) -> Tensor:
         """Compute the penalty."""
@@ -326,11 +326,11 @@ class TargetRate:
 
     rate: float
     strength: float = 1.0
-    layers: Layers = "hidden"
+    layers: LayersName = "hidden"
 
     def __post_init__(self) -> None:
         set_numbers(self, rate="[0, 1]", strength="[0, inf)")
-        check_choice("layers", self.layers, get_args(Layers))
+        check_choice("layers", self.layers, get_args(LayersName))
 
     def __call__(self, record: Record) -> Tensor:
         """Compute the penalty."""

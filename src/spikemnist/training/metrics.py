@@ -349,7 +349,9 @@ def check_finite(
     elif name := not_finite(dict(model.named_parameters())):
         causes = [", so ".join((f"the parameter {name} is not finite", *causes))]
     else:
-        if "loss" not in bad and getattr(model, "obstacle", None):  # recurrent neurons, perhaps
+        if "loss" not in bad and getattr(
+            model, "stepping_reason", None
+        ):  # recurrent neurons, perhaps
             causes.append(
                 "it grows from timestep to timestep, as in a recurrent layer: pass truncate=, "
                 "lower the recurrent weights, or take a narrower surrogate"

@@ -119,8 +119,12 @@ def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """
     if type(optimizer) in OPTIMIZERS.values():
         groups = optimizer.state_dict()["param_groups"]
-        names = [one for name, kept in MOMENTS.items() if groups[0].get(name) for one in kept]
-        parameters = [one for group in optimizer.param_groups for one in group["params"]]
+        names = [
+            tensor for name, tensors in MOMENTS.items() if groups[0].get(name) for tensor in tensors
+        ]
+        parameters = [
+            parameter for group in optimizer.param_groups for parameter in group["params"]
+        ]
         fitted = {}
         for index, entry in state["state"].items():
             expected = dict.fromkeys(names, parameters[index].detach())

@@ -84,9 +84,9 @@ class Recipe:
         -------
         Recipe
         """
-        from spikemnist.models.files import describe
+        from spikemnist.models.files import describe_classifier
 
-        parts = describe(classifier.network, classifier.encoder, classifier.classes)
+        parts = describe_classifier(classifier.network, classifier.encoder, classifier.classes)
         return cls.from_json({**parts, "sample": sample, "config": plain(fields_of(config))})
 
     @classmethod

@@ -119,7 +119,9 @@ def check_request(
     if not isinstance(config, TrainConfig):
         expected = "a TrainConfig, as in fit(classifier, train, TrainConfig(epochs=5))"
         raise must_be("config", expected, config, TypeError)
-    if not isinstance(callbacks, (list, tuple)) or not all(takes(one, 2) for one in callbacks):
+    if not isinstance(callbacks, (list, tuple)) or not all(
+        takes(callback, 2) for callback in callbacks
+    ):
         expected = "a list of functions of history and classifier, called after each epoch, such as"
         raise must_be("callbacks", f"{expected} [csv_logger('metrics.csv')]", callbacks)
     if config.patience is not None and validation is None:
@@ -150,7 +152,7 @@ def describe_run(
     return {**recipe, "data": data, "threads": torch.get_num_threads()}
 
 
-def prepare(
+def new_training(
     classifier: Classifier,
     train: Data,
     validation: Data | float | None,

@@ -113,8 +113,8 @@ def _of_each_kind(layer: LayerSample) -> list[int]:
     threshold = 0.0 if layer.threshold is None else layer.threshold
     distance = np.abs(layer.membrane.max(0) - threshold)
     kinds = np.unique(counts)
-    wanted = kinds[_style.evenly_chosen(len(kinds), _KINDS)]
-    return [int(np.where(counts == count, distance, np.inf).argmin()) for count in wanted]
+    choice = kinds[_style.evenly_chosen(len(kinds), _KINDS)]
+    return [int(np.where(counts == count, distance, np.inf).argmin()) for count in choice]
 
 
 def _draw_rows(ax: Axes, spikes: Array, traces: Array, thresholds: Array | None) -> None:

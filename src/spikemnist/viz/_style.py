@@ -52,7 +52,7 @@ def extent(ax: Axes) -> npt.NDArray[np.float64]:
     return np.array(ax.get_window_extent().size) / ax.figure.dpi * 72 / letters(10)
 
 
-def fold(text: str, room: float, size: float = 8.0) -> str:
+def wrap(text: str, room: float, size: float = 8.0) -> str:
     """Break the lines of letters of a size that are wider than ``room``, as `extent` measures it.
 
     Examples
@@ -130,7 +130,7 @@ def root_figure(ax: Axes) -> Figure:
 
 def set_title(ax: Axes, text: str, above: float = 0.0) -> None:
     """Write the title at the left, so many points above the Axes."""
-    text = fold(text, 1.35 * extent(ax)[0] - 6, 10.0)  # about what the layout leaves
+    text = wrap(text, 1.35 * extent(ax)[0] - 6, 10.0)  # about what the layout leaves
     ax.set_title(text, loc="left", fontsize=letters(10), pad=above + letters(6))
 
 
@@ -138,14 +138,14 @@ def open_frame(ax: Axes, **properties: Any) -> None:
     """Remove the top and right border; set properties of the Axes, such as labels and limits."""
     ax.set(**properties)
     width, height = extent(ax)
-    ax.set_xlabel(fold(ax.get_xlabel(), width, 10.0), wrap=True)
-    ax.set_ylabel(fold(ax.get_ylabel(), height, 10.0))
+    ax.set_xlabel(wrap(ax.get_xlabel(), width, 10.0), wrap=True)
+    ax.set_ylabel(wrap(ax.get_ylabel(), height, 10.0))
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def pixels(ax: Axes, values: npt.NDArray[Any], title: str = "", **look: Any) -> AxesImage:
     """Draw values ``[H, W]`` as an image without ticks; ``look`` goes to ``imshow``."""
-    ax.set_title(fold(title, 1.3 * extent(ax)[0], 9.0), fontsize=letters(9))
+    ax.set_title(wrap(title, 1.3 * extent(ax)[0], 9.0), fontsize=letters(9))
     ax.set(xticks=[], yticks=[])
     return ax.imshow(values, interpolation="nearest", **look)
 
@@ -202,7 +202,7 @@ def caption(ax: Axes, text: str) -> None:
     """Write how to read a picture below its axis of timesteps or images."""
     below = 11 + letters(23)  # the ticks, their numbers and the label
     ax.annotate(
-        fold(text, 1.1 * extent(ax)[0]), (0, 0), (0, -below), "axes fraction", "offset points",
+        wrap(text, 1.1 * extent(ax)[0]), (0, 0), (0, -below), "axes fraction", "offset points",
         va="top", fontsize=letters(), annotation_clip=False, wrap=True,
     )  # fmt: skip
 
@@ -217,7 +217,7 @@ def legend_above(ax: Axes, columns: int = 3) -> float:
     for ncols in range(columns, 0, -1):
         legend = ax.legend(ncols=ncols, **look)
         for text in legend.texts:
-            text.set_text(fold(text.get_text(), extent(ax)[0]))
+            text.set_text(wrap(text.get_text(), extent(ax)[0]))
         box = legend.get_window_extent()
         if box.width <= 1.15 * ax.get_window_extent().width:
             break

@@ -144,7 +144,7 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Figure:
     if room > _SMALLEST_CELL * len(counts):
         _write_counts(image, counts, share, room / len(counts))
     bar = ax.figure.colorbar(image, ax=ax, format=PercentFormatter(1.0))
-    bar.set_label(_style.fold("share of the class's samples (numbers: samples)", height, 10.0))
+    bar.set_label(_style.wrap("share of the class's samples (numbers: samples)", height, 10.0))
     ax.set(xlabel="predicted class", ylabel="true class")
     for axis in (ax.xaxis, ax.yaxis):
         _style.name_classes(axis, evaluation.classes, room)

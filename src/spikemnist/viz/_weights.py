@@ -133,6 +133,6 @@ def show_weights(ax: Axes, grid: Array, limit: float, *, signed: bool) -> AxesIm
     image = ax.imshow(grid, cmap=colours, vmin=low, vmax=limit, interpolation="nearest")
     ax.set_axis_off()
     label = "weight: a red pixel excites, a blue one inhibits" if signed else "weight"
-    label = _style.fold(label, 0.9 * _style.extent(ax)[1], 10.0)
+    label = _style.wrap(label, 0.9 * _style.extent(ax)[1], 10.0)
     ax.figure.colorbar(image, ax=ax, label=label, shrink=0.8)
     return image
