@@ -1,6 +1,7 @@
 """Take rooms off a copy of the checkout, and check what is left without them.
 
     python scripts/rooms.py [NAME ...]    the rooms with these names, or all
+    python scripts/rooms.py --readme      no copy: write the files to read first into README.md
 
 The rooms that need one of them go as well. The copy has the files that git knows or would add,
 without those of the rooms; their lines in tables of names, in pyproject.toml and in rooms.toml go.
@@ -182,6 +183,40 @@ def code_lines(text: str) -> int:
     return len({y for x in code for y in range(x.start[0], x.end[0] + 1)} - docs)
 
 
+def lines_of(*paths: str) -> int:
+    """Count the lines of code of files and of those in folders, below the root."""
+    files = [file for path in paths for file in (ROOT / path).rglob("*.py")]
+    files += [ROOT / path for path in paths if (ROOT / path).is_file()]
+    return sum(code_lines(file.read_text("utf-8")) for file in files)
+
+
+def files_to_read() -> dict[str, dict[str, int]]:
+    """Return the lines of the files of the core to read first, in order, by all of its rooms."""
+    table = tomllib.loads((ROOT / "rooms.toml").read_text("utf-8"))
+    rooms: dict[str, dict[str, int]] = {room: {} for room in table["core"]}
+    for room, name in (path.split("/") for path in table["reading"]):
+        rooms[room][name] = lines_of(f"{SOURCE}/{room}/{name}")
+    return rooms
+
+
+def reading_order() -> str:
+    """Return the files to read first in Markdown, a line a room."""
+    rows = (
+        f"1. `{room}`: {', '.join(f'`{name}` {lines}' for name, lines in files.items())}\n"
+        for room, files in files_to_read().items()
+        if files
+    )
+    lines = [x for files in files_to_read().values() for x in files.values()]
+    return f"{''.join(rows)}\n{len(lines)} files, {sum(lines):,} lines of code.\n"
+
+
+def with_reading_order(readme: str) -> str:
+    """Return a README with the files to read first as they are now."""
+    return re.sub(
+        r"1\. `encoding`: .*? lines of code\.\n", reading_order(), readme, flags=re.DOTALL
+    )
+
+
 def run(title: str, command: Sequence[str | Path], copy: Path) -> tuple[bool, str]:
     """Run a command in the copy and print a line, with the failures if there are any."""
     begin = time.monotonic()
@@ -226,7 +261,11 @@ def check(copy: Path, rooms: Mapping[str, Room]) -> bool:
 
 
 def main(names: Sequence[str]) -> int:
-    """Check what is left without the rooms named, or without all."""
+    """Check what is left without the rooms named, or without all; or write the README."""
+    if [*names] == ["--readme"]:
+        readme = ROOT / "README.md"
+        readme.write_text(with_reading_order(readme.read_text("utf-8")), "utf-8", newline="\n")
+        return 0
     rooms = read_rooms((ROOT / "rooms.toml").read_text("utf-8"))
     if unknown := {*names} - {*rooms}:
         print(f"no room {', '.join(sorted(unknown))}; there are {', '.join(rooms)}")

@@ -169,3 +169,24 @@ def test_files_without_a_room(name: str) -> None:
     text = PROGRAM["strip_project"](text, {name}, ROOMS[name].packages if name in ROOMS else ())
     assert f"spikemnist.{name}" not in str(tomllib.loads(text))
     assert name not in tomllib.loads(PROGRAM["strip_rooms"](TABLE, {name}))
+
+
+def test_reading_order_in_the_readme() -> None:
+    """`python scripts/rooms.py --readme` writes it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert PROGRAM["reading_order"]() in readme
+    assert PROGRAM["with_reading_order"](readme) == readme
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_says_what_it_needs(name: str) -> None:
+    """The rooms that need it may have gone."""
+    source = ROOT / ROOMS[name].source
+    file = source if source.suffix else source / "__init__.py"
+    text = " ".join((ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").split())
+    sentence = re.search(r"\bFor \S.*?\. Needs: (.*?)\. Needed by: (.*?)\.", text)
+    assert sentence
+    needs, users = (words.split(", ") for words in sentence.groups())
+    assert needs == (list(ROOMS[name].needs) or ["the core"])
+    expected = [other for other, room in ROOMS.items() if name in room.needs]
+    assert [x for x in users if x in ROOMS] == expected

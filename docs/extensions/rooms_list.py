@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rooms import ROOT, SOURCE, Room, code_lines, read_rooms
+from rooms import ROOT, SOURCE, Room, files_to_read, lines_of, read_rooms
 from sphinx.util.docutils import SphinxDirective
 
 if TYPE_CHECKING:
@@ -12,13 +12,6 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 ROOMS = ROOT / "rooms.toml"
-
-
-def lines_of(*paths: str) -> int:
-    """Count the lines of code of files and of those in folders, below the root."""
-    files = [file for path in paths for file in (ROOT / path).rglob("*.py")]
-    files += [ROOT / path for path in paths if (ROOT / path).is_file()]
-    return sum(code_lines(file.read_text("utf-8")) for file in files)
 
 
 def first_page(room: Room) -> str:
@@ -58,18 +51,16 @@ class Beyond(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(entries))
 
 
-class CodeLines(SphinxDirective):
-    """Write a row for each line of the content: a room of the core, and some of its files."""
-
-    has_content = True
+class FilesToRead(SphinxDirective):
+    """Write a row for each room of the core: the files to read first, with their lines."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the nodes."""
+        """Return the nodes; the page is built again when the list changes."""
+        self.env.note_dependency(str(ROOMS))
         rows = "| Room | Files to read, with their lines | Lines of the room |\n|---|---|---:|\n"
-        for line in self.content:
-            room, *names = line.split()
-            files = (f"`{name}` {lines_of(f'{SOURCE}/{room}/{name}.py')}" for name in names)
-            rows += f"| `{room}` | {', '.join(files)} | {lines_of(f'{SOURCE}/{room}'):,} |\n"
+        for room, files in files_to_read().items():
+            words = ", ".join(f"`{name}` {lines}" for name, lines in files.items()) or "–"
+            rows += f"| `{room}` | {words} | {lines_of(f'{SOURCE}/{room}'):,} |\n"
         return self.parse_text_to_nodes(rows)
 
 
@@ -77,5 +68,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("beyond", Beyond)
     app.add_directive("rooms", RoomsList)
-    app.add_directive("code-lines", CodeLines)
+    app.add_directive("files-to-read", FilesToRead)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,5 +1,7 @@
 """Convert a trained ANN into a spiking network.
 
+For whoever has trained an ANN and wants it to spike. Needs: the core. Needed by: no other room.
+
 Shapes: ``T`` timesteps, ``N`` samples.
 """
 

@@ -1,5 +1,7 @@
 """Train one network in several processes, by `torch.distributed`.
 
+For clusters. Needs: the core. Needed by: no other room.
+
 Each process has all data and encodes every batch, so that a sample gets the same random numbers for
 encoding and augmentation in any of them. It then runs its share of the samples, and
 `torch.nn.parallel.DistributedDataParallel` adds up the gradients.

@@ -1,5 +1,8 @@
 """The command line: the only place that parses arguments or prints results.
 
+For whoever does not want to program. Needs: kernels, energy, robustness, recognition, events,
+codes. Needed by: no other room.
+
 Internal: commands, options and exit codes are public, the modules are not.
 
 Each command is a file with its options, their checks and its work. None of them imports PyTorch

@@ -1,5 +1,6 @@
 """Load data as tensors: the digits of this package, MNIST, Fashion-MNIST, N-MNIST, your own images.
 
+The room stands on no other; `models` and `training` stand on it.
 Import its names from here; its modules are internal.
 
 Augmentations change training images at random. Encoding into spikes is done elsewhere. Each loader

@@ -1,5 +1,6 @@
 """Encode images or events as spike trains, ``[B, ...] -> [T, B, ...]``, with one protocol.
 
+The room stands on no other; `models` and `training` stand on it.
 Import its names from here; its modules are internal.
 
 The encoders of the package are listed here alone, and imported on first use.

@@ -1,5 +1,8 @@
 """Count the operations of a spiking network as NeuroBench does, and estimate their energy.
 
+For engineers who count operations, and for whoever asks why a network does not learn. Needs: the
+core. Needed by: cli.
+
 Import its names from here; its modules are internal.
 
 `measure_energy` runs a network over labelled data once, counts from its Records and compares the

@@ -1,5 +1,8 @@
 """Export a trained network to NIR, ONNX, C or a web page; import one from NIR.
 
+For engineers of neuromorphic chips and microcontrollers, and for teachers who need a page. Needs:
+the core. Needed by: no other room.
+
 Import its names from here; its modules are internal.
 """
 

@@ -1,5 +1,6 @@
 """Networks of `snntorch.Leaky` neurons, their records and their files.
 
+The room stands on `data`, `encoding` and `ops`; `training` and `viz` stand on it.
 Import its names from here; its modules are internal.
 """
 

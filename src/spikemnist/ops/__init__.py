@@ -1,5 +1,6 @@
 r"""The dynamics of leaky neurons over T timesteps, and their gradients.
 
+The room stands on no other; `models` stands on it.
 Import its names from here; its modules are internal.
 
 Pure functions over tensors: they keep no state and change nothing that the caller can see.

@@ -1,5 +1,7 @@
 """Local learning: spike-timing-dependent plasticity (STDP) and classifiers that learn by it.
 
+For neuroscientists, and for learning without labels. Needs: kernels. Needed by: no other room.
+
 Import its names from here; its modules are internal.
 """
 

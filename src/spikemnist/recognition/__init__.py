@@ -1,5 +1,7 @@
 """Recognise what is in pictures of your own, with doubts, and load sets of your own images.
 
+For whoever shows a trained network pictures that are no data set. Needs: the core. Needed by: cli.
+
 Import its names from here; its modules are internal.
 
 `spikemnist.data` has `spikemnist.data.prepare_image` and `spikemnist.data.load_images`.

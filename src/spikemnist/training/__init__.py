@@ -1,5 +1,6 @@
 """Training and evaluation: backpropagation through time with surrogate gradients.
 
+The room stands on `data`, `encoding` and `models`; `viz` stands on it.
 Import its names from here; its modules are internal.
 """
 

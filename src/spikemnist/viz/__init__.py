@@ -1,5 +1,6 @@
 """Pictures of a network's input, activity and training.
 
+The room stands on `models` and `training`; no room of the core stands on it.
 Import its names from here; its modules are internal.
 
 The first argument of a function is the data to draw, such as a `Record`, a `History`, an
