@@ -18,6 +18,7 @@ from spikemnist.energy.operations import Counts, Tally
 from spikemnist.energy.results import Energy
 from spikemnist.models.classifier import Classifier, check_network, responses
 from spikemnist.models.devices import parameter_dtype, select_device
+from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.readout import margins
 from spikemnist.models.record import Record, check_output
 
@@ -101,7 +102,9 @@ def measure_energy(
     (True, 73048)
     """
     costs = _costs(technology)
-    _check_estimate(memory, ann_density)
+    if memory is not None:
+        check_choice("memory", memory, MEMORIES, ", or None")
+    check_number("ann_density", ann_density, "[0, 1]")
     network = check_network(classifier, "measure_energy")
     target = select_device(device, dtype=parameter_dtype(network))
     classifier.to(target)
@@ -122,14 +125,17 @@ def measure_energy(
         num_steps=tally.steps,
         synapses=tally.synapses,
         parameters=sum(p.numel() for p in network.parameters()),
-        footprint=sum(
-            t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers())
-        ),
+        footprint=_footprint(network),
         technology=costs,
         memory=memory,
         ann_density=ann_density,
         **values,
     )
+
+
+def _footprint(network: SpikingNetwork) -> int:
+    """Return the bytes of parameters and buffers."""
+    return sum(t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers()))
 
 
 def _costs(technology: str | Technology) -> Technology:
@@ -138,13 +144,6 @@ def _costs(technology: str | Technology) -> Technology:
         return technology
     check_choice("technology", technology, TECHNOLOGIES, ", or a Technology")
     return TECHNOLOGIES[technology]
-
-
-def _check_estimate(memory: str | None, ann_density: float) -> None:
-    """Raise a `ValueError` for an unknown memory or a density out of range."""
-    if memory is not None:
-        check_choice("memory", memory, MEMORIES, ", or None")
-    check_number("ann_density", ann_density, "[0, 1]")
 
 
 def _values(counts: Sequence[Counts], record: Record, labels: Tensor) -> dict[str, Tensor]:

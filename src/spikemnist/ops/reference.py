@@ -8,8 +8,8 @@ Shapes: ``T`` timesteps, ``B`` batch, ``...`` one layer's neurons.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,16 @@ from spikemnist.ops.once import once_differentiable
 from spikemnist.ops.surrogate import Surrogate
 
 SpikeGrad = Callable[[Tensor], Tensor]
+
+
+class LeakyNeurons(NamedTuple):
+    """The neurons of a layer: beta lies in [0, 1], and ``initial`` is the membrane at first."""
+
+    beta: Tensor
+    threshold: Tensor
+    initial: Tensor
+    reset_mechanism: str
+    spike_grad: SpikeGrad
 
 
 class LeakyScan(torch.autograd.Function):
@@ -40,9 +50,8 @@ class LeakyScan(torch.autograd.Function):
         spike_grad: SpikeGrad,
     ) -> tuple[Tensor, Tensor]:
         """Run the timesteps from first to last."""
-        spikes, membrane = _forward(
-            current, beta.clamp(0, 1), threshold, initial, reset_mechanism, spike_grad
-        )
+        neurons = LeakyNeurons(beta.clamp(0, 1), threshold, initial, reset_mechanism, spike_grad)
+        spikes, membrane = _forward(current, neurons)
         ctx.save_for_backward(spikes, membrane, beta, threshold, initial)
         ctx.reset_mechanism, ctx.spike_grad = reset_mechanism, spike_grad
         ctx.set_materialize_grads(False)
@@ -57,18 +66,11 @@ class LeakyScan(torch.autograd.Function):
         spikes, membrane, beta, threshold, initial = ctx.saved_tensors
         if grad_spikes is None and grad_membrane is None:
             return None, None, None, None, None, None
+        neurons = LeakyNeurons(
+            beta.clamp(0, 1), threshold, initial, ctx.reset_mechanism, ctx.spike_grad
+        )
         current, beta_sum, threshold_sum, carried = _backward(
-            grad_spikes,
-            grad_membrane,
-            spikes,
-            membrane,
-            beta.clamp(0, 1),
-            threshold,
-            initial,
-            ctx.reset_mechanism,
-            ctx.spike_grad,
-            needs_beta=ctx.needs_input_grad[1],
-            needs_threshold=ctx.needs_input_grad[2],
+            grad_spikes, grad_membrane, spikes, membrane, neurons, ctx.needs_input_grad
         )
         if beta_sum is not None:
             beta_sum = through_clamp(beta_sum, beta)
@@ -99,14 +101,8 @@ CLAMP_PASSES_ON_BOUNDS = _passes_on_bounds()
 """Result of `_passes_on_bounds` for the installed torch."""
 
 
-def _forward(
-    current: Tensor,
-    beta: Tensor,
-    threshold: Tensor,
-    initial: Tensor,
-    reset_mechanism: str,
-    spike_grad: SpikeGrad,
-) -> tuple[Tensor, Tensor]:
+def _forward(current: Tensor, neurons: LeakyNeurons) -> tuple[Tensor, Tensor]:
+    beta, threshold, initial, reset_mechanism, spike_grad = neurons
     membrane = torch.empty(current.shape, dtype=current.dtype, device=current.device)
     spikes = torch.empty_like(membrane)
     previous, last_spikes = (
@@ -138,18 +134,13 @@ def _backward(
     grad_membrane: Tensor | None,
     spikes: Tensor,
     membrane: Tensor,
-    beta: Tensor,
-    threshold: Tensor,
-    initial: Tensor,
-    reset_mechanism: str,
-    spike_grad: SpikeGrad,
-    *,
-    needs_beta: bool,
-    needs_threshold: bool,
+    neurons: LeakyNeurons,
+    needs: Sequence[bool],
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
     r"""Return the gradients of current, beta, threshold and initial.
 
-    Beta and threshold have one gradient per neuron and sample, not yet summed. The gradient treats
+    Beta and threshold have one gradient per neuron and sample, not yet summed, or None where
+    ``needs``, one for each in this order, says that it is not needed. The gradient treats
     the reset as a constant, as snnTorch does, so the adjoint is linear in time:
 
     .. math:: \delta_t = \frac{\partial L}{\partial U_t}
@@ -158,10 +149,11 @@ def _backward(
 
     with :math:`k_t = 1 - S_t` for ``"zero"`` and 1 otherwise.
     """
+    beta, threshold, initial, reset_mechanism, spike_grad = neurons
     grad_current = torch.empty_like(membrane)
     through_spike = torch.empty_like(initial)
-    beta_sum = torch.zeros_like(initial) if needs_beta else None
-    threshold_sum = torch.zeros_like(initial) if needs_threshold else None
+    beta_sum = torch.zeros_like(initial) if needs[1] else None
+    threshold_sum = torch.zeros_like(initial) if needs[2] else None
     initial_spike = _fire(initial, threshold, spike_grad, torch.empty_like(initial))
     carried = torch.zeros_like(initial)
     for t in reversed(range(len(membrane))):
