@@ -102,9 +102,7 @@ def measure_energy(
     (True, 73048)
     """
     costs = _costs(technology)
-    if memory is not None:
-        check_choice("memory", memory, MEMORIES, ", or None")
-    check_number("ann_density", ann_density, "[0, 1]")
+    _check_estimate(memory, ann_density)
     network = check_network(classifier, "measure_energy")
     target = select_device(device, dtype=parameter_dtype(network))
     classifier.to(target)
@@ -144,6 +142,13 @@ def _costs(technology: str | Technology) -> Technology:
         return technology
     check_choice("technology", technology, TECHNOLOGIES, ", or a Technology")
     return TECHNOLOGIES[technology]
+
+
+def _check_estimate(memory: str | None, ann_density: float) -> None:
+    """Raise a `ValueError` for an unknown memory or a density out of range."""
+    if memory is not None:
+        check_choice("memory", memory, MEMORIES, ", or None")
+    check_number("ann_density", ann_density, "[0, 1]")
 
 
 def _values(counts: Sequence[Counts], record: Record, labels: Tensor) -> dict[str, Tensor]:
