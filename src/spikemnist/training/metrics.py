@@ -349,9 +349,8 @@ def check_finite(
     elif name := not_finite(dict(model.named_parameters())):
         causes = [", so ".join((f"the parameter {name} is not finite", *causes))]
     else:
-        if "loss" not in bad and getattr(
-            model, "stepping_reason", None
-        ):  # recurrent neurons, perhaps
+        stepped = getattr(model, "stepping_reason", None)  # recurrent neurons, perhaps
+        if stepped and "loss" not in bad:
             causes.append(
                 "it grows from timestep to timestep, as in a recurrent layer: pass truncate=, "
                 "lower the recurrent weights, or take a narrower surrogate"
