@@ -72,8 +72,8 @@ def _encode(command: Command, samples: Any, out: Path) -> dict[str, Any]:
     if out.suffix == ".npy":
         write_atomically(out, lambda file: np.save(file, spikes[:, 0].numpy()))
     else:
-        drawn = spikemnist.viz.of_sample(spikes, samples, names=["encoding"])
-        pictures.save(drawn["encoding"], out)
+        figures = spikemnist.viz.of_sample(spikes, samples, names=["encoding"])
+        pictures.save(figures["encoding"], out)
     total = int(torch.count_nonzero(spikes))
     return {
         "encoder": command.encoder,

@@ -57,8 +57,8 @@ def of_sample(
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed)
         record = classifier(samples, generator=generator, record="all")
-    drawn = spikemnist.viz.of_sample(record, samples, label=label, **options)
-    return {f"{name}-{index}": picture for name, picture in drawn.items()}
+    figures = spikemnist.viz.of_sample(record, samples, label=label, **options)
+    return {f"{name}-{index}": picture for name, picture in figures.items()}
 
 
 def save_all(pictures: Mapping[str, Any], folder: Path, kind: str = KINDS[0]) -> Iterator[Path]:

@@ -36,9 +36,9 @@ def run(command: Command) -> int:
     classifiers.check_options(command, command.run, classifier, "index", "seed", "device")
     _, test = sources.test_set(command, trained)
     written = []
-    drawn = _draw(command, classifier, test)
+    figures = _draw(command, classifier, test)
     folder = command.out or classifiers.folder_of(command.run)
-    for path in pictures.save_all(drawn, folder, command.format):
+    for path in pictures.save_all(figures, folder, command.format):
         written.append(path)
         if not command.json:  # one after the other, to show progress
             show(command, written=path)
@@ -57,5 +57,5 @@ def _draw(command: Command, classifier: Any, test: sources.Dataset) -> dict[str,
     options = {"device": command.device, "seed": command.seed}
     energy = spikemnist.measure_energy(classifier, test, **options)
     shape = classifier.encode(samples).shape[2:]
-    drawn = pictures.of_sample(classifier, test, command.index, command.seed, animations=True)
-    return drawn | spikemnist.viz.of_run(classifier, energy=energy, image_shape=shape)
+    figures = pictures.of_sample(classifier, test, command.index, command.seed, animations=True)
+    return figures | spikemnist.viz.of_run(classifier, energy=energy, image_shape=shape)

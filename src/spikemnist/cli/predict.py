@@ -108,10 +108,10 @@ def _draw(command: Command, decision: Decision, stem: str) -> list[Path]:
     if decision.record is None:
         return []
     images = decision.image.unsqueeze(0)
-    drawn = spikemnist.viz.of_sample(
+    figures = spikemnist.viz.of_sample(
         decision.record, images, names=["decision"], animations=command.gif
     )
-    named = {f"{stem}-{name}": picture for name, picture in drawn.items()}
+    named = {f"{stem}-{name}": picture for name, picture in figures.items()}
     return [*pictures.save_all(named, command.out, command.format)]
 
 

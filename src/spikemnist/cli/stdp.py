@@ -72,8 +72,10 @@ def run(command: Command) -> int:
         say(command, next_step)
         return INTERRUPTED
     evaluation = spikemnist.evaluate(classifier, test)
-    drawn = spikemnist.viz.of_run(classifier, evaluation=evaluation, image_shape=train.sample_shape)
-    files += [path.name for path in pictures.save_all(drawn, folder)]
+    figures = spikemnist.viz.of_run(
+        classifier, evaluation=evaluation, image_shape=train.sample_shape
+    )
+    files += [path.name for path in pictures.save_all(figures, folder)]
     steps = ("theta_plus", "learning_rate") if METRICS in files else ()
     show(
         command,

@@ -221,7 +221,7 @@ def _report(
         classifier.limits = spikemnist.measure_limits(classifier, held_out, seed=command.seed)
         classifier.save(folder / MODEL)
     evaluation = spikemnist.evaluate(classifier, test, device=history.device, seed=command.seed)
-    drawn = {
+    figures = {
         **spikemnist.viz.of_run(history=history, evaluation=evaluation),
         **pictures.of_sample(classifier, test, names=("encoding", "decision")),
     }
@@ -233,7 +233,7 @@ def _report(
         best_epoch=history.best_epoch,
         test=evaluation,
         total_seconds=time.perf_counter() - start,
-        files=[*FILES, *(path.name for path in pictures.save_all(drawn, folder))],
+        files=[*FILES, *(path.name for path in pictures.save_all(figures, folder))],
     )
     say(command, f"next              {command_line('spikemnist', 'plot', folder)}")
     if command.data != "nmnist":

@@ -222,7 +222,7 @@ def training_findings(
     stuck = bool(metrics.silent) or accuracy < 0.1 + 0.9 / metrics.classes
     new = dict(network.named_parameters())
     before = norm([initial[name] for name in new]) or math.nan  # of zeros there is no share
-    kept = norm([*new.values()]) / before
+    share = norm([*new.values()]) / before
     moved = norm([last - initial[name] for name, last in new.items()]) / before
     flat = any(layer.name in metrics.needed and is_flat(layer) for layer in layers)
     causes = {
@@ -232,8 +232,8 @@ def training_findings(
         ),
         f"with spike_penalty {penalty:g} spikes cost more than right answers are worth; start with "
         "spike_penalty=0.001": stuck and penalty > COSTLY,
-        f"weight_decay {decay:g} has shrunk the weights to {kept:.1%} of their norm; start with "
-        "weight_decay=0.0001": stuck and decay > 0 and kept < SHRUNK,
+        f"weight_decay {decay:g} has shrunk the weights to {share:.1%} of their norm; start with "
+        "weight_decay=0.0001": stuck and decay > 0 and share < SHRUNK,
         f"clip_norm {clip:g} has cut gradients of norm {gradient:.2g}; start with "
         f"clip_norm={max(1.0, gradient):.2g}": stuck and gradient > CLIPPED * clip,
         f"training has moved the weights by {moved:.1%} of their norm: the learning rate {lr:g} is "

@@ -96,5 +96,5 @@ def _keep_rows(queue: Array, rows: Array, bits: Array, factor: Any, out: Array) 
             word = bits[n, 0, w]
             for j in range(min(WIDTH, features - w * WIDTH)):
                 f = w * WIDTH + j
-                kept = (word >> np.uint64(j)) & np.uint64(1)
-                out[n, f] = rows[n, f] * factor if kept else factor - factor
+                passes = (word >> np.uint64(j)) & np.uint64(1)
+                out[n, f] = rows[n, f] * factor if passes else factor - factor

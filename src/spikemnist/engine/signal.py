@@ -83,8 +83,8 @@ def drop_from(signal: Signal, shape: tuple[int, int], probability: float) -> Sig
     mask, scale = draw_bits(*shape, signal.features, probability), scale_of(probability)
     if signal.words is None:
         assert signal.dense is not None
-        kept = spike_lists.unpack(mask, signal.features, np.uint8)
-        return signal._replace(dense=signal.dense * kept, scale=scale)
+        passes = spike_lists.unpack(mask, signal.features, np.uint8)
+        return signal._replace(dense=signal.dense * passes, scale=scale)
     words = signal.words & mask
     result = packed_input(signal.features, words, spike_lists.count(words))
     return result._replace(mask=mask, scale=scale)

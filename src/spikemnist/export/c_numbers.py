@@ -130,8 +130,8 @@ def _membranes(layer: LayerArrays, tables: Tables, currents: Tensor) -> Tensor:
     membranes, membrane = [], torch.zeros_like(currents[0])
     for current in currents + bias:
         fires = membrane > threshold
-        kept = membrane.where(~fires, 0) if layer.reset == "zero" else membrane
-        decayed = (kept * beta / ONE).trunc() if tables.is_integer else kept * beta
+        rest = membrane.where(~fires, 0) if layer.reset == "zero" else membrane
+        decayed = (rest * beta / ONE).trunc() if tables.is_integer else rest * beta
         membrane = decayed + current - (fires * threshold if layer.reset == "subtract" else 0)
         membrane = membrane.clamp(-LIMIT, LIMIT) if tables.is_integer else membrane
         membranes.append(membrane)

@@ -113,8 +113,8 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
 
 def _copy(network: nn.Module) -> nn.Module:
     """Return a copy whose parameters have gradients, with the tensors that modules keep."""
-    kept = [one for module in network.modules() for one in vars(module).values()]
-    values = {id(one): one.detach().clone() for one in kept if isinstance(one, Tensor)}
+    attributes = [one for module in network.modules() for one in vars(module).values()]
+    values = {id(one): one.detach().clone() for one in attributes if isinstance(one, Tensor)}
     return copy.deepcopy(network, values).requires_grad_()
 
 
@@ -123,16 +123,16 @@ def _checked_calls(network: nn.Module, example: Tensor) -> tuple[Calls, int]:
     nn.Module.train(network, mode=False)  # a class may have a train of its own
     with torch.no_grad():
         _, steps = _firing(network, example).chain(example)
-        drawn, call = _random_case(network, example, steps)
-        if steps == 1 and call.chain(drawn)[1] is None:  # one timestep of one sample looks constant
-            drawn, call = _random_case(network, drawn, None)
-        calls, steps = call.chain(drawn)
+        noise, call = _random_case(network, example, steps)
+        if steps == 1 and call.chain(noise)[1] is None:  # one timestep of one sample looks constant
+            noise, call = _random_case(network, noise, None)
+        calls, steps = call.chain(noise)
     layers = _layers(network, calls)
     for name, module in zip(calls, layers, strict=True):
         if isinstance(module, _BatchNorm):
             raise _broken(f"{name} takes one timestep alone, and layers normalise all together")
     with progress_bar(progress=True, desc="comparing with the loop") as bar:
-        for case, training in itertools.product((example, drawn), (False, True)):
+        for case, training in itertools.product((example, noise), (False, True)):
             nn.Module.train(network, training)
             inputs = case if steps is None else case.expand(steps, *case.shape)
             if difference := _difference(network, calls, case, inputs):

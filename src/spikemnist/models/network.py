@@ -243,25 +243,25 @@ class SpikingNetwork(Tabular, nn.Module):
                 f"the slower reference runs this network, since compiled kernels cannot: {reason}"
             )
             plan.warn_once(text, RuntimeWarning, stacklevel=5)
-        run = runner.run(plan, request)
-        return self._record(run, backend, spikes if record == "all" else None, final=final)
+        output = runner.run(plan, request)
+        return self._record(output, backend, spikes if record == "all" else None, final=final)
 
     if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types
         __call__ = forward
 
     def _record(
-        self, run: NetworkOutput, backend: str, spikes: Tensor | None, *, final: bool
+        self, output: NetworkOutput, backend: str, spikes: Tensor | None, *, final: bool
     ) -> Record:
-        """Return the record of a run: with the ``spikes`` of the input, that of every layer."""
-        outputs = run.outputs
+        """Return the record of an output: with the ``spikes`` of the input, that of all layers."""
+        outputs = output.outputs
         output_spikes, membrane = required(outputs[-1].spikes), required(outputs[-1].membrane)
         if output_spikes.dim() > 3:
             shape = tuple(output_spikes.shape[2:])
             raise ValueError(
-                f"the last neurons, {run.path}, have the shape {shape}, and scores need one "
+                f"the last neurons, {output.path}, have the shape {shape}, and scores need one "
                 "neuron for each class: put nn.Flatten() before them"
             )
-        sizes = _sizes([output.shape for output in outputs])
+        sizes = _sizes([layer.shape for layer in outputs])
         scores = self.readout(output_spikes, membrane)
         if scores.shape != output_spikes.shape[1:]:
             raise ValueError(
@@ -273,20 +273,20 @@ class SpikingNetwork(Tabular, nn.Module):
             dtype = required(outputs[0].membrane).dtype
             spikes = spikes if spikes.is_floating_point() else spikes.to(dtype)
             layers = tuple(
-                _layer_record(name, output, neuron)
-                for name, output, neuron in zip(sizes, outputs, run.neurons, strict=True)
+                _layer_record(name, layer, neuron)
+                for name, layer, neuron in zip(sizes, outputs, output.neurons, strict=True)
             )
         return Record(
             spikes=output_spikes,
             membrane=membrane,
             scores=class_mean(scores, self.population),
-            spike_counts=torch.stack([output.counts for output in outputs]),
+            spike_counts=torch.stack([layer.counts for layer in outputs]),
             readout=self.readout,
             backend=backend,
             sizes=sizes,
             layers=layers,
             input=spikes,
-            final=run.state if final else None,
+            final=output.state if final else None,
         )
 
     def _check_input(self, spikes: Tensor) -> Tensor:

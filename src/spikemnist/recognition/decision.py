@@ -206,24 +206,24 @@ def decide(
     if not hasattr(classifier, "votes"):
         check_classifier(classifier, "decide")
     if prepare:
-        seen = pictures.prepare(picture, invert=invert)
+        preparation = pictures.prepare(picture, invert=invert)
     elif invert is None:
-        seen = as_it_is(picture)
+        preparation = as_it_is(picture)
     else:
         raise ValueError(f"invert={invert} needs prepare=True: without it a picture stays as it is")
     if isinstance(classifier, Classifier):
-        return _by_network(classifier, seen, seed)
-    return _by_votes(classifier, seen)
+        return _by_network(classifier, preparation, seed)
+    return _by_votes(classifier, preparation)
 
 
-def _by_network(classifier: Classifier, seen: PreparedPicture, seed: int) -> Decision:
+def _by_network(classifier: Classifier, preparation: PreparedPicture, seed: int) -> Decision:
     """Return the decision of a network on a picture."""
     fit = belong(classifier.limits, classifier.network)
     limits = classifier.limits if fit else Limits()
     # A network of another kind may know no record of all layers.
     record: Any = "all" if isinstance(classifier.network, SpikingNetwork) else "output"
     with evaluating(classifier, seed) as generator:
-        image = seen.image.unsqueeze(0).to(classifier.device)
+        image = preparation.image.unsqueeze(0).to(classifier.device)
         response = classifier(image, generator=generator, record=record)
     first, second, names = int(response.predictions), int(response.second), response.classes
     return Decision(
@@ -238,14 +238,14 @@ def _by_network(classifier: Classifier, seen: PreparedPicture, seed: int) -> Dec
         usual_spikes=are_usual(limits, response),
         limits_fit=fit,
         record=response,
-        **seen._asdict(),
+        **preparation._asdict(),
     )
 
 
-def _by_votes(classifier: Voting, seen: PreparedPicture) -> Decision:
+def _by_votes(classifier: Voting, preparation: PreparedPicture) -> Decision:
     """Return the decision of local learning on a picture."""
-    votes = classifier.votes(seen.image.unsqueeze(0))
+    votes = classifier.votes(preparation.image.unsqueeze(0))
     order = (-votes.deciding[0]).argsort(kind="stable")
     best = classifier.classes_[order[:2]].tolist()
     spikes = {name: int(counts[0]) for name, counts in votes.spikes.items()}
-    return Decision(prediction=best[0], second=best[-1], spikes=spikes, **seen._asdict())
+    return Decision(prediction=best[0], second=best[-1], spikes=spikes, **preparation._asdict())

@@ -188,8 +188,8 @@ def add_noise(images: Tensor, level: float, generator: torch.Generator) -> Tenso
     """Add Gaussian noise to images, and clip them to their range."""
     most = 255 if images.dtype == torch.uint8 else 1
     # Torch's normal numbers, and NumPy's in single precision, have other bits on other processors.
-    drawn = np.random.default_rng(draw_seed(generator)).standard_normal(images.shape)
-    noise = torch.from_numpy(drawn).float().to(images.device)
+    numbers = np.random.default_rng(draw_seed(generator)).standard_normal(images.shape)
+    noise = torch.from_numpy(numbers).float().to(images.device)
     noisy = (images + noise * (level * most)).clamp_(0, most)
     return (noisy.round_() if most == 255 else noisy).to(images.dtype)
 
