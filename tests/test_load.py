@@ -97,6 +97,6 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 def test_file_of_a_missing_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = network().save(tmp_path / "model.safetensors")
     name = format_of(file)
-    monkeypatch.setitem(_load.FORMATS, name, "spikemnist.nothing.Classifier")
+    monkeypatch.setitem(_load.CLASSES_OF_FORMATS, name, "spikemnist.nothing.Classifier")
     with pytest.raises(ImportError, match=rf"{name}: spikemnist\.nothing is missing"):
         load(file)

@@ -12,7 +12,7 @@ from spikemnist._run_folder import MODEL, model_file
 if TYPE_CHECKING:
     from spikemnist.models import Classifier
 
-FORMATS = {
+CLASSES_OF_FORMATS = {
     "spikemnist-stdp-1": "spikemnist.plasticity.STDPClassifier",
     "spikemnist-conv-stdp-1": "spikemnist.plasticity.ConvSTDPClassifier",
 }
@@ -65,7 +65,7 @@ def load(source: str | os.PathLike[str]) -> Classifier | Any:
         raise FileNotFoundError(
             f"no model at {file}: give a run folder, a model file, or one of {', '.join(names)}"
         )
-    kind = FORMATS.get(name := format_of(file))
+    kind = CLASSES_OF_FORMATS.get(name := format_of(file))
     if kind is None:
         return load_classifier(file)
     if not is_there(kind):

@@ -29,7 +29,7 @@ ZIP = b"PK\3\4"
 """First bytes of a zip; as the length of a safetensors header they would mean 67 MB."""
 
 DIGEST = "sha256"
-UNKNOWN = "0" * 64
+NO_DIGEST = "0" * 64
 """Placeholder of the digest while it is computed."""
 
 
@@ -73,9 +73,9 @@ def write(
     }
     if bad := not_finite(dense):
         raise ValueError(f"{bad} holds NaN or infinity, so {path} was not written")
-    entries = {DIGEST: UNKNOWN, "format": kind.name, "version": __version__, **metadata}
+    entries = {DIGEST: NO_DIGEST, "format": kind.name, "version": __version__, **metadata}
     data = safetensors.torch.save(dense, {"spikemnist": json.dumps(entries)})
-    content = data.replace(UNKNOWN.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
+    content = data.replace(NO_DIGEST.encode(), hashlib.sha256(data).hexdigest().encode(), 1)
     return write_atomically(path, lambda file: file.write_bytes(content))
 
 
@@ -161,7 +161,7 @@ def _checked_metadata(data: bytes) -> dict[str, Any]:
     """Return the metadata of a file whose digest is right."""
     metadata = _metadata(data)
     digest = metadata.pop(DIGEST)
-    content = data.replace(digest.encode(), UNKNOWN.encode(), 1)
+    content = data.replace(digest.encode(), NO_DIGEST.encode(), 1)
     if hashlib.sha256(content).hexdigest() != digest:
         raise ValueError("the contents do not match their SHA-256")
     return metadata

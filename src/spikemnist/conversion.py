@@ -37,7 +37,7 @@ SCALED_BY = 1000
 """Images that set the scales: their activations are in memory at once."""
 
 LEFT_OUT = (nn.Identity, nn.Dropout, nn.Dropout2d)
-KINDS = (nn.ReLU, *MEMORYLESS, nn.Dropout2d)
+MODULES = (nn.ReLU, *MEMORYLESS, nn.Dropout2d)
 
 Weighted: TypeAlias = nn.Linear | nn.Conv2d
 Blocks = list[list[nn.Module]]
@@ -273,9 +273,9 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
         kind = type(module)
         if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
             raise must_be(path, "nn.Flatten()", module)
-        if kind not in KINDS or is_hooked(module):
-            names = [known.__name__ for known in KINDS]
-            alike = kind not in KINDS and kind.__name__ in names
+        if kind not in MODULES or is_hooked(module):
+            names = [known.__name__ for known in MODULES]
+            alike = kind not in MODULES and kind.__name__ in names
             name = f"{kind.__module__}.{kind.__name__}" if alike else kind.__name__
             raise ValueError(
                 f"{path} is {name}, and convert takes {', '.join(names)}, without hooks or "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spikemnist.data.mnist import FILES
+from spikemnist.data.mnist import IDX_FILES
 
 
 def idx(values: Any) -> bytes:
@@ -31,7 +31,7 @@ def idx_set(
     images = some(train, seed=seed), some(test, seed=seed + 1)
     labels = [np.arange(n) % classes + first for n in (train, test)]
     contents = images[0], labels[0], images[1], labels[1]
-    return {f"{prefix}{name}": idx(part) for name, part in zip(FILES, contents, strict=True)}
+    return {f"{prefix}{name}": idx(part) for name, part in zip(IDX_FILES, contents, strict=True)}
 
 
 def packed(files: dict[str, bytes]) -> dict[str, bytes]:

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikemnist.data import load_fashion_mnist, load_mnist
-from spikemnist.data.mnist import FILES, read_idx
+from spikemnist.data.mnist import IDX_FILES, read_idx
 from tests.data.idx_files import idx, idx_set, packed, write
 
-IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = FILES
+IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = IDX_FILES
 LOADERS = {"MNIST": load_mnist, "FashionMNIST": load_fashion_mnist}
 
 
@@ -194,7 +194,7 @@ def test_missing_files(tmp_path, monkeypatch, cache, name):
         LOADERS[name](download=False)
     folders = [tmp_path / name / "raw", cache / name / "raw"]
     assert f"Searched: {', '.join(map(str, folders))}." in str(caught.value)
-    for part in (*FILES, "download=True", f"into {folders[0]}", "by root="):
+    for part in (*IDX_FILES, "download=True", f"into {folders[0]}", "by root="):
         assert part in str(caught.value)
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from spikemnist import Classifier, TrainConfig, accelerate, evaluate, fit, viz
 from spikemnist.data import ImageDataset
-from spikemnist.interop.stepped import NEURONS, PARTS
+from spikemnist.interop.stepped import BASES, NEURONS
 from tests.models.stepped_network import neuron, same
 from tests.rooms import of_rooms
 
@@ -274,7 +274,7 @@ REFUSED = {
 
 
 def test_every_class_of_snntorch() -> None:
-    assert CLASSES.keys() - PARTS == NEURONS | REFUSED.keys()
+    assert CLASSES.keys() - BASES == NEURONS | REFUSED.keys()
     assert {name.split(",")[0] for name in KINDS} >= NEURONS - {"Leaky"}
     page = Path(__file__).parents[2] / "docs/howto/snntorch-network.md"
     _, _, table = page.read_text(encoding="utf-8").partition("| Stepped | Refused |\n|---|---|\n")

@@ -20,10 +20,10 @@ from torchvision.transforms import Resize
 from torchvision.transforms.functional import pil_to_tensor
 
 from spikemnist.data import load_images
-from spikemnist.data.mnist import FILES
+from spikemnist.data.mnist import IDX_FILES
 from tests.data.idx_files import idx, idx_set, packed, some, write
 
-IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = FILES
+IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = IDX_FILES
 
 
 def png(pixels, bits=8):

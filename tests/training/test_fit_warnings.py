@@ -211,7 +211,7 @@ def test_threads_that_sleep_hold_up_no_other(monkeypatch):
 def test_busy_processors_are_named_once(monkeypatch, recwarn, threads):
     torch.set_num_threads(2)
     clock = itertools.count(step=3600)
-    monkeypatch.setattr(waiting, "LONG", 0)
+    monkeypatch.setattr(waiting, "LONG_EPOCH", 0)
     monkeypatch.setattr(loop, "seconds_waited", lambda: next(clock))
     for seed in range(2):
         fit(new_classifier(DIRECT), digits(32), replace(CONFIG, epochs=3, seed=seed))

@@ -285,9 +285,9 @@ def _converter(kind: Any, expected: str, fits: Callable[[Any], bool]) -> Callabl
     return convert
 
 
-CODES = f"code that turns images into spikes: {', '.join(ENCODERS)}; events is for nmnist"
+CODES_TEXT = f"code that turns images into spikes: {', '.join(ENCODERS)}; events is for nmnist"
 SHARED: dict[str, tuple[str, Any, Callable[[str], Any] | None, str]] = {
-    "--encoder": (CODES, "latency", None, "NAME"),
+    "--encoder": (CODES_TEXT, "latency", None, "NAME"),
     "--num-steps": ("timesteps for each sample", NUM_STEPS, whole(1, 100_000), "T"),
     "--index": ("index of the sample in the test set, from 0", 0, whole(0), "N"),
     "--device": ("PyTorch device; auto uses CUDA, else MPS, else the CPU", "auto", None, "NAME"),

@@ -27,7 +27,7 @@ spikemnist train --data mnist --recipe fast --out runs/fast
 spikemnist train --resume --out runs/fast
 """
 
-NETWORKS = get_args(NetworkName)
+MODELS = get_args(NetworkName)
 RECIPES = dict.fromkeys(name for name, _ in recipes if name not in ("default", "events", "fashion"))
 OF_NETWORK = {"hidden", "layers", *(field.name for field in fields(NetworkOptions))}
 OF_CONFIG = {field.name for field in fields(TrainConfig)}
@@ -51,7 +51,7 @@ def add_options(add: Options) -> None:
     add("--diagnose", text, False)
     add.group("network")
     text = "mlp: dense layers. conv: convolutions before them; --model conv --help has its defaults"
-    add("--model", text, "mlp", names=NETWORKS)
+    add("--model", text, "mlp", names=MODELS)
     text = "neurons of each hidden layer of an mlp; 512 256 makes two layers"
     add("--hidden", text, (512,), kind=whole(1, 1_000_000), value="N")
     text = (
@@ -76,7 +76,7 @@ def add_options(add: Options) -> None:
 
 def defaults(command: Command) -> dict[str, Any]:
     """Return the options of the resumed run, or those that follow from recipe, data and model."""
-    recipe = _begin(command)
+    recipe = _first_recipe(command)
     options = {
         **recipe.network,
         **fields_of(recipe.config),
@@ -95,7 +95,7 @@ def defaults(command: Command) -> dict[str, Any]:
     return options
 
 
-def _begin(command: Command) -> Recipe:
+def _first_recipe(command: Command) -> Recipe:
     """Return the recipe of the run in ``--out``, or of ``--recipe``, ``--model`` and ``--data``."""
     return _resumed(command.out) if command.resume else _chosen(command)
 
@@ -161,7 +161,7 @@ def recipe_of(command: Command) -> Recipe:
     def given(names: set[str]) -> dict[str, Any]:
         return {name: vars(command)[name] for name in command.given if name in names}
 
-    recipe = _begin(command)
+    recipe = _first_recipe(command)
     return replace(
         recipe,
         network=part(recipe.network, command.model) | given(OF_NETWORK),

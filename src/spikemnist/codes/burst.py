@@ -14,7 +14,7 @@ from spikemnist._arguments import named, set_numbers
 from spikemnist.encoding.protocol import PixelEncoder, check_steps
 from spikemnist.encoding.spikes import timesteps
 
-LARGEST = 100_000
+MOST_SPIKES = 100_000
 """Limit of ``max_spikes`` and the intervals, which bounds the search for the longest burst."""
 
 
@@ -66,7 +66,7 @@ class BurstEncoder(PixelEncoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        span = f"1..{LARGEST}"
+        span = f"1..{MOST_SPIKES}"
         set_numbers(self, max_spikes=span, max_interval=span)
         set_numbers(self, min_interval=f"1..{self.max_interval}")
         if self._latest >= self.num_steps:

@@ -19,7 +19,7 @@ from spikemnist.encoding.spikes import one_spike, timesteps
 LEAST_FIELDS = 3
 """Fewest fields; two lie at the ends, half outside."""
 
-LEVELS = 256
+GREY_VALUES = 256
 """Number of grey values that `PopulationEncoder.decode` compares."""
 
 
@@ -116,7 +116,7 @@ class PopulationEncoder(PixelEncoder):
         raster = spikes.float()
         step = timesteps(self.num_steps, raster[0])
         times = torch.where(raster.any(0), (step * raster).sum(0), self.num_steps)
-        levels = torch.arange(LEVELS, device=spikes.device) / (LEVELS - 1)
+        levels = torch.arange(GREY_VALUES, device=spikes.device) / (GREY_VALUES - 1)
         references = self._times(levels)
         references = torch.where(references < 0, self.num_steps, references)
         pixels = times.movedim(1, -1)

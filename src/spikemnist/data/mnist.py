@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from importlib.abc import Traversable
 
 VARIABLE = "SPIKEMNIST_DATA"
-FILES = {
+IDX_FILES = {
     "train-images-idx3-ubyte": 3,
     "train-labels-idx1-ubyte": 1,
     "t10k-images-idx3-ubyte": 3,
@@ -209,13 +209,13 @@ def find_files(source: OfficialSet, root: str | os.PathLike[str] | None) -> Path
     if root is not None:  # by a user who knows whose files it has: their names are those of any set
         folders += roots(root)
     for folder in folders:
-        if all(_file(folder, name).is_file() for name in FILES):
+        if all(_file(folder, name).is_file() for name in IDX_FILES):
             return folder
     elsewhere = "" if root is not None else ", or name their folder by root="
     raise FileNotFoundError(
-        f"{source.title} needs the four files {', '.join(FILES)} (each raw or .gz), but no folder "
-        f"has them all. Searched: {', '.join(map(str, folders))}. Load with download=True, or put "
-        f"the files into {folders[0]}{elsewhere}"
+        f"{source.title} needs the four files {', '.join(IDX_FILES)} (each raw or .gz), but no "
+        f"folder has them all. Searched: {', '.join(map(str, folders))}. Load with download=True, "
+        f"or put the files into {folders[0]}{elsewhere}"
     )
 
 
@@ -252,7 +252,7 @@ def _read_set(
     folder: Traversable, source: OfficialSet, name: str, root: str = ""
 ) -> tuple[ImageDataset, ImageDataset]:
     images, labels, test_images, test_labels = (
-        read_idx(_file(folder, name), ndim) for name, ndim in FILES.items()
+        read_idx(_file(folder, name), ndim) for name, ndim in IDX_FILES.items()
     )
     try:
         return (

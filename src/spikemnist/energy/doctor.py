@@ -32,7 +32,7 @@ from spikemnist.training.team import find_team
 SAMPLES = 64
 """Images to look at, and to learn by heart."""
 
-STEPS = 50
+MOST_STEPS_TO_LEARN = 50
 """Most training steps to learn them."""
 
 LEARNED = 0.9
@@ -137,7 +137,7 @@ def diagnose(
             images, labels = next(feed.batches(config.seed))
             spikes = classifier.encode(images, generator=generator)
             table = examine(network, spikes, labels, training.loss, config.seed)
-            while right < len(labels) and len(steps) < STEPS:
+            while right < len(labels) and len(steps) < MOST_STEPS_TO_LEARN:
                 before = metrics.sums.get("correct", 0)
                 steps.append(training.team.share(train_step, training, spikes, labels, metrics))
                 right = int(metrics.sums["correct"] - before)

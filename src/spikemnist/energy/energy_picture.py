@@ -45,7 +45,7 @@ def energy(measured: Energy, *, ax: Axes | None = None) -> Figure:
     >>> viz.energy(measured).axes[0].get_xlabel()
     'energy per sample [nJ]'
     """
-    ax = _style.axes_or_new(ax, _style.WIDTH, 4.0)
+    ax = _style.axes_or_new(ax, _style.PANEL_WIDTH, 4.0)
     _draw_curves(ax, measured)
     _draw_anns(ax, measured)
     ax.set_xscale("log")  # an ANN may use many times more energy, or less

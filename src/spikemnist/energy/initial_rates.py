@@ -24,10 +24,10 @@ NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
 TOLERANCE = 0.01
 """Distance from the rate, as a share of it, at which the search ends."""
 
-LIMIT = 20.0
+LARGEST_SCALE = 20.0
 """Binary logarithm of the largest scale; its negative is that of the smallest."""
 
-STEPS = 24
+HALVINGS = 24
 """Halvings of the interval, after which the scale is exact to two millionths."""
 
 
@@ -150,15 +150,15 @@ def _scale(
     network: SpikingNetwork, spikes: torch.Tensor, name: str, weight: torch.Tensor, rate: float
 ) -> None:
     """Scale the weights of a layer until it fires at the rate; warn if that is impossible."""
-    start, low, high = weight.clone(), -LIMIT, LIMIT
-    for _ in range(STEPS):
+    start, low, high = weight.clone(), -LARGEST_SCALE, LARGEST_SCALE
+    for _ in range(HALVINGS):
         middle = (low + high) / 2  # first 0, the weights as they are
         weight.copy_(start * 2.0**middle)
         measured = _rates(network(spikes))[name]
         if abs(measured - rate) <= TOLERANCE * rate:
             return
         low, high = (middle, high) if measured < rate else (low, middle)
-    crossed = low > -LIMIT and high < LIMIT
+    crossed = low > -LARGEST_SCALE and high < LARGEST_SCALE
     weight.copy_(start * 2.0**high if crossed else start)
     if not crossed:
         cause = "its input has too few spikes" if measured < rate else "its biases alone make more"

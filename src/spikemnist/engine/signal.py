@@ -17,7 +17,7 @@ from spikemnist.kernels import spike_lists
 from spikemnist.ops.dropout import scale_of
 from spikemnist.ops.dynamics import is_constant
 
-DENSE_FROM = 0.5
+DENSE_PRODUCT_FROM = 0.5
 """Density of the input above which the matrix product is faster: see docs/guide/engine.md."""
 
 RECOMPUTE_UP_TO = 16
@@ -45,7 +45,7 @@ class Signal(NamedTuple):
         """Return whether adding weights spike by spike is faster than the matrix product."""
         if self.words is None:
             return False
-        return self.total <= DENSE_FROM * len(self.words) * steps * self.features
+        return self.total <= DENSE_PRODUCT_FROM * len(self.words) * steps * self.features
 
     def recomputes(self, steps: int) -> bool:
         """Return whether the backward pass recomputes the membranes of the layer.

@@ -29,7 +29,7 @@ SOURCE = "https://data.mendeley.com/datasets/468j46mzdv/1"
 HELD_BACK = 8
 """Without test recordings, one in this many training recordings becomes one."""
 
-BYTES = 5
+EVENT_BYTES = 5
 """Bytes of an event in a file."""
 OVERFLOW_ROW = 240
 """Row of an event that marks an overflow of the clock."""
@@ -188,12 +188,12 @@ def decode_recording(data: bytes, name: str) -> Events:
     ValueError
         If the last event is incomplete.
     """
-    if len(data) % BYTES:
+    if len(data) % EVENT_BYTES:
         raise ValueError(
-            f"{name} is damaged: its {len(data)} bytes are not a multiple of {BYTES}, the size of "
-            "an event. Unpack or get it again"
+            f"{name} is damaged: its {len(data)} bytes are not a multiple of {EVENT_BYTES}, the "
+            "size of an event. Unpack or get it again"
         )
-    raw = np.frombuffer(data, np.uint8).reshape(-1, BYTES)
+    raw = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES)
     events = np.empty(len(raw), EVENT)
     events["x"], events["y"], events["p"] = raw[:, 0], raw[:, 1], raw[:, 2] & 0x80
     time = raw[:, 2].astype(np.int32)  # in place from here on: arrays cost more than arithmetic

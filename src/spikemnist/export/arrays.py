@@ -36,7 +36,7 @@ IGNORED = (nn.Flatten, nn.Identity, nn.Dropout)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Synapses:
+class Weights:
     """Weights of a layer, and pooling after them.
 
     Attributes
@@ -98,7 +98,7 @@ class Synapses:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LayerArrays(Synapses):
+class LayerArrays(Weights):
     """Weights, pooling and neurons of a layer, in this order.
 
     Attributes
@@ -221,7 +221,7 @@ def _read_layer(layer: SpikingLayer, shape: tuple[int, ...]) -> LayerArrays:
     )
 
 
-def _read_weights(path: str, module: nn.Module, shape: tuple[int, ...]) -> Synapses:
+def _read_weights(path: str, module: nn.Module, shape: tuple[int, ...]) -> Weights:
     """Return the weights of the first module of a layer."""
     if not isinstance(module, (nn.Linear, nn.Conv2d)):
         raise ValueError(
@@ -231,7 +231,7 @@ def _read_weights(path: str, module: nn.Module, shape: tuple[int, ...]) -> Synap
     weight = _array(module.weight)
     bias = np.zeros(len(weight), np.float32) if module.bias is None else _array(module.bias)
     if isinstance(module, nn.Linear):
-        return Synapses(in_shape=shape or weight.shape[1:], weight=weight, bias=bias)
+        return Weights(in_shape=shape or weight.shape[1:], weight=weight, bias=bias)
     if module.groups != 1 or module.dilation != (1, 1) or module.padding_mode != "zeros":
         raise ValueError(f"{path} has groups, dilation or padding_mode, which cannot be exported")
     if len(shape) != 3:
@@ -240,7 +240,7 @@ def _read_weights(path: str, module: nn.Module, shape: tuple[int, ...]) -> Synap
             "accelerate(network, in_shape=(1, 28, 28))"
         )
     square(path, "kernel_size", module.kernel_size)
-    return Synapses(
+    return Weights(
         in_shape=shape,
         weight=weight,
         bias=bias,
@@ -249,7 +249,7 @@ def _read_weights(path: str, module: nn.Module, shape: tuple[int, ...]) -> Synap
     )
 
 
-def _fold(synapses: Synapses, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Synapses:
+def _fold(synapses: Weights, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Weights:
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError(
             f"{path} keeps no running statistics, so it cannot be merged into the weights"
@@ -261,7 +261,7 @@ def _fold(synapses: Synapses, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) 
     return replace(synapses, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
 
 
-def _pool(synapses: Synapses, path: str, module: nn.MaxPool2d | nn.AvgPool2d) -> Synapses:
+def _pool(synapses: Weights, path: str, module: nn.MaxPool2d | nn.AvgPool2d) -> Weights:
     side = square(path, "kernel_size", module.kernel_size)
     plain = (
         square(path, "stride", module.stride) == side

@@ -22,11 +22,11 @@ from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 from spikemnist.export.arrays import LayerArrays, NetworkArrays
 from spikemnist.models.readout import READOUTS, best_class, class_mean
 
-ONE = 65536
+DECAY_OF_ONE = 65536
 """Integer that stands for a decay of 1."""
 UNIT = 256
 """Parts of :math:`s_n` in which a membrane is counted, so that its decay is not rounded off."""
-LARGEST = 2**28
+LARGEST_THRESHOLD = 2**28
 """Largest threshold in these parts, which leaves headroom for membranes of 32 bits."""
 MOST_STEPS = 256
 """Timesteps in which a membrane without decay may reach its threshold."""
@@ -59,7 +59,7 @@ def quantise(layer: LayerArrays, *, is_grey: bool, is_output: bool) -> Tables:
     # A threshold beyond all membranes, as of converted outputs, would round all weights to 0.
     reach = (sizes.sum((0, 1, 2)) + np.abs(layer.bias)) / np.maximum(1 - beta, 1 / MOST_STEPS)
     threshold = np.minimum(layer.threshold.astype(np.float64), reach)
-    scale = np.maximum(scale, threshold * parts / LARGEST)
+    scale = np.maximum(scale, threshold * parts / LARGEST_THRESHOLD)
     scale = np.broadcast_to(scale.max() if is_output else scale, largest.shape)
     scale = np.where(scale > 0, scale, 1)  # of weights and a threshold that are all zero
 
@@ -71,7 +71,7 @@ def quantise(layer: LayerArrays, *, is_grey: bool, is_output: bool) -> Tables:
     return Tables(
         integers(weight, scale, 127),
         integers(layer.bias, unit),
-        integers(layer.beta, 1 / ONE),
+        integers(layer.beta, 1 / DECAY_OF_ONE),
         integers(layer.threshold, unit),
     )
 
@@ -131,7 +131,7 @@ def _membranes(layer: LayerArrays, tables: Tables, currents: Tensor) -> Tensor:
     for current in currents + bias:
         fires = membrane > threshold
         rest = membrane.where(~fires, 0) if layer.reset == "zero" else membrane
-        decayed = (rest * beta / ONE).trunc() if tables.is_integer else rest * beta
+        decayed = (rest * beta / DECAY_OF_ONE).trunc() if tables.is_integer else rest * beta
         membrane = decayed + current - (fires * threshold if layer.reset == "subtract" else 0)
         membrane = membrane.clamp(-LIMIT, LIMIT) if tables.is_integer else membrane
         membranes.append(membrane)

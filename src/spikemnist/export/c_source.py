@@ -23,12 +23,12 @@ from spikemnist._arguments import check_choice, must_be
 from spikemnist._atomic import write_atomically
 from spikemnist.data import load_digits
 from spikemnist.export.arrays import NetworkArrays, read_model
-from spikemnist.export.c_numbers import ONE, UNIT, Tables, quantise, replay
+from spikemnist.export.c_numbers import DECAY_OF_ONE, UNIT, Tables, quantise, replay
 from spikemnist.export.codebook import codebook
 from spikemnist.models import READOUTS, Classifier, SpikingNetwork
 
 EXAMPLES = ("main.c", "test.c")
-FILES = ("network.h", "network.c", *EXAMPLES, "README.md")
+C_FILES = ("network.h", "network.c", *EXAMPLES, "README.md")
 """Templates in ``c``, in which names and files have the default prefix."""
 RESERVED = ("main", "test", "limits", "stddef", "stdint", "stdio", "string")
 """Names of the examples, and of the headers of C, which a file of the same name would hide."""
@@ -132,7 +132,7 @@ def to_c(
     if codes is not None:
         words |= _vectors(program, codes)
     folder = Path(folder)
-    names = [name for name in FILES if name not in EXAMPLES or encoder]
+    names = [name for name in C_FILES if name not in EXAMPLES or encoder]
     texts = {_renamed(name, prefix): _renamed(_fill(name, words), prefix) for name in names}
     _write({folder / name: text for name, text in texts.items()})
     return folder
@@ -212,7 +212,7 @@ def _numbers(program: _Program) -> dict[str, str]:
         "ONCE": code is not None and code.ndim == 1,
         "BITS": code is not None and code.ndim == 2,
         "INTEGER": program.tables[0].is_integer,
-        "ONE": ONE,
+        "ONE": DECAY_OF_ONE,
         "UNIT": UNIT,
         "SCORE": network.readout != "mean_membrane",
         **{name.upper(): name == network.readout for name in READOUTS},

@@ -34,7 +34,7 @@ from spikemnist._tensors import not_finite
 from spikemnist.export.arrays import (
     LayerArrays,
     NetworkArrays,
-    Synapses,
+    Weights,
     build_model,
     one_per_channel,
     read_model,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, SpikingNetwork
 
-Layer = TypeVar("Layer", bound=Synapses)
+Layer = TypeVar("Layer", bound=Weights)
 TIMESTEP = 1e-4
 """Seconds of a timestep if a graph does not name it, as snnTorch assumes."""
 KEY = "spikemnist"
@@ -297,7 +297,7 @@ def _model_of(nir: Any, graph: nir.NIRGraph, dt: float | None) -> LeakyMLP | Lea
 
 def _read_layers(nir: Any, graph: nir.NIRGraph, dt: float) -> list[LayerArrays]:
     layers: list[LayerArrays] = []
-    synapses: Synapses | None = None
+    synapses: Weights | None = None
     shape: tuple[int, ...] = ()
     side, gain = 1, 1  # of pooling behind the last neurons
     for name, node in _chain(graph):
@@ -351,7 +351,7 @@ def _numbers(name: str, node: Any, part: str, shape: tuple[int, ...]) -> NDArray
     return values.astype(np.float64)
 
 
-def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> Synapses:
+def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> Weights:
     size = np.shape(node.weight)
     is_dense = not isinstance(node, nir.Conv2d)
     if not is_dense and (len(shape) != 3 or len(size) != 4):
@@ -365,7 +365,7 @@ def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> Synapses
     if not isinstance(node, nir.Linear):
         bias = _numbers(name, node, "bias", bias.shape)
     if is_dense:
-        return Synapses(in_shape=shape, weight=weight, bias=bias)
+        return Weights(in_shape=shape, weight=weight, bias=bias)
     if node.groups != 1 or set(np.ravel(node.dilation)) != {1} or isinstance(node.padding, str):
         raise ValueError(
             f"{name} has groups, dilation or padding by name, which from_nir does not support"
@@ -373,7 +373,7 @@ def _weights(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> Synapses
     square(name, "the kernel", size[2:], least=1)
     stride = square(name, "stride", node.stride, least=1)
     padding = square(name, "padding", node.padding)
-    return Synapses(in_shape=shape, weight=weight, bias=bias, stride=stride, padding=padding)
+    return Weights(in_shape=shape, weight=weight, bias=bias, stride=stride, padding=padding)
 
 
 def _pool(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -387,8 +387,8 @@ def _pool(nir: Any, name: str, node: Any, shape: tuple[int, ...]) -> tuple[int, 
 
 
 def _behind_pool(
-    name: str, synapses: Synapses, shape: tuple[int, ...], side: int, gain: int
-) -> Synapses:
+    name: str, synapses: Weights, shape: tuple[int, ...], side: int, gain: int
+) -> Weights:
     """Return synapses that take an input of this shape, of which they got the pooled squares."""
     if side == 1:
         return synapses
@@ -409,7 +409,7 @@ def _behind_pool(
     return replace(synapses, in_shape=shape, weight=weight, stride=stride, padding=padding)
 
 
-def _with_neurons(nir: Any, name: str, node: Any, synapses: Synapses, dt: float) -> LayerArrays:
+def _with_neurons(nir: Any, name: str, node: Any, synapses: Weights, dt: float) -> LayerArrays:
     """Return a layer; the resistance of its neurons is folded into the weights."""
     if np.any(getattr(node, "v_reset", 0)) or np.any(getattr(node, "v_leak", 0)):
         raise ValueError(

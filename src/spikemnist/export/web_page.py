@@ -38,7 +38,7 @@ MODULES = (
 """Modules in the order in which they are joined: each uses only earlier ones."""
 WORKER = (*CORE, "worker.js")
 """Modules of the Web Worker that trains."""
-CODES = {LatencyEncoder: "latency", RateEncoder: "rate", DirectEncoder: "direct"}
+PAGE_CODES = {LatencyEncoder: "latency", RateEncoder: "rate", DirectEncoder: "direct"}
 PIXELS = 28 * 28
 TRAINING, HELD_OUT = 2000, 500
 """Digits of the playground."""
@@ -195,14 +195,14 @@ def _code(encoder: Encoder) -> tuple[str, list[Any] | None]:
     ValueError
         For an encoder that the page does not know.
     """
-    if type(encoder) not in CODES:
+    if type(encoder) not in PAGE_CODES:
         kind = type(encoder).__name__
         raise ValueError(f"the page supports latency, rate and direct codes; got {kind}")
     if not isinstance(encoder, RateEncoder) or encoder.deterministic:
-        return CODES[type(encoder)], codebook(encoder).tolist()
+        return PAGE_CODES[type(encoder)], codebook(encoder).tolist()
     if encoder != RateEncoder(num_steps=encoder.num_steps):
         raise ValueError(f"the page supports the random rate code without options; got {encoder}")
-    return CODES[type(encoder)], None
+    return PAGE_CODES[type(encoder)], None
 
 
 def _contents(classifier: Classifier, network: NetworkArrays, names: list[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from spikemnist.ops.once import once_differentiable
 from spikemnist.ops.reference import through_clamp
 from spikemnist.ops.surrogate import Surrogate
 
-BLOCK = 256
+NEURONS_PER_PROGRAM = 256
 """Number of neurons of one Triton program."""
 
 
@@ -122,7 +122,7 @@ def forward(
     if not size:
         return spikes, membranes, last
     with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]
-        triton_kernels.forward_kernel[(triton.cdiv(size, BLOCK),)](
+        triton_kernels.forward_kernel[(triton.cdiv(size, NEURONS_PER_PROGRAM),)](
             current,
             layer.beta,
             layer.threshold,
@@ -157,7 +157,7 @@ def backward(
     assert isinstance(layer.spike_grad, Surrogate)  # `runners.KNOWN` has refused others
     first, second = layer.spike_grad.constants
     with torch.cuda.device_of(membrane):  # type: ignore[no-untyped-call]
-        triton_kernels.backward_kernel[(triton.cdiv(size, BLOCK),)](
+        triton_kernels.backward_kernel[(triton.cdiv(size, NEURONS_PER_PROGRAM),)](
             grad_spikes,
             grad_membrane,
             membrane,
@@ -181,7 +181,7 @@ def _constants(layer: LayerParams, dtype: torch.dtype) -> dict[str, Any]:
         "EACH_THRESHOLD": layer.threshold.dim() > 0,
         "RESET": layer.reset_mechanism,
         "NUMBER": tl.float64 if dtype == torch.float64 else tl.float32,
-        "BLOCK": BLOCK,
+        "BLOCK": NEURONS_PER_PROGRAM,
         # Products and sums are rounded separately, as in the reference, so the spikes are the same.
         "enable_fp_fusion": False,
     }

@@ -30,7 +30,7 @@ key is None for an output that no neuron fired.
 NEURONS = {"Alpha", "Lapicque", "Leaky", "RLeaky", "RSynaptic", "SConv2dLSTM", "SLSTM", "Synaptic"}
 """Neurons of snnTorch that take one timestep after the other."""
 
-PARTS = {"GradedSpikes", "LIF", "RecurrentOneToOne", "SpikingNeuron"}
+BASES = {"GradedSpikes", "LIF", "RecurrentOneToOne", "SpikingNeuron"}
 """Other classes of snnTorch that do: bases and parts of neurons."""
 
 
@@ -120,7 +120,7 @@ def unfit(network: nn.Module) -> str | None:
     """Return the place of a module of snnTorch that cannot be stepped, in a sentence, or None."""
     for path, module in walk(network):
         kinds = [k.__name__ for k in type(module).__mro__ if k.__module__.startswith("snntorch.")]
-        if kinds and kinds[0] not in NEURONS | PARTS:
+        if kinds and kinds[0] not in NEURONS | BASES:
             return (
                 f"{path} is snntorch.{kinds[0]}, which does not take one timestep after the other "
                 "with the current alone; use another module, such as snntorch.Leaky"

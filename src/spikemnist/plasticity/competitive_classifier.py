@@ -33,7 +33,7 @@ from spikemnist.plasticity.assignment import (
     class_scores,
 )
 from spikemnist.plasticity.estimator import (
-    REMEDY,
+    FIT_AGAIN,
     Count,
     Estimator,
     Finite,
@@ -195,7 +195,7 @@ class STDPClassifier(Estimator):
     voting: Voting = "proportional"
     random_state: Whole = 0
 
-    file_format: ClassVar[Format] = Format("spikemnist-stdp-1", "STDP classifier", REMEDY)
+    file_format: ClassVar[Format] = Format("spikemnist-stdp-1", "STDP classifier", FIT_AGAIN)
 
     def fit(
         self,

@@ -23,7 +23,7 @@ from spikemnist._tensor_files import Format, check_tensors
 from spikemnist._tensors import Array
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.plasticity.assignment import Votes
-from spikemnist.plasticity.estimator import REMEDY, Count, Estimator, Positive, Whole
+from spikemnist.plasticity.estimator import FIT_AGAIN, Count, Estimator, Positive, Whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 CHANNELS = 2
 """Contrasts: bright on dark, and dark on bright."""
 
-BLOCK = 256
+IMAGES_AT_A_TIME = 256
 """Number of images encoded at a time."""
 
-LARGEST = np.iinfo(np.int16).max
+LARGEST_SUM = np.iinfo(np.int16).max
 """Largest sum of how early a feature appears in a cell."""
 
 
@@ -168,7 +168,7 @@ class ConvSTDPClassifier(Estimator):
     random_state: Whole = 0
 
     file_format: ClassVar[Format] = Format(
-        "spikemnist-conv-stdp-1", "convolutional STDP classifier", REMEDY
+        "spikemnist-conv-stdp-1", "convolutional STDP classifier", FIT_AGAIN
     )
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> ConvSTDPClassifier:
@@ -290,7 +290,7 @@ class ConvSTDPClassifier(Estimator):
         first = generator.normal(0.8, 0.05, shape).clip(0.01, 0.99)
         order = torch.from_numpy(generator.permutation(len(pictures))[: self.feature_images])
         features, count = self._features(first.astype(np.float32)), 0
-        for block in between(torch.split(order, BLOCK)):
+        for block in between(torch.split(order, IMAGES_AT_A_TIME)):
             features.learn(self._encode(pictures[block]), count)
             count += len(block)
         self.weights_, self.wins_ = features.weights, features.wins
@@ -298,7 +298,7 @@ class ConvSTDPClassifier(Estimator):
     def _see(self, pictures: Tensor) -> Iterator[Array]:
         """Yield how early features appear, int16 ``[B, Q * N]``, one block of images at a time."""
         features = self._features(self.weights_)
-        for part in torch.split(pictures, BLOCK):
+        for part in torch.split(pictures, IMAGES_AT_A_TIME):
             yield features.see(self._encode(part)).reshape(len(part), -1)
 
     def _scale(self, earliness: Array) -> Array:
@@ -336,8 +336,8 @@ class ConvSTDPClassifier(Estimator):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_number("min_contrast", self.min_contrast, "[0, 1)")
-        if (product := self.num_steps * self.pool_size**2) > LARGEST:
-            raise must_be("num_steps * pool_size**2", f"at most {LARGEST}", product)
+        if (product := self.num_steps * self.pool_size**2) > LARGEST_SUM:
+            raise must_be("num_steps * pool_size**2", f"at most {LARGEST_SUM}", product)
         check_number("max_learning_rate", self.max_learning_rate, f"[{self.learning_rate}, 1]")
 
 

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from spikemnist.plasticity.assignment import Votes
 
 
-REMEDY = "Restore it from a good copy, or fit the classifier again"
+FIT_AGAIN = "Restore it from a good copy, or fit the classifier again"
 """What to do about a damaged file of a classifier."""
 
-OUTSIDE = 0.05
+CLIPPED_SHARE = 0.05
 """Largest share of pixels outside [0, 1] that are clipped.
 
 Of unseen digits, a MinMaxScaler puts up to 0.012 there, with values as large as 255 where a pixel
@@ -392,7 +392,7 @@ def _read_images(X: ArrayLike | Tensor) -> Tensor:
         pixels = pixels.float()
         outside = int(((pixels < 0) | (pixels > 1)).sum()) / pixels.numel()
         values = f"values from {float(pixels.min())} to {float(pixels.max())}"
-        if outside > OUTSIDE or not bool(pixels.isfinite().all()):
+        if outside > CLIPPED_SHARE or not bool(pixels.isfinite().all()):
             raise ValueError(
                 "X must be uint8, or floating in [0, 1] without NaN or inf; got "
                 f"{values}. Divide grey values by 255, or scale with MinMaxScaler(clip=True)"

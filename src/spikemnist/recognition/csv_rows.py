@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LABELS = ("label", "labels", "class", "target", "y")
+LABEL_COLUMNS = ("label", "labels", "class", "target", "y")
 """Names of the column of labels in a header."""
 
-INDEX = ("", "unnamed: 0")
+INDEX_COLUMNS = ("", "unnamed: 0")
 """Names of the first column where pandas wrote the index of its rows."""
 
-NUMBER = re.compile(r"\s*([-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)?\s*", re.IGNORECASE)
+NUMERIC = re.compile(r"\s*([-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)?\s*", re.IGNORECASE)
 """Matches all of a field that is a number, or empty."""
 
 
@@ -78,18 +78,18 @@ def _read(file: Path) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Return the pixels ``[N, H * W]`` of a file, and its labels as numbers or words."""
     separator, first, second = _first_rows(file)
     names = [name.lower() for name in first]
-    behind = names[1:] if names[:1] and names[0] in INDEX else names
+    behind = names[1:] if names[:1] and names[0] in INDEX_COLUMNS else names
     counted = len(behind) > 4 and _counts(behind)  # as four pixels and a label hardly are
     word = not _are_numbers(names[:1])  # a name of the column of labels, or a label
     header = counted or (word and _counts(names[1:])) or not _are_numbers(names[1:])
     index = len(names) - len(behind) if header else 0
-    places = [place for place, name in enumerate(names) if name in LABELS]
+    places = [place for place, name in enumerate(names) if name in LABEL_COLUMNS]
     if counted or not header:
         places = [index]
     if len(places) != 1 or not (second if header else first):
         raise ValueError(
             f"{file} begins with {separator.join(first)[:60]!r}; expected rows of a label and "
-            f"pixels, and in a header one column {' or '.join(LABELS)}"
+            f"pixels, and in a header one column {' or '.join(LABEL_COLUMNS)}"
         )
     others = [place for place in range(index, len(first)) if place not in places]
     load = partial(_load, file, separator, int(header))
@@ -100,7 +100,7 @@ def _read(file: Path) -> tuple[NDArray[np.float32], NDArray[Any]]:
 
 
 def _are_numbers(fields: Sequence[str]) -> bool:
-    return all(map(NUMBER.fullmatch, fields))
+    return all(map(NUMERIC.fullmatch, fields))
 
 
 def _counts(fields: Sequence[str]) -> bool:

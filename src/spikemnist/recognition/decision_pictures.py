@@ -81,7 +81,7 @@ def spike_counts(
     counts = to_numpy(one_sample(record.by_class(record.spikes), sample)).sum(0)
     label = class_label(label, len(counts))
     prediction = int(record.predictions[sample])
-    ax = _style.axes_or_new(ax, _style.WIDTH, 3.4)
+    ax = _style.axes_or_new(ax, _style.PANEL_WIDTH, 3.4)
     bars = count_bars(ax, counts, label)
     bars[prediction].set(facecolor=_style.SKY, hatch="///")
     if prediction != label:
@@ -157,7 +157,7 @@ def decision(
     steps, classes = scores.shape
     label = class_label(label, classes)
     prediction = int(record.predictions[sample])
-    ax = _style.axes_or_new(ax, _style.WIDTH, 3.8)
+    ax = _style.axes_or_new(ax, _style.PANEL_WIDTH, 3.8)
     names, readout = class_names(record), name_of(record.readout)
     _draw_scores(ax, scores, names, readout, prediction, label)
     if not spikes.any() and "membrane" not in readout:

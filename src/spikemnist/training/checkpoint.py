@@ -20,9 +20,9 @@ from spikemnist.training.metrics import EpochMetrics, History
 from spikemnist.training.optim import load_state
 from spikemnist.training.state import Training
 
-FORMAT = "spikemnist-checkpoint-2"
+CHECKPOINT_FORMAT = "spikemnist-checkpoint-2"
 
-REMEDY = "Delete it to start at the first epoch"
+START_AGAIN = "Delete it to start at the first epoch"
 
 
 def save_checkpoint(training: Training, folder: RunFolder | None) -> None:
@@ -36,7 +36,7 @@ def save_checkpoint(training: Training, folder: RunFolder | None) -> None:
     if folder is None:
         return
     content = {
-        "format": FORMAT,
+        "format": CHECKPOINT_FORMAT,
         "model": training.network.state_dict(),
         "optimizer": training.optimizer.state_dict(),
         "history": dataclasses.asdict(training.history),
@@ -72,16 +72,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         content: dict[str, Any]
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         kind = content.pop("format")
-        if kind == FORMAT:
+        if kind == CHECKPOINT_FORMAT:
             epochs = [EpochMetrics(**row) for row in content["history"]["epochs"]]
             content["history"] = History(**{**content["history"], "epochs": epochs})
             str(content["history"])  # raises for a number that is none
     except Exception as error:  # any content may raise anything; torch advises unsafe loading
         raise ValueError(
-            f"{path} is damaged, or not a checkpoint of spikemnist. {REMEDY}"
+            f"{path} is damaged, or not a checkpoint of spikemnist. {START_AGAIN}"
         ) from error
-    if kind != FORMAT:
-        raise ValueError(f"{path} has format {kind!r}; this version of spikemnist reads {FORMAT!r}")
+    if kind != CHECKPOINT_FORMAT:
+        raise ValueError(
+            f"{path} has format {kind!r}; this version of spikemnist reads {CHECKPOINT_FORMAT!r}"
+        )
     return content
 
 
@@ -103,6 +105,6 @@ def restore(training: Training, folder: Path) -> None:
         network.load_state_dict(checkpoint["model"])
     except Exception as error:  # a custom optimiser or module may raise anything
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} does not fit the run: {reason}. {REMEDY}") from error
+        raise ValueError(f"{path} does not fit the run: {reason}. {START_AGAIN}") from error
     checkpoint["history"].device = training.history.device
     training.history, training.best = checkpoint["history"], checkpoint["best"]

@@ -31,7 +31,7 @@ SHORT = 30
 GAP = 0.05
 """Largest lead of the training accuracy over the validation accuracy without a warning."""
 
-REMEDY = ": diagnose(classifier, train), or train --diagnose, says why and what to try"
+DIAGNOSE = ": diagnose(classifier, train), or train --diagnose, says why and what to try"
 
 
 class TrainingWarning(UserWarning):
@@ -107,10 +107,10 @@ class RunningMetrics:
         The layers behind a silent one get no input.
         """
         for name in self.silent[:1]:
-            yield f"{name} did not fire in an epoch{REMEDY}"
+            yield f"{name} did not fire in an epoch{DIAGNOSE}"
         for name in self._layers:
             if self.sums[f"spikes of {name}"] > SATURATED * self.sums[f"possible of {name}"]:
-                yield f"{name} fired at nearly every timestep of an epoch{REMEDY}"
+                yield f"{name} fired at nearly every timestep of an epoch{DIAGNOSE}"
 
 
 def batch_counts(record: Record, labels: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class EpochMetrics:
     spikes_per_sample: float
 
 
-FORMATS = {
+COLUMN_FORMATS = {
     "loss": "{:.4f}",
     "accuracy": "{:.2%}",
     "validation_loss": "{:.4f}",
@@ -194,7 +194,7 @@ class History(Result):
     """
 
     _elsewhere: ClassVar[Mapping[str, str]] = {
-        name: f"history.column({name!r})" for name in FORMATS
+        name: f"history.column({name!r})" for name in COLUMN_FORMATS
     }
 
     epochs: list[EpochMetrics] = field(default_factory=list)
@@ -210,7 +210,7 @@ class History(Result):
     def table(self) -> Table:
         """Return the metrics that were measured, a row for each epoch, as ``repr`` shows."""
         columns = {"epoch": [str(row.epoch) for row in self.epochs]}
-        for name, form in FORMATS.items():
+        for name, form in COLUMN_FORMATS.items():
             values = self.column(name)
             if not all(map(math.isnan, values)):
                 columns[name.replace("_", " ")] = [form.format(value) for value in values]
@@ -294,7 +294,7 @@ def guess_findings(loss: float, classes: int, batches: int) -> Iterator[str]:
     if loss > GUESSED * guess and batches >= SHORT:
         yield (
             f"the loss of the last epoch, {loss:.3g}, is not below that of guessing, ln {classes} "
-            f"= {guess:.3g}{REMEDY}"
+            f"= {guess:.3g}{DIAGNOSE}"
         )
 
 

@@ -19,7 +19,7 @@ from spikemnist.training.config import TrainConfig
 if TYPE_CHECKING:
     from spikemnist.models import Classifier
 
-CLASSES = 10
+NUM_CLASSES = 10
 """Number of classes of MNIST and N-MNIST."""
 
 SMALL, SMALL_LAYERS = 16, "12C3p1-P2-64C3p1-P2-10"
@@ -152,7 +152,7 @@ class Recipe:
 
         encoder: Any = get_encoder(**self.encoder)
         shape = _blank(encoder, self.sample).shape[2:]
-        number = len(self.classes) or CLASSES
+        number = len(self.classes) or NUM_CLASSES
         fitted: dict[str, Any] = {"in_features": shape.numel(), "out_features": number}
         if self.network["name"] == "conv":
             layers = SMALL_LAYERS if min(shape[-2:]) < SMALL else LAYERS

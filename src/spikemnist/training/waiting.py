@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-LONG = 2.0
+LONG_EPOCH = 2.0
 """Seconds of an epoch above which waiting is worth a warning."""
 
 STUCK = 0.25
@@ -39,7 +39,7 @@ def waiting_findings(seconds: float, waited: float, threads: int) -> Iterator[st
     that Python shows it once.
     """
     sleeping = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
-    stuck = seconds > LONG and waited > seconds * min(STUCK * threads, 1.0)
+    stuck = seconds > LONG_EPOCH and waited > seconds * min(STUCK * threads, 1.0)
     if stuck and threads > 1 and not sleeping:
         yield (
             "the processors are busy: threads waited for them, and so for one another, in an epoch;"

@@ -107,7 +107,7 @@ class _Scene:
         self.counts = to_numpy(one_sample(record.by_class(record.spikes), sample)).cumsum(0)
         self.leader = record.running_predictions[:, sample].tolist()
         self.score = score_name(record).replace("\n", " ")
-        self.figure: Figure = _style.new_figure(_style.WIDTH, 4.2)
+        self.figure: Figure = _style.new_figure(_style.PANEL_WIDTH, 4.2)
         cells = self.figure.add_gridspec(2, 2, width_ratios=(1.0, 1.4), height_ratios=(1.4, 1.0))
         window = self.figure.add_subplot(cells[0, 0])
         title = "input (earlier spikes grey)" if are_spikes(values) else "input, a current"

@@ -90,7 +90,7 @@ def membrane(
     spikes, traces = view.spikes[:, indices], view.membrane[:, indices]
     thresholds = None if view.threshold is None else view.threshold[indices]
     rows = len(indices)
-    ax = _style.axes_or_new(ax, _style.WIDTH, max(2.9, 1.3 + 0.45 * rows))
+    ax = _style.axes_or_new(ax, _style.PANEL_WIDTH, max(2.9, 1.3 + 0.45 * rows))
     for row in range(0, rows, 2):
         ax.axhspan(row - 0.5, row + 0.5, color=_style.BAND, linewidth=0.0, zorder=0)
     _draw_rows(ax, spikes, traces, thresholds)

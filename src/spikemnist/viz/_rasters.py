@@ -84,7 +84,7 @@ def raster(
     else:
         raise ValueError(f"layer={layer!r} needs a Record; a tensor of spikes has no layers")
     neurons = spikes.shape[1]
-    ax = _style.axes_or_new(ax, _style.WIDTH, 3.6)
+    ax = _style.axes_or_new(ax, _style.PANEL_WIDTH, 3.6)
     label = f"{name} neuron".strip()
     if name not in ("", "input", "output") and neurons > _FEW_NEURONS:
         order = np.lexsort(((spikes != 0).argmax(0), -spikes.sum(0)))

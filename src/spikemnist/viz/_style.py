@@ -35,7 +35,7 @@ BAND = "#F2F2F2"
 _CLASS_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK)
 _CLASS_DASHES = ("solid", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 _ENTRIES = 16  # of a column of a legend
-WIDTH = 5.6
+PANEL_WIDTH = 5.6
 """Inches of a picture of one panel: its letters are legible when it is 420 pixels wide."""
 
 
