@@ -113,8 +113,8 @@ def decision(
 
     The strip above the curves shows the leading class at every timestep and names it where there
     is room. It is the first of ``figure.axes[0].child_axes``. The legend marks the predicted
-    and the true class where there is room; of more than 32 classes it has the 16 that lead in the
-    end.
+    and the true class where there is room; of more than 16 classes it has these and those that
+    lead in the end, 16 together.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def _draw_scores(
         bottom, top = ax.get_ylim()
         ax.set_ylim(bottom, max(top, bottom + 1.1))
         _style.integer_ticks(ax.yaxis)
-    _style.legend_beside(ax, "class")
+    _style.legend_beside(ax, "class", {prediction, label})
 
 
 def _room(ax: Axes) -> float:
@@ -232,6 +232,7 @@ def decision_of_image(
         flat = image.reshape(-1, image.shape[-1])  # a vector is a row of pixels
         pixels = (image.movedim(0, -1) if image.ndim == 3 else flat).cpu().numpy()
         _style.pixels(above[0], pixels, "what the network sees", **_style.grey_levels(pixels))
-    membrane(record, sample=sample, ax=middle)
     decision(record, sample=sample, label=label, ax=below)
+    figure.draw_without_rendering()  # its legend narrows all panels, into which the next one fits
+    membrane(record, sample=sample, ax=middle)
     return figure

@@ -6,7 +6,7 @@ import sys
 import textwrap
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -34,7 +34,7 @@ BAND = "#F2F2F2"
 
 _CLASS_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK)
 _CLASS_DASHES = ("solid", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
-_ENTRIES = 16  # of a column of a legend
+_ENTRIES = 16  # of a legend beside the Axes
 PANEL_WIDTH = 5.6
 """Inches of a picture of one panel: its letters are legible when it is 420 pixels wide."""
 
@@ -57,7 +57,7 @@ def wrap(text: str, room: float, size: float = 8.0) -> str:
 
     Examples
     --------
-    >>> print(fold("the pixel fires, the neuron integrates", 10.0))
+    >>> print(wrap("the pixel fires, the neuron integrates", 10.0))
     the pixel fires, the
     neuron integrates
     """
@@ -224,17 +224,17 @@ def legend_above(ax: Axes, columns: int = 3) -> float:
     return float(box.height / ax.figure.dpi * 72)
 
 
-def legend_beside(ax: Axes, title: str) -> None:
+def legend_beside(ax: Axes, title: str, marked: Container[int | None] = ()) -> None:
     """Put the legend at the right of the Axes, in the order in which the curves end.
 
-    More than two columns would leave no room for the curves: then the 16 that end highest have an
-    entry, and the title says so.
+    Of more than 16 curves the marked ones and those that end highest have an entry, and the title
+    says so: a second column would leave no room for the curves.
     """
     ends = [float(np.asarray(curve.get_ydata())[-1]) for curve in ax.lines]
-    curves = [ax.lines[index] for index in np.negative(ends).argsort(kind="stable")]
-    if len(ends) > 2 * _ENTRIES:
-        curves, title = curves[:_ENTRIES], f"{title}: {_ENTRIES} of {len(ends)}"
-    columns = -(-len(curves) // _ENTRIES)
+    entries = sorted(range(len(ends)), key=lambda i: (i not in marked, -ends[i]))[:_ENTRIES]
+    curves = [ax.lines[i] for i in sorted(entries, key=lambda i: -ends[i])]
+    if len(curves) < len(ends):
+        title = f"{title}: {len(curves)} of {len(ends)}"
     look: dict[str, Any] = {"frameon": False, "fontsize": letters(), "title_fontsize": letters()}
     look |= {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "labelspacing": 0.2}
-    ax.legend(handles=curves, title=title, ncols=columns, handlelength=2.6, **look)
+    ax.legend(handles=curves, title=title, handlelength=2.6, **look)
