@@ -1,4 +1,4 @@
-"""What users do wrong with the doctor and the initial rates, and the words that they read."""
+"""What users do wrong with energies, the doctor and initial rates, and the words they read."""
 
 from __future__ import annotations
 
@@ -9,38 +9,45 @@ from functools import partial
 import pytest
 from torch import nn
 
-from spikemnist.energy import summary
+from spikemnist.energy import measure_energy, summary
 from spikemnist.models import Classifier
 from spikemnist.training import diagnose, initialize
+from tests.energy.cases import ENERGY
 from tests.training.small_runs import digits, new_classifier
 
-IMAGES = digits(20).images
+DATA = digits(20)
+RATES = 0.0, 1.0, math.nan
+IMAGES = DATA.images
 CLASSIFIER, WITHOUT_LAYERS = new_classifier(), Classifier(nn.Linear(1, 1), "latency")
+PERCEPTRON = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), "latency")
+measure = partial(measure_energy, CLASSIFIER, DATA)
+start = partial(initialize, CLASSIFIER, IMAGES)
 
-
-def start_with(network: nn.Module) -> None:
-    initialize(Classifier(network, "latency"), IMAGES)
-
-
-CALLS: list[tuple[Callable[..., object], str]] = [
-    (partial(diagnose, WITHOUT_LAYERS, digits(4)), "diagnose needs a LeakyMLP"),
-    (partial(summary, WITHOUT_LAYERS, digits(4)), "summary needs a LeakyMLP"),
-    *(
-        (
-            partial(initialize, CLASSIFIER, IMAGES, rate=rate),
-            "rate must be .* above 0 and below 1; g",
-        )
-        for rate in (0.0, 1.0, math.nan)
+OF_TYPES: list[tuple[Callable[..., object], str]] = [
+    (partial(diagnose, WITHOUT_LAYERS, DATA), "diagnose needs a LeakyMLP"),
+    (partial(summary, WITHOUT_LAYERS, DATA), "summary needs a LeakyMLP"),
+    (
+        partial(measure_energy, WITHOUT_LAYERS, DATA),
+        r"or a network from accelerate\(\); got Linear",
     ),
     (partial(initialize, CLASSIFIER.network, IMAGES), "initialize takes a Classifier"),
-    (
-        lambda: start_with(nn.Sequential(nn.Flatten(), nn.Linear(784, 10))),
-        "initialize needs a LeakyMLP, .*; got Sequential",
-    ),
+    (partial(initialize, PERCEPTRON, IMAGES), "initialize needs a LeakyMLP, .*; got Sequential"),
 ]
+OF_VALUES: list[tuple[Callable[..., object], str]] = [
+    *((partial(start, rate=rate), "rate must be .* above 0 and below 1; g") for rate in RATES),
+    (partial(measure, technology="7nm"), "technology must be one of 45nm-fp32, .*; got '7nm'"),
+    (partial(measure, memory="2KB"), "memory must be one of 8KB, .*, or None; got '2KB'"),
+    (
+        partial(measure, ann_density=1.1),
+        "ann_density must be a number, at least 0 and at most 1; got 1.1",
+    ),
+    (partial(measure_energy, CLASSIFIER, iter(())), "the data to evaluate are empty"),
+    (partial(ENERGY.table, "chip"), "part must be one of layers, energies, timesteps, exits"),
+]
+CALLS = [(TypeError, *row) for row in OF_TYPES] + [(ValueError, *row) for row in OF_VALUES]
 
 
-@pytest.mark.parametrize(("call", "message"), CALLS)
-def test_calls(call: Callable[[], object], message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=message):
+@pytest.mark.parametrize(("error", "call", "message"), CALLS)
+def test_calls(error: type[Exception], call: Callable[[], object], message: str) -> None:
+    with pytest.raises(error, match=message):
         call()
