@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from spikemnist import load
+from spikemnist.data import ImageDataset
 from spikemnist.plasticity import ConvSTDPClassifier, STDPClassifier
 from tests.plasticity import bar_images
 from tests.plasticity.bar_images import IMAGES, LABELS, TEST_IMAGES, TEST_LABELS
@@ -34,3 +37,25 @@ def test_features_of_stdp(tmp_path: Path) -> None:
     scores = features.decision_function(TEST_IMAGES)
     assert np.array_equal(loaded.decision_function(TEST_IMAGES), scores)
     assert loaded.save(tmp_path / "again").read_bytes() == (tmp_path / "file").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:.*neuron")
+@pytest.mark.parametrize("new", [bar_images.small, bar_images.small_features])
+def test_a_dataset_and_a_run_folder(new: Any, tmp_path: Path) -> None:
+    data = ImageDataset(torch.as_tensor(IMAGES), torch.as_tensor(LABELS), name="bars")
+    of_dataset = new().fit(data, run=tmp_path / "dataset")
+    of_arrays = new().fit(IMAGES, LABELS, run=tmp_path / "arrays")
+    expected = new().fit(IMAGES, LABELS).predict(TEST_IMAGES)
+    for classifier in (
+        of_dataset,
+        of_arrays,
+        load(tmp_path / "dataset"),
+        load(tmp_path / "arrays"),
+    ):
+        assert np.array_equal(classifier.predict(TEST_IMAGES), expected)
+    config = json.loads((tmp_path / "dataset" / "config.json").read_text("utf-8"))
+    assert config["data"]["name"] == "bars"
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        new().fit(data, run=tmp_path / "dataset")
+    with pytest.raises(TypeError, match="y must be None, as the dataset X has its labels"):
+        new().fit(data, LABELS)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any, get_args
 
 import spikemnist
-from spikemnist._atomic import write_atomically
-from spikemnist._descriptions import plain
 from spikemnist._names import Voting
-from spikemnist._run_folder import CONFIG, METRICS, MODEL, open_folder
+from spikemnist._run_folder import FILES, METRICS
 from spikemnist.cli import pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, refuse
 from spikemnist.cli.output import command_line, say, show, show_detail
@@ -65,7 +62,7 @@ def run(command: Command) -> int:
     show_detail(command, classifier)
     train, test = sources.load(vars(command))
     with runs.run_folder(command, "stdp") as folder:
-        files = _learn(classifier, train, folder)
+        classifier.fit(train, run=folder)
     next_step = f"next              {command_line('spikemnist', 'evaluate', folder)}"
     if getattr(classifier, "interrupted_", False):
         show(command, run=folder, interrupted=True, images=classifier.n_images_seen_)
@@ -75,8 +72,9 @@ def run(command: Command) -> int:
     figures = spikemnist.viz.of_run(
         classifier, evaluation=evaluation, image_shape=train.sample_shape
     )
-    files += [path.name for path in pictures.save_all(figures, folder)]
-    steps = ("theta_plus", "learning_rate") if METRICS in files else ()
+    written = [name for name in FILES if (folder / name).exists()]
+    drawn = [path.name for path in pictures.save_all(figures, folder)]
+    steps = ("theta_plus", "learning_rate") if METRICS in written else ()
     show(
         command,
         run=folder,
@@ -84,7 +82,7 @@ def run(command: Command) -> int:
         test=evaluation,
         **{name: float(f"{getattr(classifier, f'{name}_'):.3g}") for name in steps},
         total_seconds=time.perf_counter() - start,
-        files=files,
+        files=written + drawn,
     )
     say(command, next_step)
     return 0
@@ -101,31 +99,3 @@ def _classifier(command: Command) -> Any:
         voting=command.voting,
         random_state=command.seed,
     )
-
-
-def _learn(classifier: Any, data: Any, folder: Path) -> list[str]:
-    """Fit the classifier, write the files of the run, and return their names."""
-    from spikemnist.data.feed import describe_data
-
-    description = {
-        "classifier": {"name": type(classifier).__name__, **plain(classifier.get_params())},
-        "data": describe_data(data, None),
-    }
-    files, model = [MODEL, CONFIG], folder / MODEL
-    with open_folder(folder, description, resume=False):
-        if isinstance(classifier, spikemnist.STDPClassifier):
-            classifier.fit(data.images, data.labels, checkpoint=model)
-            if not classifier.interrupted_:
-                _write_metrics(classifier, folder / METRICS)
-                files.append(METRICS)
-        else:
-            classifier.fit(data.images, data.labels)
-        classifier.save(model)
-    return files
-
-
-def _write_metrics(classifier: spikemnist.STDPClassifier, file: Path) -> None:
-    """Write the running accuracies."""
-    rows = [f"{int(images)},{share}\n" for images, share in classifier.accuracy_history_]
-    text = "".join(["images,accuracy\n", *rows])
-    write_atomically(file, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,12 +18,15 @@ from torch import Tensor
 
 from spikemnist import _splitmix as splitmix
 from spikemnist._arguments import check_choice, check_number, must_be, named
+from spikemnist._atomic import write_atomically
 from spikemnist._descriptions import plain
 from spikemnist._interrupt import interrupted, interruptible
 from spikemnist._names import Voting
 from spikemnist._progress import progress_bar
+from spikemnist._run_folder import METRICS, MODEL
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist._tensors import Array
+from spikemnist.data import ImageDataset
 from spikemnist.plasticity.assignment import (
     BLOCK,
     VOTINGS,
@@ -199,10 +203,10 @@ class STDPClassifier(Estimator):
 
     def fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: ArrayLike | ImageDataset,
+        y: ArrayLike | None = None,
         *,
-        checkpoint: str | os.PathLike[str] | None = None,
+        run: str | os.PathLike[str] | None = None,
         progress: bool = True,
     ) -> STDPClassifier:
         """Learn from images, forgetting any earlier fit, and assign the neurons to classes.
@@ -212,13 +216,14 @@ class STDPClassifier(Estimator):
 
         Parameters
         ----------
-        X : array_like
-            Images ``[B, ...]``, uint8, or floating in [0, 1].
-        y : array_like
-            Labels ``[B]``: whole numbers or strings.
-        checkpoint : path, default None
-            File to which `save` writes the classifier after each pass. A process that is killed
-            leaves the classifier of the last whole pass in it.
+        X : array_like or ImageDataset
+            Images ``[B, ...]``, uint8, or floating in [0, 1]; or a dataset of images and labels.
+        y : array_like, default None
+            Labels ``[B]``: whole numbers or strings. None with a dataset.
+        run : path, default None
+            Folder of the run, which must not hold one yet. The classifier is written to it after
+            each pass, with its parameters, the data and the running accuracy. A process that is
+            killed leaves the classifier of the last whole pass.
         progress : bool, default True
             Show a bar with the running accuracy, if standard error is a terminal.
 
@@ -230,6 +235,8 @@ class STDPClassifier(Estimator):
         ------
         ValueError
             For invalid parameters, ``X`` or ``y``.
+        FileExistsError
+            If the folder holds a run already.
 
         Warns
         -----
@@ -238,13 +245,15 @@ class STDPClassifier(Estimator):
         """
         pixels, classes, targets = self._training_set(X, y)
         self._begin(pixels, classes, int(self.passes) * len(pixels))
-        with interruptible():
+        with interruptible(), self._run(run, X, pixels, targets) as folder:
             for _ in self._passes(pixels, targets, show_bar=progress):
-                if checkpoint:
-                    self.save(checkpoint)
+                if folder:
+                    self.save(folder.file(MODEL))
             responses = self._respond(pixels, targets, show_bar=progress)
             self.interrupted_: bool = interrupted()
-        self._progress.responses = responses or self._progress.responses
+            self._progress.responses = responses or self._progress.responses
+            if folder:
+                self._save_metrics(folder.file(METRICS))
         warn_of_idle(self._progress.responses.spikes.sum(0), self.theta_plus_)
         return self
 
@@ -426,6 +435,12 @@ class STDPClassifier(Estimator):
                 if interrupted():
                     return None
         return responses
+
+    def _save_metrics(self, file: Path) -> None:
+        """Write the running accuracies to a CSV file."""
+        rows = [f"{int(images)},{share}\n" for images, share in self.accuracy_history_]
+        text = "".join(["images,accuracy\n", *rows])
+        write_atomically(file, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
 
     @property
     def _seeds(self) -> tuple[int, int]:

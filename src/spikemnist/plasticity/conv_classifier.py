@@ -7,6 +7,7 @@ kernel, ``Q`` pooling cells.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +22,7 @@ from spikemnist._arguments import check_number, must_be, named
 from spikemnist._interrupt import between, check_interrupt, interruptible
 from spikemnist._tensor_files import Format, check_tensors
 from spikemnist._tensors import Array
+from spikemnist.data import ImageDataset
 from spikemnist.encoding import LatencyEncoder
 from spikemnist.plasticity.assignment import Votes
 from spikemnist.plasticity.estimator import FIT_AGAIN, Count, Estimator, Positive, Whole
@@ -171,15 +173,25 @@ class ConvSTDPClassifier(Estimator):
         "spikemnist-conv-stdp-1", "convolutional STDP classifier", FIT_AGAIN
     )
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> ConvSTDPClassifier:
+    def fit(
+        self,
+        X: ArrayLike | ImageDataset,
+        y: ArrayLike | None = None,
+        *,
+        run: str | os.PathLike[str] | None = None,
+    ) -> ConvSTDPClassifier:
         """Learn the features from images, and the readout from images and labels.
 
         Parameters
         ----------
-        X : array_like
-            Images ``[B, H, W]``, uint8, or floating in [0, 1]; ``[B, F]`` if they are square.
-        y : array_like
-            Labels ``[B]``: whole numbers or strings.
+        X : array_like or ImageDataset
+            Images ``[B, H, W]``, uint8, or floating in [0, 1]; ``[B, F]`` if they are square. Or a
+            dataset of images and labels.
+        y : array_like, default None
+            Labels ``[B]``: whole numbers or strings. None with a dataset.
+        run : path, default None
+            Folder of the run, which must not hold one yet. The classifier is written to it at the
+            end, with its parameters and the data.
 
         Returns
         -------
@@ -191,18 +203,21 @@ class ConvSTDPClassifier(Estimator):
             If Numba is not installed.
         ValueError
             For invalid parameters, ``X`` or ``y``.
+        FileExistsError
+            If the folder holds a run already.
         """
         pixels, classes, targets = self._training_set(X, y)
-        pictures = _pictures(pixels, np.shape(X)[1:])
+        shape = X.sample_shape if isinstance(X, ImageDataset) else np.shape(X)[1:]
+        pictures = _pictures(pixels, shape)
         self._check_numba()
         self._shape = self._pixels(pictures.shape[1:])
         self.classes_: Array = classes
-        with interruptible():
+        with interruptible(), self._run(run, X, pixels, targets):
             self._learn_features(pictures)
             earliness = np.concatenate(list(between(self._see(pictures))))
             self._learn_readout(earliness, torch.from_numpy(targets))
+            self.n_features_in_: int = math.prod(self._shape)
             check_interrupt()
-        self.n_features_in_: int = math.prod(self._shape)
         return self
 
     def transform(self, X: ArrayLike) -> Array:

@@ -5,12 +5,13 @@ Shapes: ``B`` images, ``F`` pixels, ``C`` classes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,8 +23,10 @@ from spikemnist import _tensor_files
 from spikemnist._arguments import check_number, must_be
 from spikemnist._descriptions import fields_of, plain
 from spikemnist._evaluation import Evaluation
+from spikemnist._run_folder import MODEL, RunFolder, find_folder, open_folder
 from spikemnist._tensors import Array
 from spikemnist.data import ImageDataset
+from spikemnist.data.feed import describe_data
 from spikemnist.kernels import compiler
 
 if TYPE_CHECKING:
@@ -352,7 +355,7 @@ class Estimator:
             )
         return self
 
-    def _fitted_pixels(self, X: ArrayLike | Tensor) -> Tensor:
+    def _fitted_pixels(self, X: Any) -> Tensor:
         """Return images ``[B, F]``; raise unless they have the pixels of the fit."""
         self._fitted()
         pixels = _read_images(X)
@@ -360,8 +363,32 @@ class Estimator:
             raise must_be("X", f"of {self.n_features_in_} pixels, as in the fit", pixels)
         return pixels
 
+    @contextlib.contextmanager
+    def _run(
+        self, run: str | os.PathLike[str] | None, X: Any, pixels: Tensor, targets: Array
+    ) -> Iterator[RunFolder | None]:
+        """Claim the folder of a run, if one is asked for, and write the classifier at its end."""
+        folder, _ = find_folder(run, resume=False)
+        description: dict[str, Any] = {}
+        if folder:
+            labels = torch.from_numpy(targets)
+            data = X if isinstance(X, ImageDataset) else ImageDataset(pixels, labels)
+            description = {
+                "classifier": {"name": type(self).__name__, **plain(self.get_params())},
+                "data": describe_data(data, None),
+            }
+        with open_folder(folder, description, resume=False) as opened:
+            yield opened
+            if opened:
+                self.save(opened.file(MODEL))
+
     def _training_set(
-        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, *, fitted: bool = False
+        self,
+        X: ArrayLike | ImageDataset,
+        y: ArrayLike | None,
+        classes: ArrayLike | None = None,
+        *,
+        fitted: bool = False,
     ) -> tuple[Tensor, Array, Array]:
         """Return images ``[B, F]``, the sorted classes and the index in them of each label.
 
@@ -369,11 +396,16 @@ class Estimator:
         ``classes``, by default all in ``y``.
         """
         self._check_parameters()
-        pixels = self._fitted_pixels(X) if fitted else _read_images(X)
-        return pixels, *_read_labels(y, len(pixels), self.classes_ if fitted else classes)
+        images, labels = X, y
+        if isinstance(X, ImageDataset):
+            if y is not None:
+                raise must_be("y", "None, as the dataset X has its labels", y, TypeError)
+            images, labels = X.images, X.labels
+        pixels = self._fitted_pixels(images) if fitted else _read_images(images)
+        return pixels, *_read_labels(labels, len(pixels), self.classes_ if fitted else classes)
 
 
-def _read_images(X: ArrayLike | Tensor) -> Tensor:
+def _read_images(X: Any) -> Tensor:
     """Return images ``[B, ...]`` as ``[B, F]`` on the CPU, uint8, or float32 in [0, 1].
 
     A few values outside [0, 1], as in unseen images after a MinMaxScaler, are clipped with a
@@ -407,17 +439,17 @@ def _read_images(X: ArrayLike | Tensor) -> Tensor:
     return pixels
 
 
-def _image_array(X: ArrayLike) -> Array:
+def _image_array(X: Any) -> Array:
     """Return images as an array of numbers that torch takes."""
     if hasattr(X, "toarray"):
         raise TypeError(
             f"X must be dense, but a sparse {type(X).__name__} was passed: pass X.toarray()"
         )
-    array = np.require(X, requirements=["C", "W"])  # torch warns of a read-only one
+    array: Array = np.require(X, requirements=["C", "W"])  # torch warns of a read-only one
     return array.astype(np.float64) if array.dtype.kind in "OSU" else array
 
 
-def _read_labels(y: ArrayLike, images: int, classes: ArrayLike | None) -> tuple[Array, Array]:
+def _read_labels(y: Any, images: int, classes: ArrayLike | None) -> tuple[Array, Array]:
     """Return the sorted classes, None for those in ``y``, and the index in them of each label."""
     labels = _label_array(y, images)
     known = np.unique(labels if classes is None else _label_array(classes, None))
@@ -429,9 +461,9 @@ def _read_labels(y: ArrayLike, images: int, classes: ArrayLike | None) -> tuple[
     return known, np.searchsorted(known, labels)
 
 
-def _label_array(y: ArrayLike, images: int | None) -> Array:
+def _label_array(y: Any, images: int | None) -> Array:
     """Return labels as an array of whole numbers or strings, one per image."""
-    array = y.cpu().numpy() if isinstance(y, torch.Tensor) else np.asarray(y)
+    array: Array = y.cpu().numpy() if isinstance(y, torch.Tensor) else np.asarray(y)
     if array.ndim != 1 or (images is not None and len(array) != images):
         raise ValueError(
             f"y should be a 1d array with one label for each of the {images} images; "
