@@ -205,9 +205,9 @@ def parse(name: str, module: Any, words: Sequence[str]) -> Command:
     command = options_of(name, module).parse(words)
     if hasattr(module, "defaults"):
         # Only what the user gave replaces the options of a recipe, or of the run that is resumed.
-        defaults = module.defaults(command)
-        for option in vars(command).keys() & defaults.keys() - command.given:
-            setattr(command, option, defaults[option])
+        for option, value in module.defaults(command).items():
+            if option not in command.given:
+                setattr(command, option, value)
     if hasattr(module, "check"):
         module.check(command)
     return command

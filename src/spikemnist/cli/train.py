@@ -75,12 +75,17 @@ def add_options(add: Options) -> None:
 
 
 def defaults(command: Command) -> dict[str, Any]:
-    """Return the options of the resumed run, or those that follow from recipe, data and model."""
-    recipe = _first_recipe(command)
+    """Return the options of the resumed run, or those that follow from recipe, data and model.
+
+    ``start`` among them is the recipe with which the command begins.
+    """
+    recipe = _resumed(command.out) if command.resume else _chosen(command)
+    network = {**recipe.network}
     options = {
-        **recipe.network,
+        "start": recipe,
+        "model": network.pop("name"),
+        **network,
         **fields_of(recipe.config),
-        "model": recipe.network["name"],
         "encoder": recipe.encoder["name"],
         "num_steps": recipe.encoder["num_steps"],
     }
@@ -93,11 +98,6 @@ def defaults(command: Command) -> dict[str, Any]:
             )
         options |= {"validation": data.get("validation"), **sources.options_of(data)}
     return options
-
-
-def _first_recipe(command: Command) -> Recipe:
-    """Return the recipe of the run in ``--out``, or of ``--recipe``, ``--model`` and ``--data``."""
-    return _resumed(command.out) if command.resume else _chosen(command)
 
 
 def _chosen(command: Command) -> Recipe:
@@ -153,7 +153,7 @@ def check(command: Command) -> None:
 
 
 def recipe_of(command: Command) -> Recipe:
-    """Return the recipe with which the command begins, changed by the options that were given."""
+    """Return the recipe of the command: the first one, changed by the options of the user."""
 
     def part(described: Mapping[str, Any], name: str) -> dict[str, Any]:
         return {**described} if described["name"] == name else {"name": name}
@@ -161,12 +161,12 @@ def recipe_of(command: Command) -> Recipe:
     def given(names: set[str]) -> dict[str, Any]:
         return {name: vars(command)[name] for name in command.given if name in names}
 
-    recipe = _first_recipe(command)
+    start: Recipe = command.start
     return replace(
-        recipe,
-        network=part(recipe.network, command.model) | given(OF_NETWORK),
-        encoder=part(recipe.encoder, command.encoder) | {"num_steps": command.num_steps},
-        config=replace(recipe.config, **given(OF_CONFIG)),
+        start,
+        network=part(start.network, command.model) | given(OF_NETWORK),
+        encoder=part(start.encoder, command.encoder) | {"num_steps": command.num_steps},
+        config=replace(start.config, **given(OF_CONFIG)),
     )
 
 
