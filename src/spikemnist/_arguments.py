@@ -176,7 +176,10 @@ def suggestion(word: str, names: Iterable[str], elsewhere: Mapping[str, str] = N
 
 
 def check_names(
-    title: str, given: Iterable[str], names: Collection[str], elsewhere: Mapping[str, str] = NOWHERE
+    title: str,
+    keywords: Iterable[str],
+    names: Collection[str],
+    elsewhere: Mapping[str, str] = NOWHERE,
 ) -> None:
     """Raise a `TypeError` for a name of an option that a function does not have.
 
@@ -184,12 +187,12 @@ def check_names(
     ----------
     title : str
         Name of the function.
-    given, names : collection of str
-        Names of a call, and of all options.
+    keywords, names : collection of str
+        Names in a call, and of all options.
     elsewhere : mapping, default {}
         Names that another object has, and how they are written there.
     """
-    for name in given:
+    for name in keywords:
         if name not in names:
             raise TypeError(f"{title} has no option {name!r}{suggestion(name, names, elsewhere)}")
 

@@ -40,12 +40,12 @@ def fields_of(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-def differences(one: Any, other: Any, free: Collection[str] = ()) -> str:
+def differences(old: Any, new: Any, free: Collection[str] = ()) -> str:
     """Return what differs between two descriptions, in words; empty if nothing does.
 
     Parameters
     ----------
-    one, other : mapping
+    old, new : mapping
         Descriptions, which may hold mappings of their own.
     free : collection of str, default ()
         Paths that may differ, such as ``"data.root"``.
@@ -57,7 +57,7 @@ def differences(one: Any, other: Any, free: Collection[str] = ()) -> str:
     >>> differences({"code": {"name": "rate", "gain": 1}}, {"code": {"name": "latency", "tau": 2}})
     "code.name was 'rate', is 'latency'"
     """
-    before, after = dict(_leaves(one)), dict(_leaves(other))
+    before, after = dict(_leaves(old)), dict(_leaves(new))
     changed = [
         path
         for path in {**after, **before}

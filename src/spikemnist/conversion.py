@@ -109,15 +109,15 @@ class Conversion(Result):
             If the images do not fit.
         """
         network: Any = self.classifier.network
-        like = next(network.parameters())
+        template = next(network.parameters())
         data = _dataset(images)
-        feed = make_feed(data, BATCH, like.device, "images")
+        feed = make_feed(data, BATCH, template.device, "images")
         options = {"record": "all"}
         squares: list[Tensor] = []
         right: list[Tensor] = []
         with responses(self.classifier, feed, seed=0, options=options, progress=progress) as runs:
             for current, record, labels in runs:
-                signal = current[0].reshape(-1, *network.in_shape).to(like)
+                signal = current[0].reshape(-1, *network.in_shape).to(template)
                 rates = [layer.spikes.mean(0) for layer in record.layers[:-1]] + [record.scores]
                 for layer, scale, rate in zip(self.ann, self.scales.values(), rates, strict=True):
                     signal = layer(signal)
@@ -260,7 +260,7 @@ def _read(ann: nn.Module) -> tuple[nn.Sequential, ...]:
             "in the order in which forward calls them, with nn.ReLU for functional.relu. A sum of "
             "two paths, such as x + f(x), cannot be converted"
         )
-    chain = [one for one in flat(ann, "ann") if not is_kind(one[1], *LEFT_OUT)]
+    chain = [part for part in flat(ann, "ann") if not is_kind(part[1], *LEFT_OUT)]
     last: Any = chain[-1][1] if chain else None
     if is_kind(last, nn.Softmax, nn.LogSoftmax) and last.dim in (None, 1, -1):
         chain.pop()  # the highest logit stays the highest, but not over the batch
@@ -325,10 +325,10 @@ def _maximum(before: Weighted) -> Blocks:
     return [[_per_channel(kernel, len(before.weight), before)] for kernel in kernels]
 
 
-def _per_channel(kernel: Tensor, channels: int, like: nn.Module) -> Weighted:
+def _per_channel(kernel: Tensor, channels: int, template: nn.Module) -> Weighted:
     """Return a convolution of each channel by itself, with a kernel ``[outputs, inputs, H, W]``."""
     inputs, size = kernel.shape[1], (kernel.shape[2], kernel.shape[3])
-    weight = kernel.repeat(channels, 1, 1, 1).to(next(iter(like.state_dict().values())))
+    weight = kernel.repeat(channels, 1, 1, 1).to(next(iter(template.state_dict().values())))
     conv = nn.Conv2d(channels * inputs, len(weight), size, size, groups=channels, device="meta")
     conv.weight, conv.bias = nn.Parameter(weight), None  # on "meta" nothing was drawn for them
     return conv

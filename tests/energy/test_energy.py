@@ -93,7 +93,7 @@ def test_one_layer_by_hand() -> None:
     lit = (IMAGES > 0).sum().item() / 40
     (layer,) = energy.layers
     assert layer.macs == 0
-    assert layer.acs == layer.seen == pytest.approx(4 * lit)  # each lit pixel fires once
+    assert layer.acs == layer.ann_macs == pytest.approx(4 * lit)  # each lit pixel fires once
     assert layer.dense == STEPS * 36 * 4
     assert (layer.weights, layer.zero_weights, layer.neurons) == (144, 0, 4)
     assert energy.snn.synapses == pytest.approx(0.9 * 4 * lit)
@@ -105,7 +105,7 @@ def test_one_layer_by_hand() -> None:
 def test_operations_of_a_constant_current() -> None:
     first, *others = measured(encoder=DirectEncoder(num_steps=STEPS)).layers
     assert first.acs == 0
-    assert first.macs == pytest.approx(STEPS * first.seen)
+    assert first.macs == pytest.approx(STEPS * first.ann_macs)
     assert all(layer.macs == 0 for layer in others)
 
 

@@ -98,7 +98,7 @@ def test_inputs_seen_once() -> None:
     with torch.no_grad():
         record = model(image.expand(7, 1, *IMAGE), record="all")
         (first, *_) = Tally(model.layers).add(record)
-    assert float(first.seen) == reached
+    assert float(first.ann_macs) == reached
     assert float(first.acs.sum()) == 7 * reached
 
 

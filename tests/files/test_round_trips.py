@@ -245,7 +245,10 @@ def test_a_pruned_network_is_saved_as_it_predicts(tmp_path: Path) -> None:
 def test_weights_of_a_file_without_limits(tmp_path: Path) -> None:
     one, other = Classifier(new_network(), "latency"), Classifier(new_network(1), "latency")
     description = files.describe_classifier(one.network, one.encoder, ())
-    path, before = files.write(tmp_path / "a.safetensors", one.network, description), weights(other)
+    path, before = (
+        files.write_classifier(tmp_path / "a.safetensors", one.network, description),
+        weights(other),
+    )
     with pytest.raises(ValueError, match=r"a.safetensors .*'limits' is missing"):
         other.load_weights(path)
     assert same(weights(other), before)

@@ -216,7 +216,7 @@ def test_the_running_accuracy_is_that_of_a_loop(seed: int, sizes: list[int]) -> 
         ends.append(len(right))
         responses.add(counts, labels)
         progress.add(counts, labels)
-    assert progress.seen == len(right)
+    assert progress.size == len(right)
     window, begin = max(1, len(right) // WINDOWS), 0
     for end, accuracy in progress.history:
         assert end in ends

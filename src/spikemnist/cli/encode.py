@@ -31,9 +31,9 @@ def add_options(add: Options) -> None:
     add("--out", text, kind=Path, value="FILE", absent=absent)
 
 
-def defaults(given: Command) -> dict[str, Any]:
+def defaults(command: Command) -> dict[str, Any]:
     """Return the code of recordings."""
-    return {"encoder": "events"} if given.data == "nmnist" else {}
+    return {"encoder": "events"} if command.data == "nmnist" else {}
 
 
 def check(command: Command) -> None:

@@ -53,5 +53,5 @@ def refuse(command: Namespace, *names: str, because: str) -> None:
     WrongRequest
         With the options among ``names`` that the user gave.
     """
-    if given := [flag(name) for name in names if name in command.given]:
-        raise WrongRequest(f"{', '.join(given)} would do nothing {because}; leave it out")
+    if useless := [flag(name) for name in names if name in command.user_options]:
+        raise WrongRequest(f"{', '.join(useless)} would do nothing {because}; leave it out")

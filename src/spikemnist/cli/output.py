@@ -93,7 +93,7 @@ def show_settings(command: Command, name: str) -> None:
     print(f"spikemnist {__version__}: {name}", file=sys.stderr)
     for option, value in vars(command).items():
         words = " ".join(map(str, value)) if isinstance(value, tuple) else value
-        if option not in ("given", "start", "json", "debug", "quiet", "verbose"):
+        if option not in ("user_options", "start", "json", "debug", "quiet", "verbose"):
             print(f"  {flag(option):<20}{words}", file=sys.stderr)
 
 

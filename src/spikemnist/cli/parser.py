@@ -21,7 +21,7 @@ from spikemnist.cli.errors import WrongRequest, flag
 from spikemnist.encoding import ENCODERS
 
 Command = argparse.Namespace
-"""The options of a command by name; ``given`` holds the names of those that the user gave."""
+"""The options of a command by name; ``user_options`` are the names of those that the user set."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -160,23 +160,23 @@ class Options:
             )
 
     def parse(self, words: Sequence[str]) -> Command:
-        """Return the options in the words; ``given`` has the names of those in them.
+        """Return the options in the words; ``user_options`` are those in them.
 
         Raises
         ------
         WrongRequest
             With the option, what was expected, and a suggestion.
         """
-        given, unknown = self.parser.parse_known_intermixed_args(words)
+        options, unknown = self.parser.parse_known_intermixed_args(words)
         if unknown:
             word = unknown[0].partition("=")[0]
             raise WrongRequest(f"{self.parser.prog} has no {word}{suggestion(word, self.flags)}")
-        for name, value in vars(given).items():
+        for name, value in vars(options).items():
             if isinstance(value, list):
-                setattr(given, name, () if value == ["none"] else tuple(value))
+                setattr(options, name, () if value == ["none"] else tuple(value))
                 if "none" in value[1:] or value[0] == "none" != value[-1]:
                     raise WrongRequest(f"{flag(name)}: none stands alone; got {' '.join(value)}")
-        return Command(**{**self.defaults, **vars(given), "given": {*vars(given)}})
+        return Command(**{**self.defaults, **vars(options), "user_options": {*vars(options)}})
 
 
 HELP = {"-h", "--help"}
@@ -206,7 +206,7 @@ def parse(name: str, module: Any, words: Sequence[str]) -> Command:
     if hasattr(module, "defaults"):
         # Only what the user gave replaces the options of a recipe, or of the run that is resumed.
         for option, value in module.defaults(command).items():
-            if option not in command.given:
+            if option not in command.user_options:
                 setattr(command, option, value)
     if hasattr(module, "check"):
         module.check(command)

@@ -73,7 +73,7 @@ def run(command: Command) -> int:
         classifier, evaluation=evaluation, image_shape=train.sample_shape
     )
     written = [name for name in FILES if (folder / name).exists()]
-    drawn = [path.name for path in pictures.save_all(figures, folder)]
+    figure_files = [path.name for path in pictures.save_all(figures, folder)]
     steps = ("theta_plus", "learning_rate") if METRICS in written else ()
     show(
         command,
@@ -82,7 +82,7 @@ def run(command: Command) -> int:
         test=evaluation,
         **{name: float(f"{getattr(classifier, f'{name}_'):.3g}") for name in steps},
         total_seconds=time.perf_counter() - start,
-        files=written + drawn,
+        files=written + figure_files,
     )
     say(command, next_step)
     return 0

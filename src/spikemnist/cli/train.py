@@ -158,15 +158,15 @@ def recipe_of(command: Command) -> Recipe:
     def part(described: Mapping[str, Any], name: str) -> dict[str, Any]:
         return {**described} if described["name"] == name else {"name": name}
 
-    def given(names: set[str]) -> dict[str, Any]:
-        return {name: vars(command)[name] for name in command.given if name in names}
+    def user_options(names: set[str]) -> dict[str, Any]:
+        return {name: vars(command)[name] for name in command.user_options if name in names}
 
     start: Recipe = command.start
     return replace(
         start,
-        network=part(start.network, command.model) | given(OF_NETWORK),
+        network=part(start.network, command.model) | user_options(OF_NETWORK),
         encoder=part(start.encoder, command.encoder) | {"num_steps": command.num_steps},
-        config=replace(start.config, **given(OF_CONFIG)),
+        config=replace(start.config, **user_options(OF_CONFIG)),
     )
 
 
@@ -252,7 +252,7 @@ def _prepare(command: Command, train: sources.Dataset) -> tuple[spikemnist.Class
         # The classes of digits are numbers, which need no names.
         classes = () if command.data in sources.DIGITS else train.classes
         recipe = replace(recipe, sample=sample_shape(train), classes=classes)
-        if classes and command.layers and "layers" not in command.given:
+        if classes and command.layers and "layers" not in command.user_options:
             layers = with_classes(command.layers, len(classes))
             recipe = replace(recipe, network={**recipe.network, "layers": layers})
     option = "--layers" if command.model == "conv" else "--encoder"

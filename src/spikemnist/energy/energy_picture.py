@@ -71,7 +71,7 @@ def _draw_curves(ax: Axes, measured: Energy) -> None:
             textcoords="offset fontsize", va="top", fontsize=_style.letters(), color=_style.BLUE,
         )  # fmt: skip
     exits = map(measured.early_exit, _MARGINS)
-    points = np.array([(one.energy / NANOJOULE, 100 * one.accuracy) for one in exits])
+    points = np.array([(stop.energy / NANOJOULE, 100 * stop.accuracy) for stop in exits])
     label = "each stops when its margin is large"
     ax.plot(*points.T, color=_style.VERMILLION, marker=".", label=label)
 

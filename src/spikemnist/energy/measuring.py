@@ -154,7 +154,7 @@ def _check_estimate(memory: str | None, ann_density: float) -> None:
 def _values(counts: Sequence[Counts], record: Record, labels: Tensor) -> dict[str, Tensor]:
     """Return what `Energy` holds of each sample at each timestep, ``[T, B]``."""
     sums = {
-        name: torch.stack([getattr(one, name) for one in counts]).sum(0)
+        name: torch.stack([getattr(layer, name) for layer in counts]).sum(0)
         for name in ("macs", "acs", "spikes")
     }
     running = record.running_predictions == labels

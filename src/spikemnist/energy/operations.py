@@ -35,14 +35,14 @@ class Counts(NamedTuple):
     """Counts of a layer for each sample of a batch at each timestep, float64 ``[T, B]``.
 
     ``macs`` and ``acs`` are operations of non-zero weights and inputs, ``dense`` all operations,
-    ``updates`` changes of a membrane and ``spikes`` spikes. ``seen`` ``[B]`` are the operations of
-    inputs that are non-zero at any timestep, counted once per input.
+    ``updates`` changes of a membrane and ``spikes`` spikes. ``ann_macs`` ``[B]`` are the
+    operations of inputs that are non-zero at any timestep, counted once per input.
     """
 
     macs: Tensor
     acs: Tensor
     dense: Tensor
-    seen: Tensor
+    ann_macs: Tensor
     updates: Tensor
     spikes: Tensor
 
@@ -80,16 +80,16 @@ class Tally:
         self.steps, batch = record.spikes.shape[:2]
         self.samples += batch
         counts, signal = [], record.input
-        for layer, one, sums in zip(self.layers, record.layers, self.sums, strict=True):
-            synapses = self._synapses(layer, signal.to(one.membrane.dtype))
-            changes = (one.membrane.diff(dim=0) != 0).flatten(2).sum(2)
-            first = changes.new_full((1, batch), one.membrane[0, 0].numel())
+        for layer, output, sums in zip(self.layers, record.layers, self.sums, strict=True):
+            synapses = self._synapses(layer, signal.to(output.membrane.dtype))
+            changes = (output.membrane.diff(dim=0) != 0).flatten(2).sum(2)
+            first = changes.new_full((1, batch), output.membrane[0, 0].numel())
             updates = _cpu(torch.cat((first, changes)))
-            spikes = _cpu(torch.count_nonzero(one.spikes.flatten(2), 2))
+            spikes = _cpu(torch.count_nonzero(output.spikes.flatten(2), 2))
             counts.append(Counts(*synapses, updates, spikes))
             for name, values in counts[-1]._asdict().items():
                 sums[name] += float(values.sum())
-            signal = one.spikes
+            signal = output.spikes
         return counts
 
     def summaries(self, technology: Technology) -> list[LayerSummary]:
@@ -119,10 +119,10 @@ class Tally:
     def _synapses(
         self, layer: SpikingLayer, signal: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return MACs, ACs and dense operations of a layer, ``[T, B]``, and ``seen``, ``[B]``."""
+        """Return MACs, ACs and dense operations of a layer, ``[T, B]``, ``ann_macs`` ``[B]``."""
         steps, batch = signal.shape[:2]
         macs, acs, dense = (torch.zeros((steps, batch), dtype=torch.float64) for _ in range(3))
-        seen = torch.zeros(batch, dtype=torch.float64)
+        ann_macs = torch.zeros(batch, dtype=torch.float64)
         modules = layer.modules
         last = max((i for i, (_, module) in enumerate(modules) if is_weighted(module)), default=-1)
         signal = signal.flatten(0, 1)
@@ -139,10 +139,10 @@ class Tally:
                 acs += torch.where(is_binary, operations, 0)
                 macs += torch.where(is_binary, 0, operations)
                 dense += total
-                seen += _weigh((inputs != 0).any(0)[None], fan)[0]
+                ann_macs += _weigh((inputs != 0).any(0)[None], fan)[0]
             if i < last:
                 signal = module(signal)
-        return macs, acs, dense, seen
+        return macs, acs, dense, ann_macs
 
 
 def is_weighted(module: nn.Module) -> bool:

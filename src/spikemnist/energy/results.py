@@ -30,7 +30,7 @@ OPERATIONS = (
 
 SUMMED = (
     "neurons", "parameters", "opportunities", "decays", "macs", "acs", "dense", "updates", "spikes",
-    "seen", "energy", "weights", "zero_weights",
+    "ann_macs", "energy", "weights", "zero_weights",
 )  # fmt: skip
 """Fields of a layer that a network has as well, as their sum."""
 
@@ -334,7 +334,7 @@ class Energy(Result):
         """Estimate for the same ANN if zero inputs cost nothing."""
         first, *others = self.layers
         hidden = sum(layer.dense for layer in others) / self.num_steps
-        return self._estimate(first.seen + self.ann_density * hidden, 0, 0)
+        return self._estimate(first.ann_macs + self.ann_density * hidden, 0, 0)
 
     @property
     def energy_per_step(self) -> Tensor:

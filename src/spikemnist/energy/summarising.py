@@ -150,8 +150,8 @@ def summarise(network: SpikingNetwork, record: Record, *, backward: bool = False
         rows = tally.summaries(TECHNOLOGY)
         if backward:
             pairs = zip(rows, network.layers, record.layers, strict=True)
-            rows = [_with_gradient(row, layer, one) for row, layer, one in pairs]
-    rows = [_with_activity(row, one) for row, one in zip(rows, record.layers, strict=True)]
+            rows = [_with_gradient(row, layer, output) for row, layer, output in pairs]
+    rows = [_with_activity(row, output) for row, output in zip(rows, record.layers, strict=True)]
     parameters = sum(parameter.numel() for parameter in network.parameters())
     reason = None
     if record.backend == "reference" and record.input is not None:

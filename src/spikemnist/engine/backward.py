@@ -179,7 +179,7 @@ def run_backward(
         for g in range(part * groups // parts, (part + 1) * groups // parts):
             for b in range(g * events.group, min((g + 1) * events.group, events.batch)):
                 # A group of several samples has no tables, hence two rows for each timestep.
-                own = delta[2 * (b % events.group) * steps :]
+                row_pair = delta[2 * (b % events.group) * steps :]
                 for m in range(first, last):
                     rows = tables[m - first]
                     begin(neurons.initial, rows, b, m)
@@ -187,7 +187,7 @@ def run_backward(
                         membrane = kept[b, m]
                     else:
                         scan(neurons.reset, spikes, inflow, weights, rows, b, m, membrane, words)
-                    _adjoint(neurons.reset, incoming, outgoing, rows, membrane, own, b, m)
+                    _adjoint(neurons.reset, incoming, outgoing, rows, membrane, row_pair, b, m)
             _add_weights(outgoing.weight, events, g, delta, gradient)
         _end_blocks(outgoing.weight, outgoing.sums, tables, gradient, part, first, last)
 

@@ -75,7 +75,7 @@ def forward(
     blocks, dtype = blocks_of(neurons.size), neurons.beta.dtype
     last = memory.empty((batch, neurons.size), dtype) if final else None
     again = not record and (current is not None or signal.recomputes(steps))
-    kept = record or (keep and not again)
+    keep_membranes = record or (keep and not again)
     # As long as possible, since each thread copies the weights of its block first, but short enough
     # that the threads end at the same time.
     chunk = max(1, -(-batch // -(-4 * torch.get_num_threads() // blocks)))
@@ -83,7 +83,7 @@ def forward(
     trace = Trace(
         memory.empty((blocks, batch, steps), np.uint64),
         np.empty((blocks, batch), np.int64),
-        memory.empty((batch if kept else chunks, blocks, steps, WIDTH), dtype),
+        memory.empty((batch if keep_membranes else chunks, blocks, steps, WIDTH), dtype),
         memory.absent(2, dtype) if last is None else last,
     )
     work = batch * steps * blocks * 10
@@ -99,7 +99,7 @@ def forward(
         current if again else None,
         _by_sample(trace.words),
         np.add.reduce(trace.counts),
-        trace.membrane if kept else None,
+        trace.membrane if keep_membranes else None,
         last,
     )
 

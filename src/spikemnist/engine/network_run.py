@@ -122,8 +122,8 @@ def _dense_layers(
             continue
         if norm is not None:
             weight, bias = fold_norm(weight, bias, norm)
-        own = {"weight": weight, "bias": bias, "dropout": layer.dropout}
-        params.append(layer.params(shape, dtype, membrane, **own))
+        options = {"weight": weight, "bias": bias, "dropout": layer.dropout}
+        params.append(layer.params(shape, dtype, membrane, **options))
     return spikes.flatten(2), params
 
 

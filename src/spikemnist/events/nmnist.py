@@ -98,10 +98,10 @@ def load_nmnist(
     ([(5, 16, 17, True)], 7)
     """
     folder = find_nmnist(root)
-    given = "" if root is None else str(Path(root).resolve())
-    train = _open_split(folder, "Train", given)
+    source = "" if root is None else str(Path(root).resolve())
+    train = _open_split(folder, "Train", source)
     try:
-        return train, _open_split(folder, "Test", given)
+        return train, _open_split(folder, "Test", source)
     except FileNotFoundError:
         first = len(train) - max(1, len(train) // HELD_BACK)
         warnings.warn(

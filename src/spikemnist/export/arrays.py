@@ -257,7 +257,7 @@ def _fold(synapses: Weights, path: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -
     exact = copy.deepcopy(norm).cpu().double()
     arrays = (torch.from_numpy(synapses.weight).double(), torch.from_numpy(synapses.bias).double())
     with torch.no_grad():
-        weight, bias = (one.cpu().numpy() for one in fold_norm(*arrays, exact))
+        weight, bias = (part.cpu().numpy() for part in fold_norm(*arrays, exact))
     return replace(synapses, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
 
 

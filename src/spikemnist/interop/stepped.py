@@ -168,8 +168,8 @@ def _watched(
     """
 
     def note(neuron: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        signal, *given = [*args, *kwargs.values()]
-        if given or neuron in steps[-1]:
+        signal, *others = [*args, *kwargs.values()]
+        if others or neuron in steps[-1]:
             raise LoopInForwardError(
                 f"{neurons[neuron]} is called with a membrane, or twice in a timestep: call each "
                 "neuron once, with the current alone, and leave the loop over time out of forward. "
@@ -194,7 +194,7 @@ def _watched(
 def _add_output(result: Any, step: StepOutput, batch: int) -> None:
     """Put the output of a timestep at the end of ``step``."""
     first, *rest = result if isinstance(result, tuple) else (result,)
-    shapes = [getattr(one, "shape", type(one).__name__) for one in (first, *rest)]
+    shapes = [getattr(value, "shape", type(value).__name__) for value in (first, *rest)]
     fits = isinstance(first, torch.Tensor) and first.dim() > 1 and len(first) == batch
     if not fits or shapes[-1] != shapes[0]:
         raise ValueError(

@@ -113,8 +113,10 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
 
 def _copy(network: nn.Module) -> nn.Module:
     """Return a copy whose parameters have gradients, with the tensors that modules keep."""
-    attributes = [one for module in network.modules() for one in vars(module).values()]
-    values = {id(one): one.detach().clone() for one in attributes if isinstance(one, Tensor)}
+    attributes = [value for module in network.modules() for value in vars(module).values()]
+    values = {
+        id(value): value.detach().clone() for value in attributes if isinstance(value, Tensor)
+    }
     return copy.deepcopy(network, values).requires_grad_()
 
 
@@ -261,10 +263,10 @@ class _Call(TorchFunctionMode):
         before, signal, timed = "the example or its first timestep", example, False
         for name, taken, made in self._timestep():
             choices = (signal,) if timed else (signal, signal[0])
-            same = [one for one in choices if torch.equal(one.flatten(), taken.flatten())]
+            same = [choice for choice in choices if torch.equal(choice.flatten(), taken.flatten())]
             if not same:
                 raise _broken(f"{name} takes something else than {before}")
-            same.sort(key=lambda one: len(one) != len(taken))
+            same.sort(key=lambda choice: len(choice) != len(taken))
             timed = timed or same[0] is not signal
             fewer = taken.dim() < same[0].dim() or (not calls and taken.dim() == 2)  # also images
             if fewer and len(taken) == len(same[0]):
@@ -362,8 +364,8 @@ def _difference(network: nn.Module, calls: Calls, example: Tensor, inputs: Tenso
     if not expected_loss.requires_grad:
         return "it computes no gradients"
     gradients = [
-        torch.autograd.grad(one, [*of.parameters()], allow_unused=True, materialize_grads=True)
-        for one, of in ((expected_loss, call.network), (loss, network))
+        torch.autograd.grad(value, [*of.parameters()], allow_unused=True, materialize_grads=True)
+        for value, of in ((expected_loss, call.network), (loss, network))
     ]
     for (name, _), expected, actual in zip(network.named_parameters(), *gradients, strict=True):
         if not _close(expected, actual):
@@ -406,7 +408,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (tuple, list, dict)):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(one)
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
     elif value is not None:
         raise _broken(f"it returns {type(value).__name__}, no tensors")

@@ -59,7 +59,7 @@ def _compare(operator: str, context: Any, builder: Any, kinds: Any, values: Any)
     rows = Rows(context, builder, kinds[0].dtype)
     is_float = isinstance(kinds[0].dtype, types.Float)
     compare = builder.fcmp_ordered if is_float else builder.icmp_unsigned
-    left, right = (row_of(rows, *one) for one in zip(kinds, values, strict=True))
+    left, right = (row_of(rows, *pair) for pair in zip(kinds, values, strict=True))
     return word_of(builder, compare(operator, left, right))
 
 

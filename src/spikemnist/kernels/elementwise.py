@@ -65,9 +65,9 @@ def where(condition: Any, value: Any, other: Any) -> Any:
     """Return ``value`` where the condition holds, else ``other``."""
     if not isinstance(condition, Vector):
         return np.where(condition, value, other)
-    like = next(side for side in (value, other) if isinstance(side, Vector))
-    sides = [like.value_of(side) for side in (value, other)]
-    return Vector(like.builder, like.builder.select(condition.value, *sides))
+    vector = next(side for side in (value, other) if isinstance(side, Vector))
+    sides = [vector.value_of(side) for side in (value, other)]
+    return Vector(vector.builder, vector.builder.select(condition.value, *sides))
 
 
 def exp(x: Any) -> Any:
@@ -117,10 +117,10 @@ def _write_row(
     inputs = formulas[0].__code__.co_argcount
     rows = Rows(context, builder, kinds[0].dtype)
     arguments = list(zip(kinds, values, strict=True))
-    targets = [rows.address(*one) for one in arguments[:-inputs]]
+    targets = [rows.address(*argument) for argument in arguments[:-inputs]]
 
     def write(formula: Callable[..., Any]) -> list[Any]:
-        sources = [row_of(rows, *one) for one in arguments[-inputs:]]
+        sources = [row_of(rows, *argument) for argument in arguments[-inputs:]]
         for target, value in zip(targets, results(formula, builder, sources), strict=True):
             rows.store(value, target)
         return []
@@ -138,7 +138,7 @@ def row_of(rows: Rows, kind: Any, value: Any) -> Any:
 def results(formula: Callable[..., Any], builder: Any, values: Sequence[Any]) -> list[Any]:
     """Emit the code of a formula; return its results."""
     outputs = formula(*(Vector(builder, value) for value in values))
-    return [one.value for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
+    return [output.value for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
 
 def branch(builder: Any, which: Any, pieces: Sequence[Callable[[], list[Any]]]) -> list[Any]:

@@ -245,7 +245,9 @@ class Classifier(nn.Module):
         {'hidden 1': 20, 'output': 10}
         """
         description = files.describe_classifier(self.network, self.encoder, self.classes)
-        return files.write(path, self.network, description | {"limits": fields_of(self.limits)})
+        return files.write_classifier(
+            path, self.network, description | {"limits": fields_of(self.limits)}
+        )
 
     def load_weights(self, source: str | os.PathLike[str]) -> Classifier:
         """Load the weights of a file of `save` into the network, which may be of your own.
@@ -292,7 +294,7 @@ class Classifier(nn.Module):
 
 def load_classifier(path: Path) -> Classifier:
     """Load what `Classifier.save` wrote: see `spikemnist.load`."""
-    network, encoder, classes, limits = files.read(path)
+    network, encoder, classes, limits = files.read_classifier(path)
     classifier = Classifier(network, encoder, classes).eval()
     classifier.limits = limits
     return classifier

@@ -80,7 +80,9 @@ def build_network(description: Mapping[str, Any]) -> LeakyMLP | LeakyConvNet:
     return NETWORKS[name](**options)
 
 
-def write(path: str | os.PathLike[str], network: nn.Module, description: Mapping[str, Any]) -> Path:
+def write_classifier(
+    path: str | os.PathLike[str], network: nn.Module, description: Mapping[str, Any]
+) -> Path:
     """Write a classifier: see `spikemnist.models.Classifier.save`."""
     state = _state_of(network)
     if isinstance(network, LeakyNetwork):
@@ -93,7 +95,7 @@ def digest_of_weights(network: nn.Module) -> str:
     return digest_of((f"{name} ", tensor) for name, tensor in sorted(_state_of(network).items()))
 
 
-def read(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...], Limits]:
+def read_classifier(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple[str, ...], Limits]:
     """Return network, encoder, classes and limits of a file, on the CPU: see `spikemnist.load`."""
     tensors, description = _tensor_files.read(path, FORMAT)
     with described(path, FORMAT):

@@ -88,7 +88,7 @@ class LayerSummary:
         Operations of all inputs and weights.
     updates : float
         Membrane updates: all membranes at the first timestep, then the changed ones.
-    seen : float
+    ann_macs : float
         Operations of inputs that are non-zero at any timestep, counted once per input: the cost of
         the first layer in an ANN that skips zeros.
     energy : float
@@ -129,7 +129,7 @@ class LayerSummary:
     acs: float = UNKNOWN
     dense: float = UNKNOWN
     updates: float = UNKNOWN
-    seen: float = UNKNOWN
+    ann_macs: float = UNKNOWN
     energy: float = UNKNOWN
     surrogate_share: float = UNKNOWN
     gradient_norm: float = UNKNOWN

@@ -183,7 +183,7 @@ class Progress:
 
     Attributes
     ----------
-    seen : int
+    size : int
         Images so far.
     """
 
@@ -193,13 +193,13 @@ class Progress:
         self.responses: Responses = responses
         self.voting: str = voting
         self.blocks: list[tuple[int, int]] = list(blocks)
-        self.seen: int = sum(images for images, _ in self.blocks)
+        self.size: int = sum(images for images, _ in self.blocks)
 
     def add(self, counts: Array, labels: Array) -> None:
         """Add the spikes ``[B, N]`` of a block of images and their classes ``[B]``."""
         predictions = class_scores(counts, self.responses.mean, self.voting).argmax(1)
         self.blocks.append((len(labels), int((predictions == labels).sum())))
-        self.seen += len(labels)
+        self.size += len(labels)
         self.responses.add(counts, labels)
         self.responses.fade(WINDOW)
 
@@ -212,9 +212,9 @@ class Progress:
     @property
     def history(self) -> Array:
         """Images so far and share of right predictions for each of W windows, ``[W, 2]``."""
-        size = min(WINDOW, max(1, self.seen // WINDOWS))
+        window = min(WINDOW, max(1, self.size // WINDOWS))
         sums = np.cumsum(self.blocks, 0)
-        ends = np.searchsorted(sums[:, 0], np.arange(size, self.seen + 1, size))
+        ends = np.searchsorted(sums[:, 0], np.arange(window, self.size + 1, window))
         sums = sums[np.unique(ends)]
         images, right = np.diff(sums, axis=0, prepend=0).T
         return np.stack([sums[:, 0], right / images], 1)

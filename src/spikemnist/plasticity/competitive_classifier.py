@@ -349,7 +349,7 @@ class STDPClassifier(Estimator):
     @property
     def n_images_seen_(self) -> int:
         """Number of images learned from, over all passes."""
-        return self._fitted()._progress.seen
+        return self._fitted()._progress.size
 
     def votes(self, X: ArrayLike) -> Votes:  # noqa: D102 - inherited
         counts, responses = self.count_spikes(X), self.responses_
@@ -404,7 +404,7 @@ class STDPClassifier(Estimator):
 
     def _learn(self, images: Tensor, labels: Array, factor: float = 1.0) -> None:
         """Learn from a block of images ``[B, F]`` with class indices ``[B]``."""
-        counts = self._layer.learn(images, self._seeds[0], self._progress.seen, factor)
+        counts = self._layer.learn(images, self._seeds[0], self._progress.size, factor)
         self._progress.add(counts, labels)
 
     def _passes(self, pixels: Tensor, targets: Array, *, show_bar: bool) -> Iterator[None]:
@@ -415,9 +415,9 @@ class STDPClassifier(Estimator):
                 generator = np.random.default_rng([self.random_state, number])
                 order = torch.from_numpy(generator.permutation(len(pixels)))
                 for block in torch.split(order, BLOCK):
-                    if interrupted() and progress.seen:  # at least one block assigns the neurons
+                    if interrupted() and progress.size:  # at least one block assigns the neurons
                         return
-                    factor = step_factor(progress.seen / total)
+                    factor = step_factor(progress.size / total)
                     self._learn(pixels[block], targets[block.numpy()], factor)
                     bar.set_postfix_str(f"accuracy {progress.accuracy:.1%}", refresh=False)
                     bar.update(len(block))

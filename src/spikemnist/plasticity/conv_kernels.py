@@ -116,9 +116,9 @@ class ConvFeatures:
         """Copy of the number of images that each feature has learned from, int64 ``[N]``."""
         return np.array(self._features.wins[: self.size])
 
-    def learn(self, spikes: Tensor, seen: int) -> None:
-        """Learn from a block of images, after ``seen`` earlier ones."""
-        parallel(learn_features, 1, self._features, _by_timestep(spikes), seen)
+    def learn(self, spikes: Tensor, earlier: int) -> None:
+        """Learn from a block of images, after ``earlier`` other ones."""
+        parallel(learn_features, 1, self._features, _by_timestep(spikes), earlier)
 
     def see(self, spikes: Tensor) -> Array:
         """Return how early each feature appears in each cell, int16 ``[B, Q, N]``."""
@@ -127,8 +127,8 @@ class ConvFeatures:
         earliness = np.empty((spikes.shape[1], cells, padded), np.int16)
         arguments = (self._features, _by_timestep(spikes), earliness)
         parallel(see_features, len(earliness), *arguments, work=earliness.size * len(spikes))
-        seen: Array = earliness[:, :, : self.size]
-        return seen
+        responses: Array = earliness[:, :, : self.size]
+        return responses
 
 
 def _by_timestep(spikes: Tensor) -> ByTimestep:
@@ -138,8 +138,8 @@ def _by_timestep(spikes: Tensor) -> ByTimestep:
 
 
 @kernel
-def learn_features(queue: Array, features: Features, events: ByTimestep, seen: int) -> None:
-    """Learn from images in order, in one unit of work, after ``seen`` earlier ones."""
+def learn_features(queue: Array, features: Features, events: ByTimestep, earlier: int) -> None:
+    """Learn from images in order, in one unit of work, after ``earlier`` other ones."""
     if by_team(queue):
         return
     features, events = borrowed((features, events))
@@ -150,7 +150,7 @@ def learn_features(queue: Array, features: Features, events: ByTimestep, seen: i
     while next_unit(queue) < queue[2]:
         for b in range(len(events.starts)):
             rate = contest.rate
-            for _ in range((seen + b) // contest.doubling):
+            for _ in range((earlier + b) // contest.doubling):
                 rate = min(rate + rate, contest.largest_rate)
             potentials[:], arrived[:], near[:], silenced[:] = 0, False, False, 0
             won = 0

@@ -42,8 +42,8 @@ def step_sizes(parameters: Mapping[str, Any], images: int = LONG) -> dict[str, f
         "theta_plus": THETA_PLUS * max(size * shortage, size**0.75),
         "learning_rate": LEARNING_RATE * max(1.0, math.sqrt(min(size, 4)) * max(1.0, shortage)),
     }
-    given = {name: parameters[name] for name in derived if parameters[name] is not None}
-    return {name: float(step) for name, step in (derived | given).items()}
+    chosen = {name: parameters[name] for name in derived if parameters[name] is not None}
+    return {name: float(step) for name, step in (derived | chosen).items()}
 
 
 def step_factor(share: float) -> float:

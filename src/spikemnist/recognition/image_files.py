@@ -146,9 +146,9 @@ def load_images(
     sides = None if size is None else _sides(size)
     splits, classes = _read_files(place, sides) or _pictures(place, sides)
     try:
-        own: dict[str, Any] = {"classes": classes, "name": str(place.resolve())}
-        own |= {"size": sides, "inverted": invert}
-        sets = {split: _dataset(*pair, **own) for split, pair in splits.items()}
+        fields: dict[str, Any] = {"classes": classes, "name": str(place.resolve())}
+        fields |= {"size": sides, "inverted": invert}
+        sets = {split: _dataset(*pair, **fields) for split, pair in splits.items()}
         for finding in image_findings(sets["train"]):
             warnings.warn(f"{place}: {finding}", stacklevel=3)
         if len(sets) == 1:
@@ -350,8 +350,8 @@ def as_it_is(file: Path) -> PreparedPicture:
     return PreparedPicture(image, None, (image.shape[-1], image.shape[-2]), 1)
 
 
-def _dataset(images: NDArray[Any], labels: NDArray[Any], **own: Any) -> ImageDataset:
-    """Return a dataset, with channels first, inverted where this is among its ``own`` fields.
+def _dataset(images: NDArray[Any], labels: NDArray[Any], **fields: Any) -> ImageDataset:
+    """Return a dataset, with channels first, inverted where this is among its ``fields``.
 
     Raises
     ------
@@ -368,6 +368,6 @@ def _dataset(images: NDArray[Any], labels: NDArray[Any], **own: Any) -> ImageDat
     images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
     pixels = torch.from_numpy(np.ascontiguousarray(images))
     targets = torch.from_numpy(labels.astype(np.int64))
-    if own["inverted"]:
+    if fields["inverted"]:
         pixels = (255 if pixels.dtype == torch.uint8 else 1) - pixels
-    return ImageDataset(pixels, targets, **own)
+    return ImageDataset(pixels, targets, **fields)
