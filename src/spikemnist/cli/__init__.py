@@ -31,6 +31,7 @@ from spikemnist.cli.errors import (
     WRONG_REQUEST,
     WrongRequest,
 )
+from spikemnist.cli.threads import choose_threads
 
 COMMANDS = {
     "train": "spikemnist.training",
@@ -48,6 +49,7 @@ COMMANDS = {
 
 def program() -> int:
     """Run the command in ``sys.argv`` as a process of its own: the program ``spikemnist``."""
+    choose_threads()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))

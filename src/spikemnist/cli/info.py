@@ -14,6 +14,7 @@ from typing import Any
 import spikemnist
 from spikemnist.cli.output import show
 from spikemnist.cli.parser import Command, Options
+from spikemnist.cli.threads import allowed_processors, waiting
 
 SUMMARY = "Print versions, devices, load, backends and data, for bug reports."
 EXAMPLES = """
@@ -38,7 +39,9 @@ def run(command: Command) -> int:
         # PyTorch names its build, as in 2.15.0+cpu; its metadata may not.
         packages={**{name: _version(name) for name in names}, "torch": str(torch.__version__)},
         devices=spikemnist.training.available_devices(),
+        processors=allowed_processors(),
         threads=torch.get_num_threads(),
+        waiting=waiting(),
         load=_load(),
         backends=[name for name in spikemnist.ops.BACKENDS if name != "auto"],
         auto=_backends(),

@@ -39,9 +39,11 @@ def waiting_findings(seconds: float, waited: float, threads: int) -> Iterator[st
     that Python shows it once.
     """
     sleeping = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
+    sleeping |= not os.environ.keys().isdisjoint({"GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
     stuck = seconds > LONG_EPOCH and waited > seconds * min(STUCK * threads, 1.0)
     if stuck and threads > 1 and not sleeping:
         yield (
             "the processors are busy: threads waited for them, and so for one another, in an epoch;"
-            " start Python with OMP_NUM_THREADS=1, or call torch.set_num_threads(1)"
+            " start Python with OMP_WAIT_POLICY=passive, so that they sleep while they wait, or"
+            " call torch.set_num_threads(1)"
         )
