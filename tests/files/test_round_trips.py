@@ -17,7 +17,7 @@ import safetensors
 import safetensors.torch
 import snntorch
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from snntorch import surrogate
 from torch import Tensor, nn
@@ -90,6 +90,11 @@ def networks(draw: st.DrawFn) -> LeakyMLP | LeakyConvNet:
     return network
 
 
+EQUAL = {"beta": [[0.5] * 9, 0.5, [0.5]], "threshold": [1.0, [2.0], [2.0]]}
+"""Equal numbers for each neuron, and layers of one neuron."""
+
+
+@example(LeakyMLP((9, 1), in_features=36, out_features=1, **EQUAL), LatencyEncoder(6), (), Limits())
 @given(
     networks(),
     rate_encoders() | latency_encoders() | st.sampled_from([*ENCODERS]).map(get_encoder),

@@ -453,11 +453,15 @@ def plain_numbers(values: Tensor) -> float | list[float]:
     return numbers if values.dim() else numbers[0]
 
 
-def _plain(values: Any) -> Any:
-    """Return beta or threshold without tensors: one number, or a list if layers differ."""
+def _plain(values: Any, *, of_layers: bool = True) -> Any:
+    """Return beta or threshold without tensors: one number, or a list if layers differ.
+
+    The numbers of the neurons of a layer stay a list.
+    """
     if isinstance(values, float | int):
         return float(values)
     if not getattr(values, "shape", True):  # a number of NumPy or torch
         return plain_numbers(torch.as_tensor(values))
-    first, *others = numbers = [_plain(value) for value in values]
-    return first if isinstance(first, float) and all(x == first for x in others) else numbers
+    first, *others = numbers = [_plain(value, of_layers=False) for value in values]
+    equal = isinstance(first, float) and all(x == first for x in others)
+    return first if of_layers and equal else numbers
