@@ -215,6 +215,16 @@ def shuffled() -> DataLoader[Any]:
 def mislabelled(data: ImageDataset) -> ImageDataset:
     """Return data on which a network becomes worse."""
     return replace(data, labels=(data.labels + 1) % 10)
+def in_groups(kind: type[torch.optim.Optimizer], **options: Any) -> Any:
+    """Return an optimiser with these options for all parameters but the first."""
+
+    def optimizer(parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        first, *others = parameters
+        return kind([{"params": [first]}, {"params": others, **options}], lr=lr)
+
+    return optimizer
+
+
 
 
 LEARNED = {"learn_beta": True, "learn_threshold": True}
@@ -231,6 +241,14 @@ KINDS: dict[str, tuple[Callable[[], Classifier], dict[str, Any]]] = {
     "batch normalisation": (partial(new_classifier, batch_norm=True), {}),
     "learned neurons": (partial(new_classifier, **LEARNED), {}),
     # Two functions of one name are the same, wherever they lie in memory.
+    "momentum of a group": (
+        new_classifier,
+        {"optimizer": in_groups(torch.optim.SGD, momentum=0.9), "weight_decay": None},
+    ),
+    "amsgrad of a group": (
+        new_classifier,
+        {"optimizer": in_groups(torch.optim.Adam, amsgrad=True), "weight_decay": None},
+    ),
     "a surrogate": (lambda: new_classifier(spike_grad=lambda x: Straight.apply(x)), {}),
     "a module": (lambda: Classifier(Wrapped(new_network(**LEARNED)), RANDOM), {}),
     "snnTorch": (partial(of_snntorch, learn_beta=True), {}),

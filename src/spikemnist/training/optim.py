@@ -119,15 +119,12 @@ def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """
     if type(optimizer) in OPTIMIZERS.values():
         groups = optimizer.state_dict()["param_groups"]
-        names = [
-            tensor for name, tensors in MOMENTS.items() if groups[0].get(name) for tensor in tensors
-        ]
-        parameters = [
-            parameter for group in optimizer.param_groups for parameter in group["params"]
-        ]
+        parameters = [(one, group) for group in optimizer.param_groups for one in group["params"]]
         fitted = {}
         for index, entry in state["state"].items():
-            expected = dict.fromkeys(names, parameters[index].detach())
+            parameter, group = parameters[index]
+            names = [name for key, kept in MOMENTS.items() if group.get(key) for name in kept]
+            expected = dict.fromkeys(names, parameter.detach())
             if "exp_avg" in names:
                 expected["step"] = torch.zeros(())
             check_tensors(entry, expected)
