@@ -198,13 +198,16 @@ class Straight(torch.autograd.Function):
         return grad
 
 
-def of_snntorch(kind: type[nn.Module] = snntorch.Leaky, **options: Any) -> Classifier:
+def of_snntorch(
+    kind: type[nn.Module] = snntorch.Leaky, scores: dict[str, Any] | None = None, **options: Any
+) -> Classifier:
     """A network of snnTorch's modules, whose hidden neurons have their own options."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         first = kind(**{"beta": 0.9, "threshold": 0.3, **options})
         modules = nn.Linear(784, 16), first, nn.Linear(16, 10), snntorch.Leaky(beta=0.9)
-        return Classifier(accelerate(nn.Sequential(nn.Flatten(), *modules)), RANDOM)
+        network = accelerate(nn.Sequential(nn.Flatten(), *modules), **(scores or {}))
+        return Classifier(network, RANDOM)
 
 
 def shuffled() -> DataLoader[Any]:
@@ -212,9 +215,6 @@ def shuffled() -> DataLoader[Any]:
     return DataLoader(TensorDataset(data.images, data.labels), batch_size=20, shuffle=True)
 
 
-def mislabelled(data: ImageDataset) -> ImageDataset:
-    """Return data on which a network becomes worse."""
-    return replace(data, labels=(data.labels + 1) % 10)
 def in_groups(kind: type[torch.optim.Optimizer], **options: Any) -> Any:
     """Return an optimiser with these options for all parameters but the first."""
 
@@ -225,6 +225,9 @@ def in_groups(kind: type[torch.optim.Optimizer], **options: Any) -> Any:
     return optimizer
 
 
+def mislabelled(data: ImageDataset) -> ImageDataset:
+    """Return data on which a network becomes worse."""
+    return replace(data, labels=(data.labels + 1) % 10)
 
 
 LEARNED = {"learn_beta": True, "learn_threshold": True}
@@ -238,9 +241,6 @@ KINDS: dict[str, tuple[Callable[[], Classifier], dict[str, Any]]] = {
         new_classifier,
         {"optimizer": partial(torch.optim.RMSprop, momentum=0.5), "weight_decay": None},
     ),
-    "batch normalisation": (partial(new_classifier, batch_norm=True), {}),
-    "learned neurons": (partial(new_classifier, **LEARNED), {}),
-    # Two functions of one name are the same, wherever they lie in memory.
     "momentum of a group": (
         new_classifier,
         {"optimizer": in_groups(torch.optim.SGD, momentum=0.9), "weight_decay": None},
@@ -249,6 +249,9 @@ KINDS: dict[str, tuple[Callable[[], Classifier], dict[str, Any]]] = {
         new_classifier,
         {"optimizer": in_groups(torch.optim.Adam, amsgrad=True), "weight_decay": None},
     ),
+    "batch normalisation": (partial(new_classifier, batch_norm=True), {}),
+    "learned neurons": (partial(new_classifier, **LEARNED), {}),
+    # Two functions of one name are the same, wherever they lie in memory.
     "a surrogate": (lambda: new_classifier(spike_grad=lambda x: Straight.apply(x)), {}),
     "a module": (lambda: Classifier(Wrapped(new_network(**LEARNED)), RANDOM), {}),
     "snnTorch": (partial(of_snntorch, learn_beta=True), {}),

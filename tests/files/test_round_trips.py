@@ -214,6 +214,20 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
         assert same(weights(classifier), before)
 
 
+def convolution(
+    seed: int = 0, *, stride: int = 1, dropout: float = 0.5, beta: float = 0.9, **options: Any
+) -> nn.Module:
+    """Return an accelerated network whose weights fit any geometry."""
+    first, last = (snntorch.Leaky(beta=beta, threshold=0.3) for _ in range(2))
+    layers = nn.Conv2d(1, 2, 5, stride), first, nn.Dropout(dropout), nn.AdaptiveAvgPool2d(2)
+    return accelerate(nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 10), last), **options)
+
+
+def conv(seed: int = 0, layers: str = "2C3-P2-10", **options: Any) -> LeakyConvNet:
+    return LeakyConvNet(layers, seed=seed, **options)
+
+
+@pytest.mark.usefixtures("neurons")
 @pytest.mark.parametrize(
     ("changes", "encoder", "message"),
     [

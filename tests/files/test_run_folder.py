@@ -166,6 +166,8 @@ OTHER: list[tuple[str, dict[str, Any], str]] = [
     ("snnTorch", {"threshold": 0.5}, f"{SECOND}threshold was 0.3, is 0.5"),
     ("snnTorch", {"beta": torch.full((16,), 0.8)}, f"{SECOND}beta was 0.9, is [0.8, 0.8"),
     ("snnTorch", {"learn_beta": True}, f"{SECOND}beta was 0.9, is None"),
+    ("snnTorch", {"scores": {"readout": "spike_count"}}, "network.readout was 'mean_membrane', is"),
+    ("snnTorch", {"scores": {"population": 2}}, "network.population was 1, is 2"),
     ("module", {"hidden": (17,)}, "network.modules.inner.network.0.linear.options was 'in_feat"),
     *of_rooms("OTHER"),
     ("batches", {"train": digits(50)}, "sample was [], is [28, 28]; data."),

@@ -28,6 +28,8 @@ from spikemnist.encoding.registry import describe_encoder
 from spikemnist.models.builders import LeakyConvNet, LeakyMLP, LeakyNetwork, plain_numbers
 from spikemnist.models.limits import Limits
 from spikemnist.models.network import SpikingNetwork
+from spikemnist.models.readout import named_or_own
+from spikemnist.models.runners import select_backend
 from spikemnist.ops.surrogate import MissingSurrogate
 
 FORMAT = Format(
@@ -57,8 +59,11 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
             config = network.config
             surrogate = _surrogate(config["spike_grad"])
             return {"name": name, **plain(config | {"spike_grad": surrogate})}
-    plain_network = network.network if type(network) is SpikingNetwork else network
-    return {"name": plain(type(plain_network)), "modules": _describe_modules(network, numbers=True)}
+    modules = {"modules": _describe_modules(network, numbers=True)}
+    if type(network) is not SpikingNetwork:
+        return {"name": plain(type(network)), **modules}
+    scores = {"readout": plain(named_or_own(network.readout)), "population": network.population}
+    return {"name": plain(type(network.network)), **scores, **modules}
 
 
 def build_network(description: Mapping[str, Any]) -> LeakyMLP | LeakyConvNet:
@@ -146,8 +151,9 @@ def load_weights(source: str | os.PathLike[str], network: nn.Module, encoder: En
 def _meaning(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes the same weights predict otherwise."""
     network = description["network"]
-    parts = {"network": network, **network.get("modules", {})}
-    names = ("reset_mechanism", "inhibition", "readout", "population")
+    parts = {p: x for p, x in network.get("modules", {}).items() if x["name"] != "Dropout"}
+    parts["network"] = network
+    names = ("reset_mechanism", "inhibition", "readout", "population", "layers", "options")
     settings = {path: {n: part[n] for n in names if n in part} for path, part in parts.items()}
     return {"encoder": description["encoder"], **settings}
 
