@@ -229,21 +229,40 @@ def conv(seed: int = 0, layers: str = "2C3-P2-10", **options: Any) -> LeakyConvN
 
 @pytest.mark.usefixtures("neurons")
 @pytest.mark.parametrize(
-    ("changes", "encoder", "message"),
+    ("make", "changes", "encoder", "message"),
     [
-        ({"reset_mechanism": "zero"}, "latency", "network.reset_mechanism was 'subtract', is 'ze"),
-        ({"readout": "spike_count"}, "latency", "network.readout was 'mean_membrane', is"),
-        ({}, "rate", "encoder.name was 'latency', is 'rate'"),
+        (new_network, {"reset_mechanism": "zero"}, "latency", "network.reset_mechanism was 'subtr"),
+        (new_network, {"readout": "spike_count"}, "latency", "network.readout was 'mean_membr"),
+        (new_network, {}, "rate", "encoder.name was 'latency', is 'rate'"),
+        (convolution, {"readout": "spike_count"}, "latency", "network.readout was 'mean_membrane'"),
+        (convolution, {"population": 2}, "latency", "network.population was 1, is 2"),
+        (convolution, {"stride": 2}, "latency", r"network.0.options was .* stride=\(1, 1\)'"),
+        (conv, {"layers": "2C3-AP2-10"}, "latency", "network.layers was '2C3-P2-10', is '2C3-AP"),
     ],
 )
 def test_weights_that_mean_something_else(
-    changes: Any, encoder: Any, message: str, tmp_path: Path
+    make: Any, changes: Any, encoder: Any, message: str, tmp_path: Path
 ) -> None:
-    path = Classifier(new_network(), "latency").save(tmp_path / "model.safetensors")
+    path = Classifier(make(), "latency").save(tmp_path / "model.safetensors")
     with pytest.warns(UserWarning, match=f"learned with other settings: {message}"):
-        Classifier(new_network(1, **changes), encoder).load_weights(path)
-    free = new_network(1, dropout=0.1, beta=0.5, spike_grad="sigmoid", backend="reference")
+        Classifier(make(1, **changes), encoder).load_weights(path)
+    free = make(1, dropout=0.1, beta=0.5, backend="reference")
     Classifier(free, "latency").load_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("saved", "own", "expected"),
+    [("abc", "", "abc"), ("abc", "abc", "abc"), ("", "abc", "abc"), ("abc", "cab", None)],
+)
+def test_classes_of_weights(saved: str, own: str, expected: str | None, tmp_path: Path) -> None:
+    one, other = (Classifier(new_network(out_features=3), "latency", c) for c in (saved, own))
+    path = one.save(tmp_path / "model.safetensors")
+    if expected is None:
+        message = "has the classes a, b, c, and the classifier c, a, b: build it with those of"
+        with pytest.raises(ValueError, match=message):
+            other.load_weights(path)
+    else:
+        assert other.load_weights(path).classes == tuple(expected)
 
 
 def test_a_pruned_network_is_saved_as_it_predicts(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ class Classifier(nn.Module):
     def load_weights(self, source: str | os.PathLike[str]) -> Classifier:
         """Load the weights of a file of `save` into the network, which may be of your own.
 
-        The classifier gets the limits of the file as well.
+        The classifier gets the limits of the file as well, and its names of the classes.
 
         Parameters
         ----------
@@ -269,13 +269,14 @@ class Classifier(nn.Module):
         FileNotFoundError
             If there is no such file.
         ValueError
-            If the file is damaged, or a weight has another name, shape or dtype. The network stays
-            unchanged.
+            If the file is damaged, a weight has another name, shape or dtype, or the classifier has
+            other names of the classes. The network stays unchanged.
 
         Warns
         -----
         UserWarning
-            If the file describes another encoder, reset, readout or population.
+            If the file describes another encoder, reset, readout, population, or geometry of
+            convolutions.
 
         Examples
         --------
@@ -288,7 +289,8 @@ class Classifier(nn.Module):
         >>> all(torch.equal(weights[name], x) for name, x in one.state_dict().items())
         True
         """
-        self.limits = files.load_weights(source, self.network, self.encoder)
+        read = files.load_weights(source, self.network, self.encoder, self.classes)
+        self.limits, self.classes = read
         return self
 
 

@@ -129,12 +129,15 @@ def read_classifier(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple
         return network, get_encoder(**encoder), tuple(classes), Limits(**description["limits"])
 
 
-def load_weights(source: str | os.PathLike[str], network: nn.Module, encoder: Encoder) -> Limits:
-    """Load weights into a network, return the limits: see `Classifier.load_weights`."""
+def load_weights(
+    source: str | os.PathLike[str], network: nn.Module, encoder: Encoder, classes: tuple[str, ...]
+) -> tuple[Limits, tuple[str, ...]]:
+    """Load weights into a network, return limits and classes: see `Classifier.load_weights`."""
     path = model_file(source)
     tensors, description = _tensor_files.read(path, FORMAT)
     with described(path, FORMAT):
-        limits = Limits(**description["limits"])
+        limits, names = Limits(**description["limits"]), tuple(description["classes"])
+        check_classes(names)
         earlier = _meaning(description)
     try:
         check_tensors(tensors, network.state_dict())
@@ -142,10 +145,15 @@ def load_weights(source: str | os.PathLike[str], network: nn.Module, encoder: En
         raise ValueError(f"{path} does not fit the network: {error}") from error
     network.load_state_dict(tensors)
     if changes := differences(earlier, _meaning(describe_classifier(network, encoder, ()))):
+    if names and classes and names != classes:
+        raise ValueError(
+            f"{path} has the classes {', '.join(names)}, and the classifier {', '.join(classes)}: "
+            "build it with those of the file, or with none"
+        )
         warnings.warn(
             f"the weights of {path} were learned with other settings: {changes}", stacklevel=3
         )
-    return limits
+    return limits, names or classes
 
 
 def _meaning(description: Mapping[str, Any]) -> dict[str, Any]:
