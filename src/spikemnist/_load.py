@@ -44,6 +44,11 @@ def load(source: str | os.PathLike[str]) -> Classifier | Any:
         not fit its description; if network, encoder or readout are a user's own, whose weights
         `Classifier.load_weights` reads. The message names the problem.
 
+    Warns
+    -----
+    UserWarning
+        If the backend of the file cannot run here: ``"auto"`` takes its place.
+
     Examples
     --------
     >>> import spikemnist

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import snntorch
 import torch
 from torch import nn
 
-from spikemnist import LeakyMLP, _doors, accelerate, ops
-from spikemnist.models import runners
+from spikemnist import Classifier, LeakyMLP, _doors, _tensor_files, accelerate, load, ops
+from spikemnist.models import files, runners
 
 
 def test_an_unknown_backend_lists_the_known() -> None:
@@ -34,6 +36,22 @@ def test_backends_of_rooms_that_are_missing() -> None:
             ops.select_backend(backend)
         with pytest.raises(ValueError, match=rf"'{backend}' .*spikemnist\.{room} is missing"):
             LeakyMLP(hidden=3, backend=backend)
+
+
+@pytest.mark.usefixtures("core_alone")
+@pytest.mark.parametrize("backend", ["event_driven", "triton", "of another room"])
+def test_file_of_a_missing_backend(backend: str, tmp_path: Path) -> None:
+    classifier = Classifier(LeakyMLP(hidden=3, in_features=4, out_features=2), "latency")
+    description = files.describe_classifier(classifier.network, classifier.encoder, ())
+    state, description = classifier.network.state_dict(), {**description, "limits": {}}
+    description["network"]["backend"] = backend
+    path = _tensor_files.write(tmp_path / "a", files.FORMAT, state, description)
+    with pytest.warns(UserWarning, match=f"was saved with backend='{backend}', which") as caught:
+        loaded = load(path)
+    assert [one.filename for one in caught] == [__file__]
+    assert loaded.network.backend == "auto"
+    spikes = torch.ones(2, 1, 4)
+    assert loaded.network(spikes).scores.equal(classifier.network(spikes).scores)
 
 
 @pytest.mark.usefixtures("core_alone")

@@ -110,12 +110,18 @@ def read_classifier(path: Path) -> tuple[LeakyMLP | LeakyConvNet, Encoder, tuple
         check_classes(classes)
     if foreign := [name for name in foreign if "." in str(name)]:
         raise ValueError(
-            f"{path} holds the weights of {', '.join(foreign)}, but no code: build the classifier, "
-            f"and call its load_weights({str(path)!r})"
+            f"{path} holds the weights of {', '.join(foreign):.200}, but no code: build the "
+            f"classifier, and call its load_weights({str(path)!r})"
         )
     if (name := encoder["name"]) not in available_encoders():
         reason = missing_room(ENCODERS[name]) if str(name) in ENCODERS else "import its module"
-        raise ValueError(f"{path} needs the encoder {name!r}: {reason}")
+        raise ValueError(f"{path} needs the encoder {name!r:.200}: {reason}")
+    try:
+        select_backend(backend := options.get("backend", "auto"))
+    except ValueError:
+        text = f"{path} was saved with {backend=}, which cannot run here: backend='auto' runs it"
+        warnings.warn(text, stacklevel=4)  # the caller of `load`
+        options["backend"] = "auto"
     with described(path, FORMAT):
         # On meta, a damaged description cannot ask for memory; each layer may have its dtype.
         with torch.device("meta"):
@@ -139,17 +145,17 @@ def load_weights(
         limits, names = Limits(**description["limits"]), tuple(description["classes"])
         check_classes(names)
         earlier = _meaning(description)
+    if names and classes and names != classes:
+        raise ValueError(
+            f"{path} has the classes {', '.join(names)}, and the classifier {', '.join(classes)}: "
+            "build it with those of the file, or with none"
+        )
     try:
         check_tensors(tensors, network.state_dict())
     except ValueError as error:
         raise ValueError(f"{path} does not fit the network: {error}") from error
     network.load_state_dict(tensors)
     if changes := differences(earlier, _meaning(describe_classifier(network, encoder, ()))):
-    if names and classes and names != classes:
-        raise ValueError(
-            f"{path} has the classes {', '.join(names)}, and the classifier {', '.join(classes)}: "
-            "build it with those of the file, or with none"
-        )
         warnings.warn(
             f"the weights of {path} were learned with other settings: {changes}", stacklevel=3
         )
