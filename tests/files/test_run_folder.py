@@ -341,6 +341,19 @@ def test_a_run_is_not_disturbed_by_a_second_one(
     run(tmp_path, classifier, epochs=1, resume=True)  # the folder is free again
 
 
+def test_model_is_written_under_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = Classifier.save
+
+    def save_in_locked_folder(self: Classifier, path: Path) -> Path:
+        with pytest.raises(FileExistsError, match="another process is training"), locked(tmp_path):
+            pass
+        return save(self, path)
+
+    monkeypatch.setattr(Classifier, "save", save_in_locked_folder)
+    run(tmp_path, new_classifier(), epochs=1)
+    assert names(tmp_path) == FILES
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder with an open file keeps its name")
 @pytest.mark.parametrize("replaced", [True, False])
 @pytest.mark.parametrize("epoch", [1, 2])

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import spikemnist
 from spikemnist._descriptions import fields_of
 from spikemnist._names import NetworkName
-from spikemnist._run_folder import CONFIG, FILES, MODEL, command_of, read_config
+from spikemnist._run_folder import CONFIG, FILES, MODEL, command_of, locked, read_config
 from spikemnist.cli import offered, pictures, runs, sources
 from spikemnist.cli.errors import INTERRUPTED, WrongRequest, refuse, request
 from spikemnist.cli.output import Block, command_line, say, show, show_detail
@@ -219,7 +219,8 @@ def _report(
     if command.validation:  # the limits of doubt, on the images that `fit` has held out
         _, held_out = train.split(command.validation, command.seed)
         classifier.limits = spikemnist.measure_limits(classifier, held_out, seed=command.seed)
-        classifier.save(folder / MODEL)
+        with locked(folder):
+            classifier.save(folder / MODEL)
     evaluation = spikemnist.evaluate(classifier, test, device=history.device, seed=command.seed)
     figures = {
         **spikemnist.viz.of_run(history=history, evaluation=evaluation),

@@ -184,8 +184,9 @@ def fit(
     with interruptible(), _kept_memory(), team.enter(claim) as folder:
         _begin(training, team, folder, resume=resume, progress=progress)
         _run_epochs(training, callbacks, folder, progress=progress)
-    if folder is not None and team.is_first and not training.history.interrupted:
-        classifier.save(folder.file(MODEL))
+        if folder is not None and team.is_first and not training.history.interrupted:
+            classifier.save(folder.file(MODEL))
+            training.history.interrupted = interrupted()
     return training.history
 
 
