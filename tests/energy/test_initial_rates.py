@@ -112,6 +112,7 @@ def test_an_error_or_ctrl_c_undoes_all(error):
     assert {norm.momentum for norm in network.modules() if isinstance(norm, NORMS)} == {0.1}
 
 
+@pytest.mark.filterwarnings("ignore:hidden 1 did not fire")
 def test_an_output_behind_a_silent_layer_is_left_alone():
     network = new_network(hidden=(16,), threshold=[5.0, 1.0])
     with torch.no_grad():
@@ -121,6 +122,8 @@ def test_an_output_behind_a_silent_layer_is_left_alone():
     with pytest.warns(TrainingWarning, match="layer 'hidden 1' cannot fire"):
         initialize(Classifier(network, LATENCY), IMAGES)
     assert same(weights(network), before)
+    with pytest.warns(TrainingWarning, match="layer 'hidden 1' cannot fire"):
+        fit_with(Classifier(network, LATENCY), digits(32), epochs=1, initial_rate=0.1)
 
 
 def test_a_second_call_changes_nothing():

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.training import (
     Regularized,
+    SpikeTimeCrossEntropy,
     TargetRate,
     TrainConfig,
     TrainingWarning,
@@ -93,6 +94,10 @@ class Temperature(torch.nn.Module):
 GUESS = "is not below that of guessing, ln 10 = 2.3"
 
 
+def scaled(record, labels):
+    return 9 * cross_entropy(record, labels)
+
+
 def in_a_sum(loss):
     return Regularized(loss, [TargetRate(0.1)])
 
@@ -116,8 +121,21 @@ def test_loss_with_parameters(wrap, recwarn):
         (LatencyEncoder(8, threshold=0.5), {}, 0.3, {}, GUESS),
         (DIRECT, {"threshold": 1e6, "readout": "first_spike"}, 1.0, {}, "hidden 1 did not fire"),
         (DIRECT, {}, 1.0, {"lr": 1e-9, "label_smoothing": 0.1}, GUESS),
+        (DIRECT, {}, 1.0, {"lr": 1e9, "epochs": 3}, GUESS),
+        (DIRECT, {}, 1.0, {"lr": 1e-9, "loss": scaled}, "the accuracy at the end is that of guess"),
+        (DIRECT, {}, 1.0, {"lr": 1e9, "loss": scaled}, "the loss rose from "),
+        (DIRECT, {}, 1.0, {"lr": 1e9, "batch_size": 64}, "the loss rose from "),
     ],
-    ids=["high learning rate", "images below the threshold", "dead network", "low learning rate"],
+    ids=[
+        "high learning rate",
+        "images below the threshold",
+        "dead network",
+        "low learning rate",
+        "accuracy of a run that diverges",
+        "own loss",
+        "own loss that diverges",
+        "short run that diverges",
+    ],
 )
 def test_run_that_has_learned_nothing(encoder, options, brightness, settings, words, recwarn):
     data = digits(640)
@@ -125,18 +143,26 @@ def test_run_that_has_learned_nothing(encoder, options, brightness, settings, wo
     fit(new_classifier(encoder, **options), (images, data.labels), config)
     (message,) = messages(recwarn)
     assert words in message
-    assert message.endswith(REMEDY)
+    assert message.endswith((REMEDY, ": lower the learning rate"))
 
 
-def scaled(record, labels):
-    return 9 * cross_entropy(record, labels)
-
-
-def test_short_run_and_other_scales_of_the_loss(recwarn):
-    data = digits(640)
-    fit(new_classifier(DIRECT), data[:160], replace(CONFIG, lr=1e-9))
-    fit(new_classifier(DIRECT), data, CONFIG)
-    fit(new_classifier(DIRECT), data, replace(CONFIG, lr=1e-9, loss=scaled))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"lr": 1e-9, "batch_size": 64},  # too short to have learned
+        {"lr": 1e-9, "batch_size": 64, "loss": scaled},
+        {},
+        {"loss": scaled},
+        {"loss": "spike_time_mse"},
+        {"epochs": 4, "label_smoothing": 0.9},
+        {"epochs": 4, "loss": SpikeTimeCrossEntropy(tau=100.0)},
+    ],
+    ids=str,
+)
+def test_runs_that_learn_or_are_short(settings, recwarn):
+    own = str(settings.get("loss", "")).lower().startswith("spike")
+    options = {"readout": "first_spike" if own else "mean_membrane"}
+    fit(new_classifier(DIRECT, **options), digits(640), replace(CONFIG, **settings))
     assert messages(recwarn) == []
 
 

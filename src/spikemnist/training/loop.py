@@ -51,7 +51,6 @@ from spikemnist.training.metrics import (
     check_finite,
     check_weights,
     epoch_line,
-    guess_findings,
     validation_findings,
 )
 from spikemnist.training.state import Training, check_request, describe_run, new_training
@@ -152,8 +151,10 @@ def fit(
         If a layer did not fire in a whole epoch, or fired at nearly every timestep: `diagnose` says
         why; if all images are dark; if a layer cannot fire at ``initial_rate``; if the loss has
         parameters, which are not trained; if threads waited for processors that other programs use,
-        which Linux counts; at the end, if a cross-entropy is not below that of guessing, or if the
-        validation accuracy is far below the training accuracy.
+        which Linux counts; at the end, if a cross-entropy is not below that of guessing, or with
+        another loss the accuracy is that of guessing, both after 30 batches or more, if the loss
+        has risen far above its first value, or if the validation accuracy is far below the training
+        accuracy.
     UserWarning
         If a run is resumed with another number of threads.
 
@@ -305,6 +306,7 @@ def train_step(
         f"in epoch {epoch}, batch {batch}",
         spikes,
     )
+    training.first_loss = training.first_loss or value
     training.optimizer.step()
     metrics.add(record, len(labels), value, counts)
     return value, length
@@ -338,8 +340,9 @@ def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float, wait
     elif config.patience is not None and epoch - (history.best_epoch or 0) >= config.patience:
         history.stopped_early = True
     findings = [*metrics.findings()]
-    if training.finished and is_cross_entropy(training.loss) and not findings:
-        findings += guess_findings(row.loss, metrics.classes, metrics.batches * epoch)
+    if training.finished and not findings:
+        entropy = is_cross_entropy(training.loss)
+        findings += metrics.guess_findings(row, training.first_loss, entropy)
     findings += waiting_findings(seconds, waited, torch.get_num_threads())
     if evaluation is not None and training.finished:
         shares = row.accuracy, evaluation.accuracy

@@ -28,6 +28,9 @@ GUESSED = 0.95
 SHORT = 30
 """Batches of a run below which it is too short to have learned."""
 
+FAR = 5.0
+"""Factor of the first loss, or of that of guessing, above which the last one has risen far."""
+
 GAP = 0.05
 """Largest lead of the training accuracy over the validation accuracy without a warning."""
 
@@ -111,6 +114,25 @@ class RunningMetrics:
         for name in self._layers:
             if self.sums[f"spikes of {name}"] > SATURATED * self.sums[f"possible of {name}"]:
                 yield f"{name} fired at nearly every timestep of an epoch{DIAGNOSE}"
+
+    def guess_findings(self, row: EpochMetrics, first: float, entropy: bool) -> Iterator[str]:
+        """Yield a finding if the last epoch is no better than a guess, or its loss has risen far.
+
+        A cross-entropy has to be 5 % below that of guessing, unless it fell while the accuracy
+        rose. A run of a few batches need not have learned, but its loss may not rise far above the
+        ``first`` one.
+        """
+        guess, long = math.log(self.classes), row.epoch * self.batches >= SHORT
+        guesses = row.accuracy < min(2 / self.classes, 0.1 + 0.9 / self.classes)
+        if entropy and long and row.loss > GUESSED * guess and (guesses or row.loss > first):
+            yield (
+                f"the loss of the last epoch, {row.loss:.3g}, is not below that of guessing, ln "
+                f"{self.classes} = {guess:.3g}{DIAGNOSE}"
+            )
+        elif row.loss > FAR * max(first, guess):
+            yield f"the loss rose from {first:.3g} to {row.loss:.3g}: lower the learning rate"
+        elif guesses and long and not entropy:
+            yield f"the accuracy at the end is that of guessing, {row.accuracy:.1%}{DIAGNOSE}"
 
 
 def batch_counts(record: Record, labels: Tensor) -> Tensor:
@@ -286,16 +308,6 @@ def epoch_line(history: History, epochs: int) -> str:
         f"{'' if validation is None else f'validation {validation:7.2%}  '}"
         f"spikes {row.spikes_per_sample:,.0f}  {history.seconds[-1]:.1f} s"
     )
-
-
-def guess_findings(loss: float, classes: int, batches: int) -> Iterator[str]:
-    """Yield a finding if a cross-entropy is not 5 % below that of guessing; not in a short run."""
-    guess = math.log(classes)
-    if loss > GUESSED * guess and batches >= SHORT:
-        yield (
-            f"the loss of the last epoch, {loss:.3g}, is not below that of guessing, ln {classes} "
-            f"= {guess:.3g}{DIAGNOSE}"
-        )
 
 
 def validation_findings(

@@ -43,7 +43,7 @@ class Training:
 
     ``model`` runs the network, in a ``team`` of several processes through torch's
     `DistributedDataParallel`. ``rates`` are the peak learning rates of the optimiser's parameter
-    groups.
+    groups, ``first_loss`` is that of the first batch in this process.
     """
 
     classifier: Classifier
@@ -58,6 +58,7 @@ class Training:
     history: History
     best: dict[str, Tensor] | None = None
     team: OneProcess = field(default_factory=OneProcess)
+    first_loss: float = 0.0
 
     @property
     def network(self) -> nn.Module:
