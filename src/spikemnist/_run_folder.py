@@ -50,6 +50,8 @@ def find_folder(
     """
     if resume not in (True, False, "auto"):
         raise must_be("resume", "True, False or 'auto'", resume)
+    if run == "":
+        raise must_be("run", "the path of a folder, '.' for the current one", run)
     if run is None:
         if resume:
             raise ValueError(f"resume={resume!r} needs run=, the folder of the run to continue")

@@ -19,6 +19,7 @@ DATA = digits(20)
 RATES = 0.0, 1.0, math.nan
 IMAGES = DATA.images
 CLASSIFIER, WITHOUT_LAYERS = new_classifier(), Classifier(nn.Linear(1, 1), "latency")
+FROZEN = new_classifier().requires_grad_(False)
 PERCEPTRON = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), "latency")
 measure = partial(measure_energy, CLASSIFIER, DATA)
 start = partial(initialize, CLASSIFIER, IMAGES)
@@ -41,6 +42,7 @@ OF_VALUES: list[tuple[Callable[..., object], str]] = [
         partial(measure, ann_density=1.1),
         "ann_density must be a number, at least 0 and at most 1; got 1.1",
     ),
+    (partial(diagnose, FROZEN, DATA), "nothing would be trained: set requires_grad=True of some"),
     (partial(measure_energy, CLASSIFIER, iter(())), "the data to evaluate are empty"),
     (partial(ENERGY.table, "chip"), "part must be one of layers, energies, timesteps, exits"),
 ]

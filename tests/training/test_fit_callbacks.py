@@ -8,6 +8,7 @@ import re
 import sys
 
 import pytest
+import torch
 
 from spikemnist._progress import progress_bar
 from spikemnist.training import History
@@ -38,8 +39,8 @@ def test_callbacks_are_called_in_order_after_the_files(tmp_path):
     assert calls == [("first", 3), ("second", 3)]
 
 
-def end_after(epochs):
-    return lambda history, classifier: len(history) == epochs
+def end_after(epochs, true=True):
+    return lambda history, classifier: true if len(history) == epochs else None
 
 
 def test_a_callback_ends_the_run(tmp_path):
@@ -58,7 +59,8 @@ def test_a_callback_ends_the_run(tmp_path):
     assert seen == [1, 2, 2]
     assert same(weights(again), weights(classifier))
     # Another callback lets it go on, and ends it in its turn.
-    history = run(tmp_path, new_classifier(), callbacks=[end_after(3)], resume=True)
+    true = torch.tensor(True)
+    history = run(tmp_path, new_classifier(), callbacks=[end_after(3, true)], resume=True)
     assert history.stopped_early
     assert history.to_csv().splitlines() == undisturbed.to_csv().splitlines()[:4]
     history = run(tmp_path, new_classifier(), callbacks=[lambda *_: 1], resume=True)

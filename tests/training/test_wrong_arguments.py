@@ -48,6 +48,11 @@ class Silent:
     """An object that cannot be called, as the callbacks of other trainers."""
 
 
+def last_membrane(spikes: Tensor, membrane: Tensor) -> Tensor:
+    """A readout that does not say that it takes any number of timesteps."""
+    return membrane[-1]
+
+
 LOSS = f"loss must be one of {', '.join(LOSSES)}, or a function of record and labels; got "
 SCHEDULE = "schedule must be one of constant, cosine, .* lambda progress: 1 - progress; got "
 AUGMENTATION = "an augmentation is a function of images and generator, such as RandomAffine.*; got "
@@ -80,6 +85,20 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"optimizer": "adm"}, "optimizer must be one of adam, adamw, sgd, or a factory .* got 'adm'"),
     ({"optimizer": torch.optim.SGD(PARAMETERS)}, r"factory such as .*RMSprop.*; got SGD$"),
+    ({"optimizer": lambda parameters, lr: None}, "a function that returns an optimiser; got NoneT"),
+    (
+        {"optimizer": torch.optim.Rprop, "weight_decay": 0.1},
+        "weight_decay=0.1 does nothing with Rprop; remove it",
+    ),
+    ({"run": ""}, "run must be the path of a folder, '.' for the current one; got ''"),
+    (
+        {"truncate": 4, "classifier": partial(new_classifier, readout=last_membrane)},
+        "truncate must be 5 or more, the timesteps, unless the readout has running = True; got 4",
+    ),
+    (
+        {"classifier": lambda: new_classifier().requires_grad_(False)},
+        "nothing would be trained: set requires_grad=True of some parameters",
+    ),
     ({"schedule": "cos"}, "one of constant, cosine, one_cycle, or a .* got 'cos'"),
     ({"schedule": StepLR}, f"{SCHEDULE}the class StepLR"),
     ({"schedule": StepLR(torch.optim.SGD(PARAMETERS), 1)}, f"{SCHEDULE}<.*StepLR object"),
@@ -112,7 +131,8 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("settings", "message"), SETTINGS)
 def test_settings(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
     """Nothing changes and no folder is made."""
-    classifier = new_classifier()
+    settings = {**settings}
+    classifier = settings.pop("classifier", new_classifier)()
     before = weights(classifier)
     settings = {"train": digits(20), "epochs": 1, "run": tmp_path / "run", **settings}
     with pytest.raises(REFUSED, match=message):
@@ -154,10 +174,17 @@ def test_data(name: str) -> None:
 
 @pytest.mark.parametrize("nothing", [[], digits(20)[:0]])
 def test_no_batch_at_all(nothing: Any) -> None:
-    with pytest.raises(ValueError, match="gave no batch in epoch 1"):
+    with pytest.raises(ValueError, match="gave no batch in epoch 1: pass a dataset, tensors, or"):
         fit(new_classifier(), nothing)
     with pytest.raises(ValueError, match="the data to evaluate are empty"):
         evaluate(new_classifier(), nothing)
+
+
+@pytest.mark.parametrize("train", [digits(1), [*digits(3).batches(1)]], ids=["data", "batches"])
+def test_batches_of_one_image(train: Any) -> None:
+    message = "no batch in epoch 1: batch normalisation needs batches of two samples or more; raise"
+    with pytest.raises(ValueError, match=message):
+        fit(new_classifier(batch_norm=True), train)
 
 
 MUST = "must return a scalar tensor, with its graph; got"

@@ -60,7 +60,8 @@ class TrainConfig:
     truncate : int, default None
         Number of timesteps after which the gradient through time is cut. Each chunk starts from
         the detached membranes of the chunk before, and its loss counts by its share of the
-        timesteps. Memory grows with the chunk, not with ``T``.
+        timesteps. Memory grows with the chunk, not with ``T``. A readout of your own must take any
+        number of timesteps, and say so by its attribute ``running = True``.
     patience : int, default None
         Number of epochs without a lower validation loss after which the run stops early.
     augment : tuple of str, or spikemnist.data.Augmentation, default ()
@@ -72,7 +73,8 @@ class TrainConfig:
     weight_decay : float, default None
         Decay of the weights, but not of the biases; by default 0.01 with ``"adamw"``, else none.
         Beta, thresholds and the scales of batch normalisation do not decay either. ``"adamw"``
-        subtracts the decay from the weights, the other optimisers add it to the gradient.
+        subtracts the decay from the weights, the other optimisers add it to the gradient. An
+        optimiser without it, such as ``torch.optim.Rprop``, is refused.
     initial_rate : float, default None
         Firing rate at the start, in spikes per neuron and timestep, such as 0.1. `initialize` then
         scales the weights of each layer on a first batch, for which an iterable is read once more.

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -306,8 +305,8 @@ def train_step(
         f"in epoch {epoch}, batch {batch}",
         spikes,
     )
-    training.first_loss = training.first_loss or value
     training.optimizer.step()
+    training.first_loss = training.first_loss or value
     metrics.add(record, len(labels), value, counts)
     return value, length
 
@@ -316,10 +315,13 @@ def _end_epoch(training: Training, metrics: RunningMetrics, seconds: float, wait
     """Validate, add a row to the history, and warn of what `diagnose` explains."""
     history, config, epoch = training.history, training.config, len(training.history) + 1
     if not metrics.batches:
-        raise ValueError(
-            f"the training data gave no batch in epoch {epoch}: pass a dataset, tensors, or an "
-            "iterable that can be read once per epoch, such as a DataLoader"
+        advice = (
+            "pass a dataset, tensors, or an iterable that can be read once per epoch, such as a "
+            "DataLoader"
         )
+        if training.feed.least > 1:
+            advice = "batch normalisation needs batches of two samples or more; raise batch_size"
+        raise ValueError(f"the training data gave no batch in epoch {epoch}: {advice}")
     check_weights(training.network, epoch=epoch, lr=training.lr)
     evaluation = training.team.by_first(_validate, training, epoch)
     lowest = min(history.column("validation_loss"), default=float("inf"))
@@ -374,5 +376,6 @@ def _call(callbacks: Sequence[Callback], training: Training) -> bool:
         raise RuntimeError(
             "a callback ends the run by `return True`, not by StopIteration"
         ) from error
-    stops = (isinstance(result, bool | np.bool_) and bool(result) for result in results)
+    # Not 1, as some functions that write return a number.
+    stops = (plain_number(result) is True for result in results)
     return training.team.by_first(any, stops)

@@ -14,7 +14,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from spikemnist._arguments import check_choice, takes
+from spikemnist._arguments import check_choice, must_be, takes
 from spikemnist._tensor_files import check_tensors
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
@@ -60,8 +60,11 @@ def make_optimizer(
 
     Raises
     ------
+    TypeError
+        If the factory returns no optimiser.
     ValueError
-        If the name is unknown, or the model has no trainable parameters.
+        If the name is unknown, the model has no trainable parameters, or the optimiser has no
+        weight decay.
     """
     if not callable(optimizer):
         factory = ", or a factory such as torch.optim.RMSprop, which fit calls with the parameters"
@@ -69,6 +72,8 @@ def make_optimizer(
     if weight_decay is None and optimizer == "adamw":
         weight_decay = 0.01  # torch's own default, which is for all parameters
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError("nothing would be trained: set requires_grad=True of some parameters")
     groups = parameters if weight_decay is None else _groups(model, parameters, weight_decay)
     if isinstance(optimizer, str):
         options: dict[str, Any] = {"momentum": 0.9} if optimizer == "sgd" else {}
@@ -77,6 +82,10 @@ def make_optimizer(
         built = OPTIMIZERS[optimizer](groups, lr=lr, **options)  # type: ignore[call-arg]
     else:
         built = optimizer(groups, lr=lr)
+        if not hasattr(built, "param_groups"):
+            raise must_be("optimizer", "a function that returns an optimiser", built, TypeError)
+        if weight_decay is not None and "weight_decay" not in built.defaults:
+            raise ValueError(f"{weight_decay=} does nothing with {type(built).__name__}; remove it")
     neurons = [module for module in model.modules() if isinstance(module, snntorch.Leaky)]
     if betas := [neuron.beta for neuron in neurons if neuron.beta.requires_grad]:
         built.register_step_post_hook(lambda *_: _clip(betas))

@@ -23,9 +23,10 @@ from spikemnist.data.feed import (
     make_feed,
     sample_shape,
 )
-from spikemnist.models import Classifier
+from spikemnist.models import Classifier, SpikingNetwork
 from spikemnist.models.classifier import check_classifier
 from spikemnist.models.devices import parameter_dtype, select_device
+from spikemnist.models.readout import is_running
 from spikemnist.training.config import TrainConfig
 from spikemnist.training.losses import Loss, has_parameters, make_loss
 from spikemnist.training.metrics import History, TrainingWarning
@@ -57,8 +58,8 @@ class Training:
     augment: Augmentation | None
     history: History
     best: dict[str, Tensor] | None = None
-    team: OneProcess = field(default_factory=OneProcess)
     first_loss: float = 0.0
+    team: OneProcess = field(default_factory=OneProcess)
 
     @property
     def network(self) -> nn.Module:
@@ -163,8 +164,13 @@ def new_training(
     """Return the state of a training before its first epoch, in one process."""
     target = select_device(device, dtype=parameter_dtype(classifier))
     loss = make_loss(config.loss, config.label_smoothing, config.spike_penalty)
+    steps, network = classifier.encoder.num_steps, classifier.network
+    whole = isinstance(network, SpikingNetwork) and not is_running(network.readout)
+    if whole and (config.truncate or steps) < steps:
+        expected = f"{steps} or more, the timesteps, unless the readout has running = True"
+        raise must_be("truncate", expected, config.truncate)
     train, validation = hold_out(train, validation, config.seed)
-    network = classifier.to(target).network
+    classifier.to(target)
     feed = make_feed(train, config.batch_size, target, "train")
     if any(isinstance(module, nn.BatchNorm1d) for module in network.modules()):
         feed = replace(feed, least=2)
