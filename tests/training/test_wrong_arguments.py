@@ -95,10 +95,6 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
         {"truncate": 4, "classifier": partial(new_classifier, readout=last_membrane)},
         "truncate must be 5 or more, the timesteps, unless the readout has running = True; got 4",
     ),
-    (
-        {"classifier": lambda: new_classifier().requires_grad_(False)},
-        "nothing would be trained: set requires_grad=True of some parameters",
-    ),
     ({"schedule": "cos"}, "one of constant, cosine, one_cycle, or a .* got 'cos'"),
     ({"schedule": StepLR}, f"{SCHEDULE}the class StepLR"),
     ({"schedule": StepLR(torch.optim.SGD(PARAMETERS), 1)}, f"{SCHEDULE}<.*StepLR object"),
