@@ -6,7 +6,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``H`` and ``W`` pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from spikemnist._arguments import named
 from spikemnist._progress import progress_bar
-from spikemnist._splitmix import draw_seed
+from spikemnist._splitmix import draw_seeds
 from spikemnist._tables import Result, Table
 from spikemnist.data.augmentation import affine_grid, resample, uniform
 from spikemnist.data.feed import Data
@@ -111,8 +111,8 @@ def measure_robustness(
     device : str or torch.device, default "auto"
         Device to compute on: see `select_device`. The classifier stays there.
     seed : int, default 0
-        Seed for the disturbances, and for encoders that draw random numbers. The noise of a seed is
-        the same on every processor.
+        Seed for the disturbances, and for encoders that draw random numbers. A sample is disturbed
+        in the same way in a batch of any size, and its noise is the same on every processor.
     progress : bool, default True
         Whether to show a bar after two seconds, if standard error is a terminal.
 
@@ -152,7 +152,9 @@ def measure_robustness(
         plain = evaluate(classifier, data, progress=False, **options)
         bar.update()
         for name, level in trials:
-            disturbance = _Disturbance(classifier, name, level)
+            # Codes have a generator of their own: in one for both, the order depends on the batch.
+            codes = torch.Generator().manual_seed(int(seed))
+            disturbance = _Disturbance(classifier, name, level, codes)
             disturbed = Classifier(classifier.network, disturbance, classifier.classes)
             accuracy[name][level] = evaluate(disturbed, data, progress=False, **options).accuracy
             bar.update()
@@ -166,6 +168,7 @@ class _Disturbance:
     classifier: Classifier
     disturbance: str
     level: float
+    codes: torch.Generator
 
     @property
     def num_steps(self) -> int:
@@ -180,16 +183,14 @@ class _Disturbance:
             )
         if self.disturbance in OF_IMAGES:
             images = OF_IMAGES[self.disturbance](images, self.level, generator)
-            return self.classifier.encode(images, generator=generator)
-        return drop(self.classifier.encode(images, generator=generator), self.level, generator)
+            return self.classifier.encode(images, generator=self.codes)
+        return drop(self.classifier.encode(images, generator=self.codes), self.level, generator)
 
 
 def add_noise(images: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """Add Gaussian noise to images, and clip them to their range."""
     most = 255 if images.dtype == torch.uint8 else 1
-    # Torch's normal numbers, and NumPy's in single precision, have other bits on other processors.
-    numbers = np.random.default_rng(draw_seed(generator)).standard_normal(images.shape)
-    noise = torch.from_numpy(numbers).float().to(images.device)
+    noise = _draw("standard_normal", images.shape, generator).float().to(images.device)
     noisy = (images + noise * (level * most)).clamp_(0, most)
     return (noisy.round_() if most == 255 else noisy).to(images.dtype)
 
@@ -217,8 +218,20 @@ def _move(images: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
 
 def drop(spikes: Tensor, level: float, generator: torch.Generator) -> Tensor:
     """Drop each spike with probability ``level``."""
-    mask = torch.rand(spikes.shape, generator=generator, device=generator.device) >= level
+    shape = (spikes.shape[1], len(spikes), *spikes.shape[2:])
+    mask = _draw("random", shape, generator).transpose(0, 1) >= level
     return spikes * mask.to(spikes.device)
+
+
+def _draw(method: str, shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Draw numbers ``[B, ...]`` on the CPU, for each sample the same in a batch of any size.
+
+    Torch's normal numbers, and NumPy's in single precision, have other bits on other processors.
+    """
+    numbers = np.empty(shape)
+    for seed, sample in zip(draw_seeds(generator, len(numbers)).tolist(), numbers, strict=True):
+        getattr(np.random.default_rng(seed), method)(out=sample)
+    return torch.from_numpy(numbers)
 
 
 OF_IMAGES: dict[str, Change] = {"noise": add_noise, "shift": shift, "rotation": rotate}
