@@ -132,6 +132,26 @@ def test_what_users_of_other_libraries_asked(network, code, config, finding, rem
     assert doctor(encoder, TrainConfig(**config | settings), **network | changes).learned > 0.7
 
 
+BATCH = digits(64)
+EQUAL = digits(400)[digits(400).labels == 3]
+
+
+@pytest.mark.parametrize(
+    ("data", "config", "network", "findings"),
+    [
+        (BATCH, {"label_smoothing": 0.99}, {}, ()),
+        (BATCH, {}, {"dropout": 0.99}, ()),
+        ((BATCH.images[:1].expand(64, 28, 28), BATCH.labels), {}, {}, ()),
+        (EQUAL, {}, {}, ("all labels are equal: give samples of each class, in random order",)),
+    ],
+)
+def test_silence_that_is_over(data, config, network, findings):
+    """A layer that is silent at first is no cause where training wakes it."""
+    classifier = new_classifier("latency", hidden=(64,), threshold=1.0, **network)
+    diagnosis = diagnose(classifier, data, TrainConfig(**config))
+    assert (diagnosis.layers[0].spikes, diagnosis.findings) == (0, findings)
+
+
 def test_layer_that_training_wakes():
     diagnosis = doctor(hidden=(512,), threshold=[5.0, 1.0])
     assert diagnosis.findings == ()
@@ -290,6 +310,7 @@ def test_outputs_without_names_that_are_twice_the_classes(outputs, recwarn):
 
 def test_few_images_do_not_show_the_number_of_classes():
     images, labels = digits(400).images, digits(400).labels
+    evaluate(new_classifier(), (images[labels == 3], labels[labels == 3]), progress=False)
     low = labels < 2
     evaluate(new_classifier(), (images[low][:31], labels[low][:31]), progress=False)
     with pytest.warns(UserWarning, match=OUTPUTS.format(10, 2)):

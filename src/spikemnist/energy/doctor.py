@@ -22,7 +22,7 @@ from spikemnist.energy.summarising import norm, summarise
 from spikemnist.models import Classifier, LayerSummary, SpikingNetwork
 from spikemnist.models.classifier import check_network
 from spikemnist.training.config import TrainConfig
-from spikemnist.training.evaluation import output_findings
+from spikemnist.training.evaluation import ENOUGH, output_findings
 from spikemnist.training.loop import train_step
 from spikemnist.training.losses import Loss, compute_loss
 from spikemnist.training.metrics import RunningMetrics
@@ -144,9 +144,14 @@ def diagnose(
                 asleep += bool(metrics.silent)
         texts = training_findings(metrics, steps, config, network, initial, table.layers)
     if right < LEARNED * len(labels) or asleep > WAKE_STEPS:
-        texts = texts or [*layer_findings(table.layers, metrics.needed)]
+        slow = asleep > WAKE_STEPS / 2  # silence is no cause if it is over sooner
+        causes = {x.name for x in table.layers if slow or x.spikes or not x.macs + x.acs}
+        texts = texts or [*layer_findings(table.layers, metrics.needed & causes)]
     texts += image_findings(feed.data) if isinstance(feed.data, ImageDataset) else ()
-    texts += output_findings(classifier.classes, metrics.classes, feed.classes, len(labels))
+    if len(labels) >= ENOUGH and bool((labels == labels[0]).all()):
+        texts.append("all labels are equal: give samples of each class, in random order")
+    else:
+        texts += output_findings(classifier.classes, metrics.classes, feed.classes, len(labels))
     woken = [x.name for x in table.layers if not x.spikes and metrics.sums[f"spikes of {x.name}"]]
     learned = right / len(labels)
     words = conclusion(texts, learned, len(steps), woken)

@@ -118,7 +118,7 @@ def evaluate(
         check_interrupt()
     labels = evaluation.confusion.sum(1)
     counts = len(labels), feed.classes or int(labels.nonzero().max()) + 1, evaluation.samples
-    for text in output_findings(classifier.classes, *counts):
+    for text in output_findings(classifier.classes, *counts) if labels.count_nonzero() > 1 else ():
         warnings.warn(text, stacklevel=3)
     return evaluation
 
