@@ -270,6 +270,28 @@ class Probabilities(HandedOn):
         return mem.sum(0).softmax(-1)
 
 
+class WithoutReset(Dense):
+    """Neurons that keep their membranes from call to call."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.lif2(self.fc2(self.lif1(self.fc1(x))[0]))[0] for _ in range(T)])
+
+
+class OwnMembranes(Dense):
+    """An attribute that keeps membranes from call to call."""
+
+    kept: Any = (None, None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        (mem1, mem2), fired = self.kept, []
+        for _ in range(T):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            fired.append(spk2)
+        self.kept = mem1.detach(), mem2.detach()
+        return torch.stack(fired)
+
+
 class LayerByLayer(Dense):
     """All timesteps of a layer, then those of the next."""
 
@@ -331,10 +353,10 @@ class Edited(nn.Module):
     change what goes into the neurons, ``end`` makes what is returned of spikes and membranes.
     """
 
-    def __init__(self, **parts: Any) -> None:
+    def __init__(self, spike_grad: Any = None, **parts: Any) -> None:
         super().__init__()
         self.fc, self.drop = nn.Linear(12, 5), nn.Dropout(0.3)
-        self.lif = snn.Leaky(beta=0.9, threshold=0.3)
+        self.lif = snn.Leaky(beta=0.9, threshold=0.3, spike_grad=spike_grad)
         self.register_buffer("mask", torch.ones(5))
         self.parts = {
             "begin": lambda net, x: x,

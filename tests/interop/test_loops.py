@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import snntorch
 import torch
+from snntorch import surrogate
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
@@ -132,12 +133,23 @@ def test_sequence_that_a_helper_steps(build: Callable[[], nn.Sequential], inputs
     torch.testing.assert_close(record.membrane, membrane, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("build", [loops.WithoutReset, loops.OwnMembranes])
+def test_loop_that_keeps_its_membranes(build: Callable[[], nn.Module]) -> None:
+    with pytest.warns(UserWarning, match="keeps its membranes from call to call. .* at rest"):
+        accelerate(lively(build()), images(B, 784))
+
+
 def test_neurons_keep_their_states() -> None:
     network = lively(loops.Hidden())
     network.network_1(torch.ones(2, loops.HIDDEN, requires_grad=True))  # a state with a graph
     state = network.network_1.mem
     accelerate(network, spikes(T, B, 784))
     assert network.network_1.mem is state
+
+
+def test_weights_without_a_shape() -> None:
+    with pytest.raises(ValueError, match=r"have no shape yet; call net\(example\) once before"):
+        accelerate(nn.Sequential(nn.LazyLinear(5), snntorch.Leaky(beta=0.9)), NUMBERS)
 
 
 def test_weights_too_small_to_fire() -> None:
@@ -179,6 +191,7 @@ NUMBERS, ONE_STEP, ONE_SAMPLE = images(T, B, 12), images(1, B, 12), images(T, 1,
 INPUT = "it changes its input in place"
 OTHER_INPUT = "drop takes something else than the example"
 RANDOM = r"it draws random numbers of its own, in (eval|train)\(\)"
+READS = r"it branches on values of tensors, or reads them by (__bool__|item), in eval"
 FIRES = r"lif does not fire as its layer does"
 GAIN = {"current": lambda net, current, t: current * (1 + t)}
 SUM = {"begin": lambda net, x: x.sum(1, keepdim=True).expand_as(x)}
@@ -259,6 +272,12 @@ BESIDE_LAYERS: dict[str, tuple[dict[str, Any], Tensor, str]] = {
         {"end": lambda spikes, membranes: (spikes, membranes[-1].detach().numpy())},
         NUMBERS, "it returns ndarray, no tensors",
     ),
+    "a branch on the input": (
+        {"begin": lambda net, x: 2 * x if x.sum() > 1e9 else x}, NUMBERS, READS,
+    ),
+    "a branch on a number": (
+        {"current": lambda net, x, t: 2 * x if x.mean().item() > 1e9 else x}, NUMBERS, READS,
+    ),
     "samples in place of features": (
         {"signal": lambda x, t: x[t].reshape(-1, 12)},
         images(T, B, 2, 12), r"drop takes \[8, 12\], reshaped from \[4, 2, 12\]",
@@ -296,6 +315,17 @@ def called(network: nn.Module) -> nn.Module:
     return network
 
 
+class Gate(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() < 1e9 else 2 * x
+
+
+def gated() -> nn.Module:
+    network = Edited()
+    network.drop = Gate()
+    return network
+
+
 def pruned() -> nn.Module:
     network = Edited()
     prune.l1_unstructured(network.fc, "weight", 0.3)
@@ -316,14 +346,22 @@ def pruned() -> nn.Module:
         (partial(Edited, end=lambda spikes, _: (torch.stack(spikes).bool(), None)), NUMBERS),
         (partial(Edited, end=lambda spikes, _: torch.stack(spikes).sum(0).int()), NUMBERS),
         (partial(Edited, end=Pair), NUMBERS),
+        (
+            partial(Edited, current=lambda net, x, t: x + int(net.lif.reset_mechanism_val)),
+            NUMBERS,
+        ),
+        (partial(loops.FullGraph, reset_delay=False), images(B, 784)),
+        (partial(Edited, spike_grad=surrogate.sigmoid()), NUMBERS),
         (OwnTrain, NUMBERS),
         (lambda: called(KeepsTensors()), NUMBERS),
         (pruned, NUMBERS),
+        (gated, NUMBERS),
     ],
     ids=[
         "fixed T", "fixed T and ones", "fixed batch", "one timestep", "one sample", "one of both",
-        "spikes", "bool", "bool spikes", "whole counts", "dataclass", "own train",
-        "tensors of a call", "pruned",
+        "spikes", "bool", "bool spikes", "whole counts", "dataclass", "own number",
+        "reads in neurons", "gradients that overflow", "own train",
+        "tensors of a call", "pruned", "reads in a layer",
     ],
 )  # fmt: skip
 @torch.inference_mode()

@@ -5,6 +5,7 @@ Shapes: ``T`` timesteps, ``B`` batch, ``C`` classes.
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from spikemnist._arguments import must_be, takes
 from spikemnist.models.runners import NetworkOutput
 from spikemnist.models.sequential import neurons_of, not_last, walk
+from spikemnist.ops import get_surrogate
 from spikemnist.ops.layer import LayerOutput
 
 StepOutput = dict["snntorch.SpikingNeuron | None", "tuple[Tensor, Tensor, Tensor]"]
@@ -135,6 +137,26 @@ def state_names(neuron: snntorch.SpikingNeuron) -> list[str]:
     """
     saved = neuron.state_dict()
     return [name for name, _ in neuron.named_buffers(recurse=False) if name not in saved]
+
+
+def copy_of(network: nn.Module) -> nn.Module:
+    """Return a copy whose parameters have gradients, with the tensors that modules keep."""
+    attributes = [value for module in network.modules() for value in vars(module).values()]
+    values = {
+        id(value): value.detach().clone() for value in attributes if isinstance(value, Tensor)
+    }
+    return copy.deepcopy(network, values).requires_grad_()
+
+
+def rest(network: nn.Module) -> None:
+    """Let neurons start at rest: snnTorch zeroes a state of another shape than the current.
+
+    Their surrogates become those of `spikemnist.ops`: some gradients of snnTorch's overflow to NaN.
+    """
+    for neuron in neurons_of(network):
+        neuron.spike_grad = get_surrogate(neuron.spike_grad)
+        for name in state_names(neuron):
+            setattr(neuron, name, neuron.threshold.new_empty(0))
 
 
 @contextmanager

@@ -5,7 +5,6 @@ Shapes: ``T`` timesteps, ``B`` batch.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import itertools
@@ -27,7 +26,7 @@ from spikemnist._progress import progress_bar
 from spikemnist._seeds import seeded
 from spikemnist._tensors import check_tensor
 from spikemnist.interop import stepped
-from spikemnist.interop.stepped import own_states, state_names
+from spikemnist.interop.stepped import copy_of, own_states, rest
 from spikemnist.models.runners import required
 from spikemnist.models.sequential import neurons_of
 
@@ -42,6 +41,9 @@ Calls = list["str | nn.Module"]
 """Modules of a timestep in the order of their calls: paths, and modules for functions."""
 
 _COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+_READS = {"__bool__", "__float__", "__int__", "__index__", "item", "tolist", "numpy", "equal"}
+"""Functions that return values of a tensor, on which forward may branch."""
 
 _DOUBLINGS = 8
 """Enough for initial weights; output neurons may have a threshold that nothing reaches."""
@@ -70,7 +72,7 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
     Warns
     -----
     UserWarning
-        If forward runs one timestep.
+        If forward runs one timestep, or keeps its membranes from call to call.
 
     Examples
     --------
@@ -96,32 +98,33 @@ def read_loop(network: nn.Module, example: Tensor) -> nn.Sequential:
     check_tensor(example, "example", "[T, B, ...] or [B, ...]")
     if reason := stepped.unfit(network):
         raise ValueError(reason)
+    if any(map(nn.parameter.is_lazy, network.parameters())):
+        raise ValueError("weights of the network have no shape yet; call net(example) once before")
     # snnTorch's utils.reset, called by a copy, would reset all neurons of the process.
     neurons = list(neurons_of(network))
     plain = torch.autocast(example.device.type, enabled=False)
     with own_states(neurons), torch.inference_mode(mode=False), torch.enable_grad(), plain:
-        _rest(network)
-        calls, steps = _checked_calls(_copy(network), example.detach().clone())
+        rest(network)
+        calls, steps, keeps = _checked_calls(copy_of(network), example.detach().clone())
     if steps == 1:
         warnings.warn(
             "forward runs one timestep. Over several, the accelerated network keeps its membranes "
             "from one to the next, even if forward starts from rest in each call",
             stacklevel=4,  # the caller of `accelerate`
         )
+    elif keeps:
+        text = (
+            "forward keeps its membranes from call to call. Calls of the accelerated network start "
+        )
+        warnings.warn(f"{text}at rest, or from state=record.state", stacklevel=4)
     return _layers(network, calls)
 
 
-def _copy(network: nn.Module) -> nn.Module:
-    """Return a copy whose parameters have gradients, with the tensors that modules keep."""
-    attributes = [value for module in network.modules() for value in vars(module).values()]
-    values = {
-        id(value): value.detach().clone() for value in attributes if isinstance(value, Tensor)
-    }
-    return copy.deepcopy(network, values).requires_grad_()
+def _checked_calls(network: nn.Module, example: Tensor) -> tuple[Calls, int, bool]:
+    """Return the calls of a timestep, the number of timesteps, and whether membranes are kept.
 
-
-def _checked_calls(network: nn.Module, example: Tensor) -> tuple[Calls, int]:
-    """Return the calls of a timestep, whose layers do what the network does, and their number."""
+    The layers do what the network does.
+    """
     nn.Module.train(network, mode=False)  # a class may have a train of its own
     with torch.no_grad():
         _, steps = _firing(network, example).chain(example)
@@ -140,7 +143,7 @@ def _checked_calls(network: nn.Module, example: Tensor) -> tuple[Calls, int]:
             if difference := _difference(network, calls, case, inputs):
                 raise _broken(f"{difference}, in {'train' if training else 'eval'}()")
             bar.update()
-    return calls, call.steps
+    return calls, call.steps, call.goes_on(noise)
 
 
 def _random_case(network: nn.Module, example: Tensor, steps: int | None) -> tuple[Tensor, _Call]:
@@ -198,7 +201,8 @@ class _Call(TorchFunctionMode):
     ``calls`` has what was called, with input and output: paths of modules, and modules for
     functions that pool. ``neurons`` has the spikes and membranes of each call of a neuron,
     ``returned`` what the network returned, ``numbers`` what torch would draw next. ``used`` and
-    ``changed`` are the storages that functions took, and changed in place.
+    ``changed`` are the storages that functions took, and changed in place. ``reads`` is a function
+    that returned values of a tensor, of none in ``owned``, outside of the modules in ``calls``.
     """
 
     def __init__(self) -> None:
@@ -207,16 +211,20 @@ class _Call(TorchFunctionMode):
         self.neurons: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self.used: set[int] = set()
         self.changed: set[int] = set()
+        self.reads = ""
+        self.running: list[nn.Module] = []
 
     def run(self, network: nn.Module, example: Tensor) -> _Call:
         """Call a copy of the network from rest, each time with the same masks of dropout."""
-        self.network = network = _copy(network)
-        _rest(network)
+        self.network = network = copy_of(network)
+        rest(network)
         neurons = neurons_of(network)
         inner = {child for neuron in neurons for child in neuron.children()}
         for path, module in network.named_modules():
             if module in neurons or not (module._modules or module in inner):
+                module.register_forward_pre_hook(lambda module, _: self.running.append(module))
                 module.register_forward_hook(functools.partial(self._add, path))
+        self.owned = {_storage(x) for x in (*network.parameters(), *network.buffers())}
         taken, others = example.clone(), _other_generators()
         with seeded(0, example.device):
             with self:
@@ -234,6 +242,8 @@ class _Call(TorchFunctionMode):
         if func in _POOLS:
             self.calls.append((_POOLS[func](*args[1:], **(kwargs or {})), args[0], result))
         kind = getattr(func, "__name__", "")
+        if kind in _READS and not self.running and {_storage(x) for x, _ in before} - self.owned:
+            self.reads = kind
         for tensor, version in before:
             if tensor._version != version or kind == "__set__":  # such as weight.data = ...
                 self.changed.add(_storage(tensor))
@@ -246,7 +256,17 @@ class _Call(TorchFunctionMode):
         """How often the output neurons were called."""
         return len([*self.neurons.values()][-1])
 
+    def goes_on(self, example: Tensor) -> bool:
+        """Call the copy again, and return whether its neurons start elsewhere than at first."""
+        neurons, listed = neurons_of(self.network), snntorch.SpikingNeuron.instances
+        listed += neurons  # snnTorch's utils.reset resets what is listed
+        self.network(example.clone())
+        del listed[-len(neurons) :]
+        membranes = (torch.stack([x for _, x in steps]) for steps in self.neurons.values())
+        return not all(torch.equal(*both.chunk(2)) for both in membranes)
+
     def _add(self, path: str, module: Any, args: Any, output: Any) -> None:
+        self.running.pop()
         made = output[0] if isinstance(output, tuple) else output
         if type(module) not in _POOLS.values():  # whose functions are in the list
             self.calls.append((path, args[0], made))
@@ -310,13 +330,6 @@ def _other_generators() -> str:
     return repr((random.getstate(), np.random.get_state()))  # noqa: NPY002
 
 
-def _rest(network: nn.Module) -> None:
-    """Let neurons start at rest: snnTorch zeroes a state of another shape than the current."""
-    for neuron in neurons_of(network):
-        for name in state_names(neuron):
-            setattr(neuron, name, neuron.threshold.new_empty(0))
-
-
 def _firing(network: nn.Module, example: Tensor) -> _Call:
     """Return a call of the network, whose weights are doubled first until all neurons fire."""
     for _ in range(_DOUBLINGS):
@@ -370,7 +383,9 @@ def _difference(network: nn.Module, calls: Calls, example: Tensor, inputs: Tenso
     for (name, _), expected, actual in zip(network.named_parameters(), *gradients, strict=True):
         if not _close(expected, actual):
             return f"the gradient of {name} is not that of its layer"
-    return None
+    return (
+        f"it branches on values of tensors, or reads them by {call.reads}" if call.reads else None
+    )
 
 
 def _side_effect(network: nn.Module, call: _Call, paths: list[str]) -> str | None:
@@ -398,8 +413,8 @@ def _side_effect(network: nn.Module, call: _Call, paths: list[str]) -> str | Non
 
 def _close(expected: Tensor, actual: Tensor) -> bool:
     """Return whether two tensors are equal but for rounding and their dtypes."""
-    expected = expected.to(actual)
-    return torch.allclose(expected, actual, 1e-3, 1e-5 * float(expected.detach().abs().amax()))
+    highest = float(actual.detach().abs().nan_to_num(0, 0).amax())
+    return torch.allclose(expected.to(actual), actual, 1e-3, 1e-5 * highest)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

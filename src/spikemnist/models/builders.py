@@ -105,14 +105,14 @@ def accelerate(
         If snnTorch cannot step the network either, as it has no neurons, some that cannot be
         stepped, or the same ones in two places; if another ``backend`` than ``"auto"`` and
         ``"snntorch"`` cannot run it. The message names the place in the network. With an
-        ``example``, if forward is no chain, normalises batches, or does more than its layers; the
-        message names the step.
+        ``example``, if forward is no chain, normalises batches, branches on values of tensors, or
+        does more than its layers; the message names the step.
 
     Warns
     -----
     UserWarning
         If ``backend="auto"`` has snnTorch step the network, now or after a change; if a forward
-        with an ``example`` runs one timestep.
+        with an ``example`` runs one timestep, or keeps its membranes from call to call.
 
     Examples
     --------
