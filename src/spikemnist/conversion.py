@@ -121,11 +121,12 @@ class Conversion(Result):
                 rates = [layer.spikes.mean(0) for layer in record.layers[:-1]] + [record.scores]
                 for layer, scale, rate in zip(self.ann, self.scales.values(), rates, strict=True):
                     signal = layer(signal)
-                    squares += [(rate * scale - signal).square().sum(), signal.square().sum()]
+                    read, exact = (rate * scale).cpu().double(), signal.cpu().double()
+                    squares += [(read - exact).square().sum(), exact.square().sum()]
                 decisions = torch.cat((signal.argmax(1)[None], record.running_predictions))
                 right.append(decisions == (labels if data is images else decisions[0]))
         accuracies = torch.cat(right, 1).cpu().double().mean(1)
-        sums = torch.stack(squares).cpu().double().view(len(right), -1, 2).sum(0)
+        sums = torch.stack(squares).view(len(right), -1, 2).sum(0)
         return replace(
             self,
             samples=len(data),

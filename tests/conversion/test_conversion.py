@@ -242,6 +242,15 @@ def test_labels_or_agreement() -> None:
     assert "<td>T = 32</td>" in labelled._repr_html_()
 
 
+@pytest.mark.parametrize("layer", [1, 4])
+def test_error_of_large_weights(layer: int) -> None:
+    ann = mlp()
+    before = convert(ann, pictures(), num_steps=16).errors
+    for parameter in ann[layer].parameters():
+        parameter.data *= 1e30
+    assert convert(ann, pictures(), num_steps=16).errors == pytest.approx(before, rel=0.1)
+
+
 def test_trained_digits(tmp_path: Path) -> None:
     train, test = load_digits()
     torch.manual_seed(0)
