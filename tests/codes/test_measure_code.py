@@ -77,6 +77,7 @@ def test_missing_measures() -> None:
     direct = measure_code(DirectEncoder(num_steps=4), IMAGES)
     assert (direct.spikes, direct.bits_per_spike) == (None, None)
     assert direct.error == pytest.approx(0, abs=1e-7)
+    assert measure_code("direct", IMAGES) == measure_code(DirectEncoder(num_steps=8), IMAGES)
     ranks = measure_code(RankOrderEncoder(num_steps=4), IMAGES)
     assert ranks.spikes == torch.count_nonzero(IMAGES) / len(IMAGES)
     assert (ranks.error, ranks.bits_per_spike) == (None, None)

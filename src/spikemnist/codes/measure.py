@@ -46,7 +46,7 @@ class CodeMeasure:
 
 
 def measure_code(
-    encoder: Encoder, images: Tensor, *, generator: torch.Generator | None = None
+    encoder: Encoder | str, images: Tensor, *, generator: torch.Generator | None = None
 ) -> CodeMeasure:
     r"""Encode images, decode them, and measure the error and the number of spikes.
 
@@ -63,8 +63,9 @@ def measure_code(
 
     Parameters
     ----------
-    encoder : Encoder
-        Any encoder; its ``decode(spikes)``, if it has one, returns the images.
+    encoder : Encoder or str
+        Any encoder; its ``decode(spikes)``, if it has one, returns the images. A name stands for
+        that encoder with its defaults.
     images : torch.Tensor
         Images ``[B, ...]``, uint8 or floating in [0, 1].
     generator : torch.Generator, default None
@@ -83,6 +84,7 @@ def measure_code(
     >>> found.spikes, found.error, round(found.bits_per_spike, 1)
     (1024.0, 0.0, 2.0)
     """
+    encoder = get_encoder(encoder) if isinstance(encoder, str) else encoder
     spikes = encoder(images, generator=generator)
     decode = getattr(encoder, "decode", None)
     return _measure(images, spikes, None if decode is None else decode(spikes))
