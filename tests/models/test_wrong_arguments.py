@@ -113,12 +113,16 @@ VALUES: dict[str, Callable[[], Any]] = {
     "classes has 2 names, but the network has 10 classes": lambda: Classifier(
         LeakyMLP(hidden=5), "latency", ["shoe", "shirt"]
     )(IMAGES),
+    'torch.jit.trace takes only backend="snntorch"; use torch.export': lambda: torch.jit.trace(
+        LeakyMLP(hidden=5), torch.zeros(8, 2, 784)
+    ),
     r"readout <lambda> must return scores .*3, 4.*; got shape": lambda: LeakyMLP(
         (), in_features=20, out_features=4, readout=lambda spikes, _: spikes
     )(torch.zeros(5, 3, 20)),
 }
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace")
 @pytest.mark.parametrize("message", VALUES)
 def test_wrong_value(message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -167,6 +171,9 @@ TYPES: dict[str, Callable[[], Any]] = {
     ),
     "encoder must be a name .*, or an Encoder": lambda: Classifier(network(), LatencyEncoder),
     "encoder must be a name .*; got None": lambda: Classifier(network(), None),
+    "the network must return a spikemnist.models.Record, .*; got Tensor": lambda: Classifier(
+        nn.Flatten(2), "latency"
+    )(IMAGES),
     f"takes {NETWORK}; got builtin_function_or_method": lambda: accelerate(torch.relu),
     f"takes {NETWORK}; got list": lambda: accelerate([nn.Linear(6, 4)]),
     f"takes {NETWORK}; got LeakyMLP": lambda: accelerate(LeakyMLP()),

@@ -29,7 +29,7 @@ from spikemnist.models import files
 from spikemnist.models.limits import Limits
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.network_options import ELSEWHERE
-from spikemnist.models.record import Record
+from spikemnist.models.record import Record, check_record
 
 
 @named(ELSEWHERE)
@@ -125,12 +125,12 @@ class Classifier(nn.Module):
         ------
         TypeError, ValueError
             If the samples do not fit the encoder, its spikes the network, or its outputs the names
-            of the classes.
+            of the classes; if the network returns no `Record`.
         """
         spikes = self.encode(samples, generator=generator)
         # A network of another kind may know no record.
         options = {} if record == "output" else {"record": record}
-        response: Record = self.network(spikes, **options)
+        response = check_record(self.network(spikes, **options))
         if not self.classes:
             return response
         if len(self.classes) != (number := response.scores.shape[1]):

@@ -227,9 +227,12 @@ class SpikingNetwork(Tabular, nn.Module):
             If the input or the state does not fit the network; if ``population`` does not divide
             the number of output neurons; if the ``backend`` cannot run it,
             for example because its neurons have hooks; or if ``backend="snntorch"`` would train
-            batch normalisation one timestep after the other.
+            batch normalisation one timestep after the other; if ``torch.jit.trace`` calls another
+            backend.
         """
         check_choice("record", record, ("output", "all"))
+        if torch.jit.is_tracing() and self.backend != "snntorch":  # type: ignore[attr-defined,no-untyped-call]
+            raise ValueError('torch.jit.trace takes only backend="snntorch"; use torch.export')
         spikes = self._check_input(spikes)
         plan = self.plan
         template = plan.template

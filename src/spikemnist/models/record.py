@@ -277,13 +277,19 @@ class Record(Result):
         return ((running != running[-1]) * steps).amax(0) + 1
 
 
-def check_output(record: object, labels: Tensor) -> None:
-    """Raise unless the output is a `Record`, with a class for each of ``labels``."""
+def check_record(record: object) -> Record:
+    """Return the output of a network, or raise a `TypeError` unless it is a `Record`."""
     if not isinstance(record, Record):
         raise TypeError(
             "the network must return a spikemnist.models.Record, as LeakyMLP does; got "
             f"{type(record).__name__}. Wrap a network of snnTorch: spikemnist.accelerate(network)"
         )
+    return record
+
+
+def check_output(output: object, labels: Tensor) -> None:
+    """Raise unless the output is a `Record`, with a class for each of ``labels``."""
+    record = check_record(output)
     samples, classes = record.scores.shape
     if labels.shape != (samples,) or labels.dtype != torch.int64:
         raise must_be("labels", f"int64 of shape [{samples}], one for each sample", labels)
