@@ -43,28 +43,29 @@ def run(command: Command) -> int:
         threads=torch.get_num_threads(),
         waiting=waiting(),
         load=_load(),
-        backends=[name for name in spikemnist.ops.BACKENDS if name != "auto"],
-        auto=_backends(),
+        **_backends(),
         encoders=spikemnist.encoding.available_encoders(),
         data=_data(),
     )
     return 0
 
 
-def _backends() -> list[str]:
-    """Return the backend that ``auto`` takes on each device, and why others cannot run."""
+def _backends() -> dict[str, list[str]]:
+    """Return the backends that run here, and what ``auto`` takes on each device and why."""
     import torch
 
     backends, errors = [], []
-    for backend, device in (("event_driven", "the CPU"), ("triton", "CUDA")):
+    for backend in (name for name in spikemnist.ops.BACKENDS if name != "auto"):
         try:
             spikemnist.ops.select_backend(backend)
         except ValueError as error:
-            if device == "the CPU" or torch.cuda.is_available():
+            if backend != "triton" or torch.cuda.is_available():
                 errors.append(str(error))
         else:
-            backends.append(f"{backend} on {device}")
-    return [*backends, "else reference", *errors]
+            backends.append(backend)
+    devices = {"event_driven": "on the CPU", "triton": "on CUDA"}
+    auto = [f"{name} {device}" for name, device in devices.items() if name in backends]
+    return {"backends": backends, "auto": [*auto, "else reference", *errors]}
 
 
 def _version(package: str) -> str:
