@@ -223,6 +223,7 @@ WRONG_DATA: dict[str, Callable[[], object]] = {
     r"training_curves draws a History of fit\(\.\.\.\); got dict": lambda: viz.training_curves({}),
     "confusion draws an Evaluation of .*; got LeakyMLP": lambda: viz.confusion(network()),
     "codes draws a dictionary by names; got NoneType": lambda: viz.codes(None),
+    "of_sample draws a Tensor of .*, or a Record of .*; got int": lambda: viz.of_sample(5),
     "for a picture file, call spikemnist.decide": lambda: classifier().predict("8.png"),
     r"such as torch.utils.data.DataLoader\(dataset, batch_size=64\); got Subset": lambda: fit(
         classifier(), torch.utils.data.Subset(DIGITS, [1, 2])
@@ -261,6 +262,13 @@ VALUES: dict[str, Callable[[], object]] = {
     "nothing would be trained": lambda: nothing_to_train(
         readout=lambda spikes, membrane: membrane.mean(0).detach(), truncate=4
     ),
+    "unknown encoder 5; choose from": lambda: get_encoder(5),
+    "unknown encoder None; choose from": lambda: Recipe.from_json(
+        {**Recipe().to_json(), "encoder": {"name": None}}
+    ).classifier(),
+    "gain must be a number, finite; got int": lambda: RateEncoder(gain=10**400),
+    "epochs must be an integer >= 1 and below .*; got int": lambda: TrainConfig(epochs=10**400),
+    "deterministic must be True or False; got 'False'": lambda: RateEncoder(deterministic="False"),
     "seed must be an integer in 0.*; got 'a'": lambda: LeakyMLP(seed="a"),
     "spike_grad must be one of atan, .*; got 'foo'": lambda: Recipe.from_json(
         {**Recipe().to_json(), "network": {"name": "mlp", "spike_grad": {"name": "foo"}}}

@@ -125,10 +125,11 @@ def check_number(name: str, value: Any, span: str) -> Any:
     plain = plain_number(value)
     if ".." in span:
         first, last = span.split("..")
-        low, high, kind = int(first), int(last) if last else math.inf, operator.index
-        expected = f"an integer in {span}" if last else f"an integer >= {first}"
-        expected = expected.replace(str(2**63 - 1), "2**63 - 1")
+        low, high, kind = int(first), int(last or 2**63 - 1), operator.index
         inside = hasattr(plain, "__index__") and low <= kind(plain) <= high
+        most = " and below 2**63" * (isinstance(plain, int) and plain > high)
+        expected = f"an integer in {span}" if last else f"an integer >= {first}{most}"
+        expected = expected.replace(str(2**63 - 1), "2**63 - 1")
     else:
         low, high, kind = *map(float, span[1:-1].split(",")), float
         bounds = [f"{'above' if span[0] == '(' else 'at least'} {low:g}"] * (low > -math.inf)
@@ -137,21 +138,27 @@ def check_number(name: str, value: Any, span: str) -> Any:
         expected = f"a number, {' and '.join(bounds)}"
         low = math.nextafter(low, math.inf) if span[0] == "(" else low
         high = math.nextafter(high, -math.inf) if span[-1] == ")" else high
-        inside = isinstance(plain, Real) and low <= float(plain) <= high  # not NaN
+        inside = issubclass(type(plain), Real) and low <= plain <= high  # not NaN
     if isinstance(plain, bool) or not inside:
         raise must_be(name, expected, value)
     return kind(plain)
 
 
 def set_numbers(settings: Any, **spans: str) -> None:
-    """Check numbers of a frozen dataclass by `check_number`, and keep them as numbers of Python.
+    """Check numbers of a frozen dataclass by `check_number`, and flags, its fields of type bool.
 
-    A field may be None if None is its default.
+    All are kept as Python's own. A number may be None if None is its default.
     """
+    from dataclasses import fields  # the help of a command does without
+
     for name, span in spans.items():
         value = getattr(settings, name)
         if value is not None or getattr(type(settings), name, 0) is not None:
             object.__setattr__(settings, name, check_number(name, value, span))
+    for name in (field.name for field in fields(settings) if field.type == "bool"):
+        if (value := plain_number(getattr(settings, name))) not in (False, True):
+            raise must_be(name, "True or False", value)
+        object.__setattr__(settings, name, bool(value))
 
 
 def suggestion(word: str, names: Iterable[str], elsewhere: Mapping[str, str] = NOWHERE) -> str:

@@ -31,6 +31,9 @@ OF_TYPES: list[tuple[Callable[..., object], str]] = [
         partial(measure_energy, WITHOUT_LAYERS, DATA),
         r"or a network from accelerate\(\); got Linear",
     ),
+    (partial(summary, CLASSIFIER, "8.png"), r"images must be a torch.Tensor .*; got a str"),
+    (partial(initialize, CLASSIFIER, 5), r"images must be a torch.Tensor .*; got a int"),
+    (partial(diagnose, CLASSIFIER, DATA, config=0), "config must be a TrainConfig; got int"),
     (partial(initialize, CLASSIFIER.network, IMAGES), "initialize takes a Classifier"),
     (partial(initialize, PERCEPTRON, IMAGES), "initialize needs a LeakyMLP, .*; got Sequential"),
 ]
@@ -44,6 +47,7 @@ OF_VALUES: list[tuple[Callable[..., object], str]] = [
     ),
     (partial(diagnose, FROZEN, DATA), "nothing would be trained: set requires_grad=True of some"),
     (partial(measure_energy, CLASSIFIER, iter(())), "the data to evaluate are empty"),
+    (partial(diagnose, CLASSIFIER, []), "train has no batch: pass a dataset"),
     (partial(ENERGY.table, "chip"), "part must be one of layers, energies, timesteps, exits"),
 ]
 CALLS = [(TypeError, *row) for row in OF_TYPES] + [(ValueError, *row) for row in OF_VALUES]

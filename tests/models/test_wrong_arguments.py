@@ -27,7 +27,13 @@ from spikemnist import (
     ops,
 )
 from spikemnist.encoding import LatencyEncoder
-from spikemnist.models import best_class, get_readout
+from spikemnist.models import (
+    SpikingNetwork,
+    best_class,
+    first_spike_times,
+    get_readout,
+    running_scores,
+)
 from tests.models.stepped_network import conv, neuron
 from tests.rooms import of_rooms
 
@@ -81,6 +87,11 @@ VALUES: dict[str, Callable[[], Any]] = {
     ),
     r"threshold must be in \(0, inf\); got 0.0": lambda: LeakyMLP(threshold=0.0),
     r"threshold must be in \(0, inf\); got -1.0": lambda: LeakyMLP(threshold=[1.0, -1.0]),
+    "hidden must be an integer >= 1 and below 2.*63; got 9223": lambda: LeakyMLP(hidden=2**63),
+    "threshold must be a number, above 0 and finite; got True": lambda: LeakyMLP(threshold=True),
+    "beta must be a number, at least 0 and at most 1; got int": lambda: LeakyMLP(beta=10**400),
+    "batch_norm must be True or False; got 'False'": lambda: LeakyMLP(batch_norm="False"),
+    "learn_beta must be True or False; got 'no'": lambda: LeakyConvNet(learn_beta="no"),
     r"'M2' in layers='12C5-M2-10' is none of 12C5 \(a convolution\), P2": lambda: LeakyConvNet(
         "12C5-M2-10"
     ),
@@ -96,6 +107,9 @@ VALUES: dict[str, Callable[[], Any]] = {
     r"in_shape must be \(channels, height, width\)": lambda: LeakyConvNet("4C3-P2-10", (28, 28)),
     "each size of in_shape must be an integer >= 1; got 28.0": lambda: LeakyConvNet(
         "4C3-P2-10", (1, 28.0, 28)
+    ),
+    "each size of in_shape must be an integer >= 1; got 'x'": lambda: accelerate(
+        network(), in_shape="x"
     ),
     ("readout must be one of mean_membrane, .*, or a function .*; got 'soft'"): lambda: accelerate(
         network(), readout="soft"
@@ -156,6 +170,18 @@ TYPES: dict[str, Callable[[], Any]] = {
     ),
     "LeakyConvNet takes layers and in_shape by position, .*: write layers=...; got 3": lambda: (
         LeakyConvNet("4C5-10", (1, 28, 28), 0.9)
+    ),
+    "layers must be a string such as '12C5-.*; got int": lambda: LeakyConvNet(5),
+    "network must be a torch.nn.Module; got int": lambda: SpikingNetwork(5),
+    "each membrane of state must be a torch.Tensor .*; got a str": lambda: LeakyMLP()(
+        IMAGES[None], state=("x",)
+    ),
+    r"initial must be a torch.Tensor \[B, ...\]; got a int": lambda: ops.leaky(
+        IMAGES[None], 0.9, initial=5
+    ),
+    r"spikes must be a torch.Tensor \[T, ...\]; got a int": lambda: first_spike_times(5),
+    r"spikes must be a torch.Tensor \[T, B, N\]; got a int": lambda: running_scores(
+        "spike_count", 5, IMAGES
     ),
     "readout must be a name, or a function of spikes and membranes.*; got int": lambda: get_readout(
         3

@@ -79,6 +79,7 @@ def test_the_precision_of_the_network_decides(machine):
         ({}, "gpu", "cpu and auto"),
         ({}, "", "cpu and auto"),
         ({}, None, "cpu and auto"),
+        ({}, "cpu:7", "cpu and auto"),
     ],
 )
 def test_an_absent_device(machine, parts, device, present):

@@ -115,11 +115,11 @@ def get_encoder(name: str, *arguments: Any, **options: Any) -> Encoder:
     >>> get_encoder("direct", 25)
     DirectEncoder(num_steps=25)
     """
-    if name not in _factories:
+    if not isinstance(name, str) or name not in _factories:
         names = available_encoders()
         raise ValueError(
             f"unknown encoder {name!r}; choose from {', '.join(names)}, or import the module that "
-            f"registers it{suggestion(name, names)}"
+            f"registers it{suggestion(str(name), names)}"
         )
     factory = _factories[name]
     if isinstance(factory, str):

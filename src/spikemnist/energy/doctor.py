@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from spikemnist._arguments import named
+from spikemnist._arguments import must_be, named
 from spikemnist._seeds import seeded
 from spikemnist.data import ImageDataset
 from spikemnist.data.feed import Data, as_dataset
@@ -124,6 +124,8 @@ def diagnose(
     ((), 1.0)
     """
     network = check_network(classifier, "diagnose")
+    if not isinstance(config, TrainConfig | None):
+        raise must_be("config", "a TrainConfig", config, TypeError)
     config = replace(config or TrainConfig(), schedule="constant", batch_size=SAMPLES, augment=())
     metrics, right, asleep = RunningMetrics(), 0, 0
     steps: list[tuple[float, float]] = []
@@ -134,7 +136,9 @@ def diagnose(
         feed, initial = training.feed, copy.deepcopy(network.state_dict())
         network.train()
         with seeded(config.seed, feed.device) as generator:
-            images, labels = next(feed.batches(config.seed))
+            if (batch := next(feed.batches(config.seed), None)) is None:
+                raise ValueError("train has no batch: pass a dataset, tensors or a DataLoader")
+            images, labels = batch
             spikes = classifier.encode(images, generator=generator)
             table = examine(network, spikes, labels, training.loss, config.seed)
             while right < len(labels) and len(steps) < MOST_STEPS_TO_LEARN:

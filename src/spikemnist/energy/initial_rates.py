@@ -116,7 +116,7 @@ def initialize(
             for norm in norms:
                 norm.train()  # `evaluating` restores it
                 norm.momentum = 1.0  # the statistics are those of the last call alone
-            spikes = classifier.encode(images.to(classifier.device), generator=generator)
+            spikes = classifier.encode(images, generator=generator).to(classifier.device)
             record = network(spikes)
             weights: dict[str, torch.Tensor] = {}
             for name, layer in zip(record.sizes, layers, strict=True):

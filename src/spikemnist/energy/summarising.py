@@ -132,7 +132,7 @@ def summary(classifier: Classifier, images: Samples, *, seed: int = 0) -> Summar
     """
     network = check_network(classifier, "summary")
     with evaluating(classifier, seed) as generator:
-        spikes = classifier.encode(images.to(classifier.device), generator=generator)
+        spikes = classifier.encode(images, generator=generator).to(classifier.device)
         return summarise(network, network(spikes, record="all"))
 
 

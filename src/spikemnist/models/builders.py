@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
-from spikemnist._arguments import check_number, must_be, named, plain_number
+from spikemnist._arguments import check_number, must_be, named
 from spikemnist._descriptions import fields_of
 from spikemnist._doors import behind
 from spikemnist._names import ReadoutName, ResetMechanism, SurrogateName
@@ -27,7 +27,7 @@ from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.network_options import ELSEWHERE, LAYERS, NetworkOptions, shared_options
 from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
-from spikemnist.models.parameters import PerLayer, per_layer
+from spikemnist.models.parameters import PerLayer, per_layer, sizes_of
 from spikemnist.models.readout import Readout, named_or_own
 from spikemnist.models.sequential import neurons_of
 from spikemnist.ops.dynamics import check_reset
@@ -297,7 +297,7 @@ class LeakyMLP(LeakyNetwork):
         seed: int | None = None,
     ) -> None:
         options = shared_options(locals())
-        hidden = _sizes("hidden", hidden)
+        hidden = sizes_of("hidden", hidden)
         in_features = check_number("in_features", in_features, "1..")
         out_features = check_number("out_features", out_features, "1..")
         if in_features != out_features and hidden[:1] + hidden[-1:] == (in_features, out_features):
@@ -412,7 +412,9 @@ class LeakyConvNet(LeakyNetwork):
         seed: int | None = None,
     ) -> None:
         options = shared_options(locals())
-        in_shape = _sizes("each size of in_shape", in_shape)
+        if not isinstance(layers, str):
+            raise must_be("layers", f"a string such as {LAYERS!r}", layers, TypeError)
+        in_shape = sizes_of("each size of in_shape", in_shape)
         if len(in_shape) != 3:
             raise must_be("in_shape", "(channels, height, width)", in_shape)
         with initial_weights(seed):
@@ -423,13 +425,6 @@ class LeakyConvNet(LeakyNetwork):
 def initial_weights(seed: int | None) -> AbstractContextManager[object]:
     """Return a context in which weights are drawn from a seed; None leaves torch's generators."""
     return nullcontext() if seed is None else seeded(seed, torch.get_default_device())
-
-
-def _sizes(name: str, values: int | Sequence[int]) -> tuple[int, ...]:
-    """Return sizes, or a single one, as a tuple of numbers of Python."""
-    values = plain_number(values)
-    several = values if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
-    return tuple(check_number(name, value, "1..") for value in several)
 
 
 def _width(stage: Mapping[str, nn.Module]) -> int:

@@ -66,7 +66,7 @@ def select_device(
         target = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(_absent(device, names)) from error
-    name = f"cuda:{target.index or 0}" if target.type == "cuda" else target.type
+    name = str(target) if target.index else "cuda:0" if target.type == "cuda" else target.type
     if name not in names:
         raise ValueError(_absent(device, names))
     if target.type == "mps" and dtype == torch.float64:

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
-from spikemnist._arguments import check_choice, check_number
+from spikemnist._arguments import check_choice, check_number, must_be
 from spikemnist._names import ReadoutName
 from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import check_tensor
 from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.layer_table import STRUCTURE, layer_names, layer_table, structure
+from spikemnist.models.parameters import sizes_of
 from spikemnist.models.readout import Readout, class_mean, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.runners import NetworkOutput, Request, choose, required
@@ -94,13 +95,15 @@ class SpikingNetwork(Tabular, nn.Module):
     ) -> None:
         super().__init__()
         population = check_number("population", population, "1..")
+        if not isinstance(network, nn.Module):
+            raise must_be("network", "a torch.nn.Module", network, TypeError)
         plan = Plan(network)
         for name in ("auto", backend):  # raises where none can run it, or not this one
             choose(name, plan, Request())
         if not neurons_of(network):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
         self.network = network
-        self.in_shape: tuple[int, ...] | None = None if in_shape is None else tuple(in_shape)
+        self.in_shape = None if in_shape is None else sizes_of("each size of in_shape", in_shape)
         self.readout = get_readout(readout)  # torch assigns a module past the property
         self.population = population
         self.backend = backend
@@ -237,6 +240,8 @@ class SpikingNetwork(Tabular, nn.Module):
         plan = self.plan
         template = plan.template
         spikes = on_device_of(template, spikes)
+        for membrane in state or ():
+            check_tensor(membrane, "each membrane of state", "[B, ...]")
         initial = [on_device_of(template, membrane) for membrane in state or ()] or None
         final = state is None or len(state) > 0
         request = Request(spikes, template, record, initial, final)

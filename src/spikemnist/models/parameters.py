@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from spikemnist._arguments import must_be
+from spikemnist._arguments import check_number, must_be, plain_number
 
 PerLayer = float | Tensor | Sequence[float | Sequence[float] | Tensor]
 """One number for all layers, or an entry for each: a number, or one number for each neuron."""
@@ -30,6 +30,8 @@ def per_layer(name: str, value: PerLayer, widths: Sequence[int]) -> list[Tensor]
     if len(entries) != len(widths):
         expected = f"a number, or one entry for each of the {len(widths)} layers"
         raise must_be(name, expected, value)
+    for entry in (x for x in entries if isinstance(plain_number(x), int)):  # no bool
+        check_number(name, entry, interval)
     tensors = [_tensor(entry) for entry in entries]
     for tensor, width in zip(tensors, widths, strict=True):
         if tensor.dim() and tensor.shape != (width,):
@@ -38,6 +40,13 @@ def per_layer(name: str, value: PerLayer, widths: Sequence[int]) -> list[Tensor]
         if not tensor.is_meta and not bool(valid(tensor).all()):
             raise must_be(name, f"in {interval}", tensor.tolist())
     return tensors
+
+
+def sizes_of(name: str, values: int | Sequence[int]) -> tuple[int, ...]:
+    """Return sizes, or a single one, as a tuple of numbers of Python."""
+    values = plain_number(values)
+    several = values if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
+    return tuple(check_number(name, value, "1..") for value in several)
 
 
 def _tensor(entry: object) -> Tensor:

@@ -139,6 +139,7 @@ def first_spike_times(spikes: Tensor) -> Tensor:
     >>> first_spike_times(torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
     tensor([3., 1.])
     """
+    check_tensor(spikes, "spikes", "[T, ...]")
     return _silence(spikes).sum(0)
 
 
@@ -179,6 +180,7 @@ def running_scores(readout: ReadoutName | Readout, spikes: Tensor, membrane: Ten
             [0., 1.],
             [1., 2.]])
     """
+    check_tensor(spikes, "spikes", "[T, B, N]")
     readout = get_readout(readout)
     name = named_or_own(readout)
     if isinstance(name, str):

@@ -139,6 +139,7 @@ def leaky(
         raise must_be("current", "[T, B, ...] with at least one timestep", current)
     if initial is None:
         initial = torch.zeros(current.shape[1:], dtype=current.dtype, device=current.device)
+    check_tensor(initial, "initial", "[B, ...]")
     if initial.shape != current.shape[1:]:
         raise must_be("initial", f"one timestep of shape {tuple(current.shape[1:])}", initial)
     return LeakyScan.apply(  # type: ignore[no-any-return, no-untyped-call]

@@ -18,7 +18,7 @@ from spikemnist.viz._animation import animate
 from spikemnist.viz._encodings import encoding
 from spikemnist.viz._membranes import membrane
 from spikemnist.viz._rasters import raster
-from spikemnist.viz._samples import input_sample
+from spikemnist.viz._samples import drawing, input_sample
 from spikemnist.viz._training import confusion, training_curves
 from spikemnist.viz._weights import receptive_fields
 
@@ -100,6 +100,7 @@ def of_run(
     return figures
 
 
+@drawing
 def of_sample(
     record: Tensor | Record,
     samples: Any = None,
