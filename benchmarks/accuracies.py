@@ -204,13 +204,14 @@ def ours(line: str, here: Sequence[dict[str, Any]], number: int = 1) -> Row:
     printed = here[0]["printed"]
     spread = f" ±{UNBROKEN}{statistics.stdev(each):.2f}" if len(each) > 1 else ""
     quiet = [one["seconds"] for one in here if not one.get("busy")]
+    alone = f"{len(quiet)} run{'s' * (len(quiet) > 1)}"
     setup = described(line)
     cells = (
         f"**Ours ({number})**: {setup.network}",
         f"{mean:.2f}{spread}{between(each)}",
         *(NOTHING, NOTHING),
         runs(str(len(here)), next(iter(EPOCHS.findall(printed)), setup.epochs)),
-        duration(statistics.median(quiet)) if quiet else "busy",
+        f"{duration(statistics.median(quiet))} ({alone})" if quiet else "busy",
         spikes(here, current=setup.current),
         scaled(setup.parameters) if setup.parameters else NOTHING,
     )

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import accuracies
-from benchmarks.candidates import STEP
-from benchmarks.report import kinds, span, table
+from benchmarks.report import NOTE, range_table, table
 
 ROOT = Path(__file__).resolve().parents[1]
 README, PUBLISHED = ROOT / "README.md", ROOT / "docs" / "benchmarks"
@@ -34,7 +33,7 @@ def written(text: str, results: dict[str, Any]) -> str:
 
 
 def lines(results: dict[str, Any]) -> Iterator[str]:
-    """Yield accuracies and times of commands, and the ratios to the fastest peer."""
+    """Yield accuracies and times of commands, and the ranges of the ratios to the fastest peer."""
     machine = results["runs"]["networks"]["machine"]
     versions = {name: ".".join(v.split(".")[:2]) for name, v in machine["packages"].items()}
     rows = {
@@ -48,23 +47,19 @@ def lines(results: dict[str, Any]) -> Iterator[str]:
         f"Accuracy on the 10,000 test images: the mean of {' or '.join(sorted(seeds))} seeds ± "
         "their standard deviation, the lowest and the highest seed, and the time on "
         f"{' or '.join(sorted(where))}, PyTorch {versions['torch']} and snnTorch "
-        f"{versions['snntorch']}."
+        f"{versions['snntorch']}: the median of the runs with nothing beside them."
     )
     yield table(
         ("Command", "Accuracy, %", "Time"),
         [(f"`{command}`", *accuracies.summary(command, here)) for command, here in rows.items()],
     )
     *several, last = (f"{name} {versions[name.lower()]}" for name in PEERS)
-    networks = kinds(results)
-    everything = networks.pop("all")
-    ratios = ", ".join(
-        f"{span(groups, STEP)} ({kind.removeprefix('of these, ')})"
-        for kind, groups in networks.items()
-    )
     yield paragraph(
-        f"There, a training step is {span(everything, STEP)} times as fast as with the fastest "
-        f"of {', '.join(several)} and {last}, over {len(everything)} networks: {ratios}."
+        f"Times as fast there as the fastest of {', '.join(several)} and {last}: the lowest and "
+        "the highest ratio of each kind of networks."
     )
+    yield range_table(results)
+    yield paragraph(NOTE)
 
 
 def paragraph(text: str) -> str:

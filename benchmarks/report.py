@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -16,6 +17,13 @@ Results = dict[str, Any]
 
 AUTO = f"{OURS}auto"
 NOTHING, UNSTEADY = "–", "unsteady"
+
+NOTE = (
+    "The median is in brackets. Unsteady ratios are counted: other programs ran, or the quartiles "
+    "of a time are further apart than half its median. The last column is the next timestep of one "
+    "image, from the state that the last one left."
+)
+"""What a `range_table` shows."""
 
 PICTURES = {
     "stages.png": (
@@ -91,7 +99,7 @@ def machines(runs: Mapping[str, Results]) -> Iterator[str]:
 
 
 def unsteady(results: Results) -> Iterator[str]:
-    """Yield how many timings have no ratio, as other programs ran or as the calls differed."""
+    """Yield how many timings are unsteady, as other programs ran or as the calls differed."""
     timings = [
         found
         for group in compared(results)
@@ -106,20 +114,28 @@ def unsteady(results: Results) -> Iterator[str]:
     yield (
         f"Of {len(timings):,} timings, {disturbed} were taken while other programs had more than "
         f"{1 - timing.QUIET:.0%} of the processors, and {wide} others have quartiles further apart "
-        f"than half the median: none of these has a ratio. Other programs had at most {taken:.0%}."
+        f"than half the median: their ratios are marked unsteady, and counted in the ranges. Other "
+        f"programs had at most {taken:.0%}."
     )
 
 
 def ranges(results: Results) -> Iterator[str]:
-    """Yield the lowest and the highest ratio to the fastest peer over the rows of each kind."""
-    rows = []
-    for kind, groups in kinds(results).items():
-        cells = [span(groups, stage) for stage in WHOLE]
-        if groups:
-            rows.append([kind, str(len(groups)), *cells])
-    if rows:
+    """Yield the ranges of the ratios to the fastest peer, if networks were compared."""
+    if compared(results):
         yield "Times as fast as the fastest peer, the lowest and the highest of all rows below:"
-        yield table(["networks", "rows", *WHOLE], rows)
+        yield range_table(results)
+        yield NOTE
+
+
+def range_table(results: Results) -> str:
+    """Return a table with the `span` of each stage over the networks of each kind."""
+    stages = (*WHOLE, TIMESTEP)
+    rows = [
+        [kind, str(len(groups)), *(span(groups, stage) for stage in stages)]
+        for kind, groups in kinds(results).items()
+        if groups
+    ]
+    return table(["networks", "number", *stages], rows)
 
 
 def kinds(results: Results) -> dict[str, list[Results]]:
@@ -143,16 +159,21 @@ def kinds(results: Results) -> dict[str, list[Results]]:
 
 
 def span(groups: Sequence[Results], stage: str) -> str:
-    """Return the lowest and the highest ratio of a stage to the fastest peer."""
-    each = (
+    """Return the lowest and the highest ratio of a stage to the fastest peer, and the median.
+
+    Unsteady ratios are counted. A stage that was not timed of all networks has no range.
+    """
+    each = [
         ratio(group["candidates"], fastest_peer(group["candidates"], stage), stage)
         for group in groups
-    )
-    numbers = [float(found) for found in each if found not in (NOTHING, UNSTEADY)]
-    if not numbers:
+    ]
+    if NOTHING in each or not each:
         return NOTHING
+    numbers = [float(found.partition(",")[0]) for found in each]
     low, high = min(numbers), max(numbers)
-    return f"{low}" if low == high else f"{low} to {high}"
+    median = f" to {high} ({statistics.median(numbers):.1f})" if low < high else ""
+    unsteady = sum(found.endswith(UNSTEADY) for found in each)
+    return f"{low}{median}" + f", {unsteady} {UNSTEADY}" * bool(unsteady)
 
 
 def compared(results: Results) -> list[Results]:
@@ -228,13 +249,13 @@ def against_the_fastest(network: Results, stage: str) -> list[str]:
 
 def with_range(candidates: Results, name: str, stage: str) -> str:
     """Return the `ratio` to a candidate, with the lowest and the highest of the processes."""
-    found = ratio(candidates, name, stage)
+    found, *mark = ratio(candidates, name, stage).split(", ")
     ours, theirs = (timing_of(candidates, who, stage) or {} for who in (AUTO, name))
     pairs = zip(theirs.get("processes", ()), ours.get("processes", ()), strict=False)
     each = [f"{their / our:.1f}" for their, our in pairs]
-    if not each or found in (NOTHING, UNSTEADY):
-        return found
-    return f"{found} ({min(each, key=float)} to {max(each, key=float)})"
+    if each:
+        found += f" ({min(each, key=float)} to {max(each, key=float)})"
+    return ", ".join((found, *mark))
 
 
 def throughput(network: Results) -> list[str]:
@@ -375,11 +396,12 @@ def fastest_peer(candidates: Results, stage: str) -> str:
 
 
 def ratio(candidates: Results, name: str, stage: str) -> str:
-    """Return a candidate's time divided by this package's, or a note that a timing is unsteady."""
+    """Return a candidate's time divided by this package's, with a note if one is unsteady."""
     ours, theirs = (timing_of(candidates, who, stage) for who in (AUTO, name))
     if ours is None or theirs is None:
         return NOTHING
-    return UNSTEADY if no_ratio(ours, theirs) else f"{theirs['median'] / ours['median']:.1f}"
+    mark = f", {UNSTEADY}" if no_ratio(ours, theirs) else ""
+    return f"{theirs['median'] / ours['median']:.1f}{mark}"
 
 
 def seconds(candidates: Results, name: str, stage: str) -> float | None:

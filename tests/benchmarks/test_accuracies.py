@@ -63,7 +63,7 @@ def test_row_of_a_training() -> None:
     quieter = TRAIN.replace("97.50", "97.70").replace("301", "299")
     row = accuracies.ours(line, [run(TRAIN), run(quieter), run(TRAIN, 900.0, busy="others")], 7)
     cells = [row.cells[COLUMN[name]] for name in ("Runs", "Last, %", "Time")]
-    assert cells == ["3\u00a0x\u00a06", "97.57 ±\u00a00.12 (97.50 to 97.70)", "9 s"]
+    assert cells == ["3\u00a0x\u00a06", "97.57 ±\u00a00.12 (97.50 to 97.70)", "9 s (2 runs)"]
     assert row.cells[0] == "**Ours (7)**: 784-30-20-10, latency code, T=8"
     assert row.cells[COLUMN["Spikes"]] == "150 + 344"
     weights = sum(weight.numel() for weight in LeakyMLP((30, 20), in_features=784).parameters())
