@@ -144,10 +144,12 @@ def measure(name: str) -> Card:
         "operations": {
             "acs": total.acs,
             "macs": total.macs,
+            "decays": total.decays,
             "ann_macs": total.dense / energy.num_steps,
         },
         "energy": {
             "snn": energy.snn.total / 1000,
+            "snn_neurons": energy.snn.neurons / 1000,
             "ann_dense": energy.ann_dense.total / 1000,
             "ann_skipping": energy.ann_skipping.total / 1000,
         },
@@ -214,9 +216,11 @@ def card_text(card: Card) -> str:
         "Leaky neurons": "; ".join(neurons),
         "Size": f"{card['bytes'] / 1024:.0f} KiB",
         "Spikes per image": spikes,
-        "Operations per image": f"{operations['acs']:,.0f} additions, {operations['macs']:,.0f} "
-        f"multiplications; an ANN of these layers: {operations['ann_macs']:,.0f} multiplications",
-        "Energy per image": f"{energy['snn']:,.1f} nJ; {energy['ann_dense']:,.1f} nJ for the ANN, "
+        "Operations per image": f"{operations['acs']:,.0f} additions and {operations['macs']:,.0f} "
+        f"multiplications of weights, {operations['decays']:,} multiplications of membranes by "
+        f"beta; an ANN of these layers: {operations['ann_macs']:,.0f} multiplications",
+        "Energy per image": f"{energy['snn']:,.1f} nJ, of which membranes take "
+        f"{energy['snn_neurons']:,.1f} nJ; {energy['ann_dense']:,.1f} nJ for the ANN, "
         f"{energy['ann_skipping']:,.1f} nJ where it skips zeros",
         "Command": f"`{card['command']}`",
         "Made": f"{card['date']}, at commit {card['commit']}; {versions}",

@@ -32,3 +32,6 @@ def test_card_of_a_file(name: str) -> None:
     assert abs(evaluation.accuracy - card["accuracy"]) < 4 * error
     expected = {layer: spikes for layer, spikes in card["spikes"].items() if spikes is not None}
     assert evaluation.spikes_per_sample == pytest.approx(expected, rel=0.05)
+    counts = card["operations"]  # an addition takes 0.9 pJ, a multiplication 4.6 pJ
+    energy = 0.9 * counts["acs"] + 4.6 * (counts["macs"] + counts["decays"])
+    assert card["energy"]["snn"] == pytest.approx(energy / 1000)
