@@ -2,6 +2,7 @@
 
     python scripts/check_release.py            the version is the same in all files
     python scripts/check_release.py v0.1.0     and it is released, with the same day in all files
+    python scripts/check_release.py v0.1.0 dist/*.whl    and PyPI can show its README
 
 The newest version in the changelog is the first with a number, below ``[Unreleased]``. Before the
 first release there is none, and the citation has no day. The exit code is 0 if all agree, else 1,
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import re
 import sys
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,10 +54,23 @@ def _first(pattern: str, text: str) -> str:
     return (match and match.group(1)) or ""
 
 
+def relative_links(wheel: Path) -> list[str]:
+    """Return the links and pictures of the README in a wheel that lead to no address."""
+    with zipfile.ZipFile(wheel) as files:
+        (name,) = (name for name in files.namelist() if name.endswith(".dist-info/METADATA"))
+        return re.findall(r"\]\((?!https?://|#)([^)]+)\)", files.read(name).decode())
+
+
 def main(arguments: list[str]) -> int:
-    """Compare the files of this checkout, and the tag if one is given."""
+    """Compare the files of this checkout, and the tag and the wheel if they are given."""
     texts = {place: (ROOT / place).read_text(encoding="utf-8") for place in VERSIONS}
-    problems = disagreements(texts, *arguments)
+    problems = disagreements(texts, *arguments[:1])
+    links = [link for wheel in arguments[1:] for link in relative_links(Path(wheel))]
+    if links:
+        problems.append(
+            f"{len(links)} relative links in the README of the wheel, such as {links[0]}: set "
+            "Repository below [project.urls] in pyproject.toml, and build it again"
+        )
     print(*problems or ["all agree"], sep="\n", file=sys.stderr if problems else sys.stdout)
     return 1 if problems else 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,18 @@ def test_link_of_the_notebook_to_colab(project: str, badge: str | None) -> None:
     links = re.findall(r"\]\((https://colab[^)]+/blob/[^)]+)\)", "".join(cell["source"]))
     assert links == [badge] * (badge is not None)
     assert cell["source"][0] == "# Title\n"
+
+
+@pytest.mark.parametrize(("project", "relative"), [(ELSEWHERE, False), ("", True)])
+def test_links_in_the_readme_of_a_wheel(project: str, relative: bool, tmp_path: Path) -> None:
+    address, wheel = ADDRESSES["repository"](project), tmp_path / "spikes.whl"
+    text = ADDRESSES["absolute"](read("README.md"), address)
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("spikes-1.0.dist-info/METADATA", text)
+    links = runpy.run_path(str(ROOT / "scripts/check_release.py"))["relative_links"](wheel)
+    assert ("docs/_static/example/raster.png" in links) == ("CHANGELOG.md" in links) == relative
+    assert bool(links) == relative
+    assert (f"{address}/raw/main/docs/_static/example/raster.png" in text) != relative
 
 
 def test_address_of_the_site() -> None:

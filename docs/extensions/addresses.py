@@ -3,7 +3,7 @@
     [project.urls]
     Repository = "https://github.com/OWNER/NAME"
 
-Without it no page and no notebook shows an address.
+Without it no page and no notebook shows an address, and the links of the README stay relative.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import json
 import re
 
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+RELATIVE = "(?!https?://|#)"
+"""Pattern of the beginning of a relative link."""
+
 COLAB = "https://colab.research.google.com/github"
 
 
@@ -27,6 +30,20 @@ def site(address: str) -> str:
         return ""
     owner, name = address.removeprefix("https://github.com/").split("/")
     return f"https://{owner.lower()}.github.io/{name}/"
+
+
+def absolute(text: str, address: str) -> str:
+    """Return Markdown with an address, if there is one, before its relative links and pictures.
+
+    Examples
+    --------
+    >>> absolute("[a](b.md) ![c](d.png)", "https://github.com/o/n")
+    '[a](https://github.com/o/n/blob/main/b.md) ![c](https://github.com/o/n/raw/main/d.png)'
+    """
+    if not address:
+        return text
+    text = re.sub(rf"(!\[[^]]*\]\(){RELATIVE}", rf"\1{address}/raw/main/", text)
+    return re.sub(rf"(\[[^]]*\]\(){RELATIVE}", rf"\1{address}/blob/main/", text)
 
 
 def with_badge(notebook: str, address: str, path: str) -> str:
