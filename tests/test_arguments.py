@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from spikemnist import (
@@ -244,6 +244,12 @@ def nothing_to_train(**options: Any) -> None:
     fit(net, DIGITS, TrainConfig(epochs=1, **options), progress=False)
 
 
+def detached(spikes: Tensor, membrane: Tensor) -> Tensor:
+    return membrane.mean(0).detach()
+
+
+detached.running = True  # type: ignore[attr-defined]
+
 TORCH_FILE = r"state.pt is a zip, as torch.save writes: .* load_state_dict\(torch.load"
 VALUES: dict[str, Callable[[], object]] = {
     r"\(8, 40, 32, 32\)\. A network for such samples has in_features=1024": lambda: evaluate(
@@ -259,9 +265,7 @@ VALUES: dict[str, Callable[[], object]] = {
     r"the loss has no gradient.*look for \.detach\(\)": lambda: nothing_to_train(
         loss=lambda record, labels: cross_entropy(record.scores.detach(), labels)
     ),
-    "nothing would be trained": lambda: nothing_to_train(
-        readout=lambda spikes, membrane: membrane.mean(0).detach(), truncate=4
-    ),
+    "nothing would be trained": lambda: nothing_to_train(readout=detached, truncate=4),
     "unknown encoder 5; choose from": lambda: get_encoder(5),
     "unknown encoder None; choose from": lambda: Recipe.from_json(
         {**Recipe().to_json(), "encoder": {"name": None}}
