@@ -157,7 +157,6 @@ def test_run_that_has_learned_nothing(encoder, options, brightness, settings, wo
         {"epochs": 4, "label_smoothing": 0.9},
         {"epochs": 4, "loss": SpikeTimeCrossEntropy(tau=100.0)},
     ],
-    ids=str,
 )
 def test_runs_that_learn_or_are_short(settings, recwarn):
     own = str(settings.get("loss", "")).lower().startswith("spike")
