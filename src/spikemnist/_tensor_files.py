@@ -139,9 +139,13 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor])
 
 
 def check_classes(classes: Collection[str]) -> None:
-    """Raise a `ValueError` unless all names can be printed: a file must not control a terminal."""
-    if not all(isinstance(name, str) and name.isprintable() for name in classes):
-        raise must_be("classes", "names without control characters", classes)
+    """Raise a `ValueError` unless all names differ and can be printed.
+
+    A file must not control a terminal.
+    """
+    printable = all(isinstance(name, str) and name.isprintable() for name in classes)
+    if isinstance(classes, str) or not printable or len({*classes}) < len(classes):
+        raise must_be("classes", "a tuple of different names without control characters", classes)
 
 
 @contextlib.contextmanager

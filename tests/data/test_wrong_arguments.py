@@ -77,6 +77,7 @@ NO_AUGMENTATION = r"an augmentation is a function .* such as RandomAffine"
         (lambda: ImageDataset(ZEROS, LABELS.bool()), "class indices .*; got torch.bool"),
         (lambda: ImageDataset(ZEROS, LABELS - 1), "labels must be at least 0; got -1"),
         (lambda: ImageDataset(ZEROS, LABELS + 2, ("a", "b")), OF_TWO_CLASSES),
+        (lambda: ImageDataset(ZEROS, LABELS, ("a", "a")), r"be different names; got \('a', 'a'\)"),
         (lambda: IMAGES.split(0), SHARE),
         (lambda: IMAGES.split(1), SHARE),
         (lambda: IMAGES.split(math.nan), SHARE),

@@ -132,7 +132,7 @@ def test_description_of_a_network(tmp_path: Path) -> None:
     network = LeakyMLP(
         (9,), in_features=12, out_features=2, beta=0.9, dropout=0.25, spike_grad="sigmoid"
     )
-    path = Classifier(network, LatencyEncoder(num_steps=6), "ab").save(tmp_path / "file")
+    path = Classifier(network, LatencyEncoder(num_steps=6), tuple("ab")).save(tmp_path / "file")
     with safetensors.safe_open(path, "pt") as file:
         description = json.loads(file.metadata()["spikemnist"])
     names = ["sha256", "format", "version", "network", "encoder", "classes", "limits"]
@@ -255,7 +255,9 @@ def test_weights_that_mean_something_else(
     [("abc", "", "abc"), ("abc", "abc", "abc"), ("", "abc", "abc"), ("abc", "cab", None)],
 )
 def test_classes_of_weights(saved: str, own: str, expected: str | None, tmp_path: Path) -> None:
-    one, other = (Classifier(new_network(out_features=3), "latency", c) for c in (saved, own))
+    one, other = (
+        Classifier(new_network(out_features=3), "latency", tuple(c)) for c in (saved, own)
+    )
     path = one.save(tmp_path / "model.safetensors")
     if expected is None:
         message = "has the classes a, b, c, and the classifier c, a, b: build it with those of"

@@ -79,7 +79,7 @@ def test_files_and_model_of_a_run(tmp_path: Path) -> None:
 def test_description_of_a_run(tmp_path: Path) -> None:
     """It is its recipe, from which the run can be made again, and its data."""
     torch.manual_seed(0)
-    classifier = Classifier(LeakyConvNet("2C5-P2-3"), RANDOM, "abc")
+    classifier = Classifier(LeakyConvNet("2C5-P2-3"), RANDOM, tuple("abc"))
     data = replace(digits(30), labels=digits(30).labels % 3, classes=("a", "b", "c"))
     # Numbers of NumPy are written as numbers.
     changes = {"lr": np.float64(5e-3), "seed": np.int64(7), "schedule": np.cos}

@@ -124,6 +124,12 @@ VALUES: dict[str, Callable[[], Any]] = {
     "Learned has parameters.* take DirectEncoder as the encoder": lambda: Classifier(
         network(), Learned()
     ),
+    r"classes must be a tuple of different names .*; got '0123456789'": lambda: Classifier(
+        network(), "latency", "0123456789"
+    ),
+    r"classes must be a tuple of different names .*; got \('a', 'a'\)": lambda: Classifier(
+        network(), "latency", ["a", "a"]
+    ),
     "classes has 2 names, but the network has 10 classes": lambda: Classifier(
         LeakyMLP(hidden=5), "latency", ["shoe", "shirt"]
     )(IMAGES),

@@ -209,6 +209,8 @@ def _check_labels(labels: Tensor, samples: int, what: str, classes: Sequence[str
         raise ValueError(f"{samples} {what} but {len(labels)} labels; expected one for each")
     if isinstance(classes, str):
         raise must_be("classes", "a tuple with the name of each class", classes, TypeError)
+    if len({*classes}) < len(classes):
+        raise must_be("classes", "different names", classes)
     lowest, highest = (int(bound) for bound in labels.long().aminmax()) if samples else (0, -1)
     if lowest < 0:
         raise must_be("labels", "at least 0", lowest)

@@ -55,7 +55,7 @@ class ImageDataset(LabelledDataset[Tensor, Tensor]):
         If ``images`` or ``labels`` is not a tensor, or ``classes`` is a single string.
     ValueError
         If lengths, shapes or dtypes do not match, a floating image leaves [0, 1], or a label is
-        negative or has no name in ``classes``.
+        negative or has no name in ``classes``, of which no two may be the same.
 
     Examples
     --------

@@ -58,7 +58,7 @@ class Classifier(nn.Module):
         If network or encoder are of another kind.
     ValueError
         If the name of the encoder is unknown, or if the encoder has parameters, which would not be
-        trained; if a class has no printable name.
+        trained; if ``classes`` are no tuple of different, printable names.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class Classifier(nn.Module):
             raise must_be("network", "a torch.nn.Module, such as LeakyMLP()", network, TypeError)
         self.network = network
         self.classes: tuple[str, ...] = tuple(classes)
-        check_classes(self.classes)
+        check_classes(classes if isinstance(classes, str) else self.classes)
         self.limits = Limits()
         self._encoder = _check_encoder(encoder)
         compact = isinstance(network, SpikingNetwork) and getattr(self._encoder, "binary", False)
