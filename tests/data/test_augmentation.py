@@ -239,5 +239,7 @@ def test_wrong_images(augment: Any) -> None:
         ValueError, match=r"images must be \[B, ..., H, W\]; got torch.float32 of shape \(2, 784\)"
     ):
         augment(torch.zeros(2, 784))
+    with pytest.raises(ValueError, match=r"must be \[B, C, H, W\], .* \(2, 28, 28, 3\)$"):
+        augment(torch.zeros(2, 28, 28, 3))
     with pytest.raises(ValueError, match=r"floating images must lie in \[0, 1\]; got values in"):
         augment(torch.full((2, 28, 28), math.nan))

@@ -413,6 +413,8 @@ def _batch_and_size(images: Tensor) -> tuple[int, tuple[int, int]]:
     check_tensor(images, "images", "[B, ..., H, W]")
     if images.dim() < 3 or not images.numel():
         raise must_be("images", "[B, ..., H, W]", images)
+    if images.dim() > 3 and images.shape[-1] <= 4 < min(images.shape[-3:-1]):
+        raise must_be("images", "[B, C, H, W], channels first, as images.movedim(-1, 1)", images)
     check_images(images)  # a pixel of NaN would spread, and one of 255.0 would be clamped
     return len(images), (images.shape[-2], images.shape[-1])
 
