@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import spikemnist as library
+from spikemnist.cli import pictures
 from tests.cli.command import answers, error, spikemnist
 
 COLOURS = ("blue", "green", "red")
@@ -66,6 +67,19 @@ def test_the_run_names_its_data(home: Path, run: Path) -> None:
     assert result["test"]["accuracy"] > 0.9
     (written,) = answers("plot", run, "--out", "plots", cwd=home)
     assert all((home / file).is_file() for file in written["written"])
+
+
+def test_a_folder_that_lacks_a_class(home: Path, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "pictures", tmp_path / "some", ignore=shutil.ignore_patterns("green"))
+    (result,) = answers("evaluate", run, "--data", "some", cwd=tmp_path)
+    assert result["test"]["accuracy"] > 0.9
+    _, test = library.load_images(tmp_path / "some")
+    drawn = pictures.of_sample(library.load(run), test, 9, names=("decision",))
+    titles = [axes.get_title(loc="left") for axes in drawn["decision-9"].axes]
+    assert "class red, true class red" in " ".join(titles).replace("\n", " ")
+    (tmp_path / "some/test/red").rename(tmp_path / "some/test/yellow")
+    message = error("evaluate", run, "--data", "some", cwd=tmp_path, code=1)
+    assert "('blue', 'green', 'red'); got ('blue', 'red', 'yellow'): leave out" in message
 
 
 def test_pictures_are_predicted_as_they_are(home: Path, run: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from spikemnist.data import ImageDataset
 from spikemnist.encoding import DirectEncoder, LatencyEncoder
 from spikemnist.energy import MEMORIES, TECHNOLOGIES, Energy, Technology, measure_energy
 from spikemnist.models import Classifier, LeakyConvNet, LeakyMLP, accelerate
@@ -43,6 +44,9 @@ def test_accuracy_and_spikes_of_evaluate(name: str) -> None:
     evaluation = evaluate(Classifier(model, ENCODER), (IMAGES, LABELS), device="cpu")
     assert energy.accuracy == pytest.approx(evaluation.accuracy)
     assert torch.allclose(energy.accuracy_per_step, evaluation.accuracy_per_step.double())
+    data = ImageDataset(IMAGES, 3 - LABELS, tuple("dcba"))
+    named = measure_energy(Classifier(networks()[name], ENCODER, tuple("abcd")), data, device="cpu")
+    assert torch.equal(named.correct, energy.correct)
     for layer in energy.layers:
         assert layer.spikes == pytest.approx(evaluation.spikes_per_sample[layer.name])
     assert (energy.samples, energy.num_steps) == (40, STEPS)

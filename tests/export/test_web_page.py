@@ -69,7 +69,7 @@ def test_own_surrogate(tmp_path: Path) -> None:
 def test_examples_of_each_class(tmp_path: Path) -> None:
     classifier = Classifier(LeakyMLP(hidden=(4,), out_features=3), "latency", ("a", "b", "c"))
     grey = torch.arange(6, dtype=torch.uint8).view(-1, 1, 1).expand(-1, 28, 28)
-    images = ImageDataset(grey, torch.tensor([2, 0, 2, 2, 1, 0]), classifier.classes)
+    images = ImageDataset(grey, torch.tensor([0, 2, 0, 0, 1, 2]), ("c", "b", "a"))
     page = to_html(classifier, tmp_path / "page.html", examples=images)
     assert "<title>Draw and see it spike" in page.read_text(encoding="utf-8")
     assert b"\r" not in page.read_bytes()  # on Windows as well

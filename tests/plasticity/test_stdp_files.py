@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ def test_a_dataset_and_a_run_folder(new: Any, tmp_path: Path) -> None:
         assert np.array_equal(classifier.predict(TEST_IMAGES), expected)
     config = json.loads((tmp_path / "dataset" / "config.json").read_text("utf-8"))
     assert config["data"]["name"] == "bars"
+    labels = torch.as_tensor(TEST_LABELS)
+    test = ImageDataset(torch.as_tensor(TEST_IMAGES), labels, tuple("ab"))
+    other = replace(test, labels=1 - labels, classes=tuple("ba"))
+    named = new().fit(replace(data, classes=tuple("ab")))
+    for classifier in (named, load(named.save(tmp_path / "file"))):
+        actual, exact = classifier.evaluate(other), classifier.evaluate(test)
+        assert torch.equal(actual.confusion, exact.confusion)
+        with pytest.raises(ValueError, match=r"classes of the classifier, \('a', 'b'\); got \('c'"):
+            classifier.evaluate(replace(test, classes=tuple("cb")))
     with pytest.raises(FileExistsError, match="holds a run already"):
         new().fit(data, run=tmp_path / "dataset")
     with pytest.raises(TypeError, match="y must be None, as the dataset X has its labels"):

@@ -24,7 +24,7 @@ from spikemnist import (
     load_digits,
     measure_limits,
 )
-from spikemnist.data import prepare_image
+from spikemnist.data import ImageDataset, prepare_image
 from spikemnist.encoding import RateEncoder
 from spikemnist.models import Limits, Record
 from spikemnist.recognition import Decision
@@ -102,7 +102,9 @@ def test_limits_by_hand(hidden: Any) -> None:
     """Of 200 images, 5 % of the right answers lie below the margin, and none outside the ranges."""
     data = TEST[::5]
     classifier = Classifier(LeakyMLP(hidden, threshold=0.3, seed=0), "latency")
-    actual = measure_limits(classifier, data, batch_size=70)
+    classifier.classes = tuple("abcdefghij")  # and the data have them the other way round
+    reverse = ImageDataset(data.images, 9 - data.labels, classifier.classes[::-1])
+    actual = measure_limits(classifier, reverse, batch_size=70)
     record = classifier(data.images, record="all").detach()
     right = sorted(record.margin[record.predictions == data.labels].tolist())
     assert record.input is not None

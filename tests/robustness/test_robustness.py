@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -112,6 +113,9 @@ def test_the_accuracy_falls_from_that_of_an_evaluation() -> None:
         assert first < robustness.undisturbed + 0.06
     few = [measure_robustness(classifier, test[:20], seed=seed) for seed in (0, 0, 1)]
     assert few[0] == few[1] != few[2]
+    classifier.classes = tuple("abcdefghij")
+    reverse = replace(test[:20], labels=9 - test.labels[:20], classes=classifier.classes[::-1])
+    assert measure_robustness(classifier, reverse) == few[0]
 
 
 @pytest.mark.parametrize("code", ["latency", "rate"])

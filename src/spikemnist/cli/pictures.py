@@ -52,7 +52,9 @@ def of_sample(
     """Return the pictures of a network's response to a test sample, with its index in the names."""
     import torch
 
-    samples, label = sources.sample_at(test, index)
+    from spikemnist.data.feed import by_name
+
+    samples, label = sources.sample_at(by_name(test, classifier.classes), index)
     classifier.eval()
     with torch.no_grad():
         generator = torch.Generator().manual_seed(seed)

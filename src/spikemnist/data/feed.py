@@ -6,14 +6,14 @@ Shapes: ``B`` batch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spikemnist._arguments import check_number, must_be
+from spikemnist._arguments import LONG, check_number, must_be
 from spikemnist._descriptions import plain
 from spikemnist.data.dataset import LabelledDataset, Samples
 from spikemnist.data.images import ImageDataset, dark_findings
@@ -111,6 +111,35 @@ def as_dataset(data: Any) -> Any:
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (Tensor, np.ndarray)):
         return ImageDataset(*data)
     return data
+
+
+def by_name(data: Any, classes: tuple[str, ...]) -> Any:
+    """Return data whose labels are places in ``classes``, the names of a classifier.
+
+    Data without names, or with the same ones, stay as they are. So do numbers beside words: they
+    are the names that `load_images` gives to classes without names.
+
+    Raises
+    ------
+    ValueError
+        If a label has none of these names, or those of a DataLoader are in another order.
+    """
+    source = getattr(data, "dataset", data)  # of a DataLoader
+    known = source.classes if isinstance(source, LabelledDataset) else ()
+    numbers = {tuple(map(str, range(len(names)))) for names in (known, classes)}
+    unlike = {known, classes} & numbers and {*known}.isdisjoint(classes)
+    if not classes or unlike or known == classes[: len(known)]:
+        return data
+    places = dict(zip(classes, range(len(classes)), strict=True))
+    mapped = torch.tensor([places.get(name, -1) for name in known], device=source.labels.device)
+    labels = mapped[source.labels]
+    if source is data and not bool((labels < 0).any()):
+        return replace(data, labels=labels, classes=classes)
+    raise ValueError(
+        f"the data must have classes of the classifier, {str(classes)[:LONG]}; got "
+        f"{str(known)[:LONG]}: leave out the others, or rename them by dataclasses.replace(data, "
+        "classes=...), and pass a dataset, not its DataLoader"
+    )
 
 
 def first_findings(data: Data) -> Iterator[str]:

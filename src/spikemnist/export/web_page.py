@@ -24,6 +24,7 @@ from spikemnist import __version__
 from spikemnist._arguments import must_be
 from spikemnist._atomic import write_atomically
 from spikemnist.data import ImageDataset, load_digits
+from spikemnist.data.feed import by_name
 from spikemnist.encoding import DirectEncoder, Encoder, LatencyEncoder, RateEncoder
 from spikemnist.export.arrays import LayerArrays, NetworkArrays, read_model
 from spikemnist.export.codebook import codebook
@@ -98,7 +99,7 @@ def to_html(
     names = list(classifier.classes) or [str(i) for i in range(number)]
     if len(names) != number:
         raise must_be("classes", f"{number} names", names)
-    shown = load_digits()[1] if examples is None else examples
+    shown = load_digits()[1] if examples is None else by_name(examples, classifier.classes)
     contents = _contents(classifier, network, names) | {"examples": _examples(shown, number)}
     title = f"Draw {'' if classifier.classes else 'a digit '}and see it spike"
     return _write(path, "export --to html", title, contents)

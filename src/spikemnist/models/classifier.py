@@ -23,7 +23,7 @@ from spikemnist._seeds import seeded
 from spikemnist._tensor_files import check_classes
 from spikemnist._tensors import check_tensor
 from spikemnist.data.dataset import LabelledDataset, Samples
-from spikemnist.data.feed import Dataset, Feed
+from spikemnist.data.feed import Dataset, Feed, by_name
 from spikemnist.encoding import Encoder, get_encoder
 from spikemnist.models import files
 from spikemnist.models.limits import Limits
@@ -45,7 +45,8 @@ class Classifier(nn.Module):
         Encoder that makes the spikes. A name stands for that encoder with its defaults: ``"rate"``
         is ``get_encoder("rate")``, of 8 timesteps.
     classes : sequence of str, default ()
-        Names of the classes, in the order of the output neurons.
+        Names of the classes, in the order of the output neurons. Data with names as well are mapped
+        by them, whatever the order of their labels, and data of other classes are refused.
 
     Attributes
     ----------
@@ -349,8 +350,10 @@ def responses(
 ) -> Iterator[Iterator[tuple[Tensor, Record, Tensor]]]:
     """Yield the spikes, the Record and the labels of each batch, in evaluation mode.
 
-    ``options`` go to the network. Without a batch, the iterator raises a `ValueError`.
+    ``options`` go to the network. The labels are those of the classifier, by the names of the
+    classes: see `by_name`. Without a batch, the iterator raises a `ValueError`.
     """
+    feed = dataclasses.replace(feed, data=by_name(feed.data, classifier.classes))
     with (
         evaluating(classifier, seed) as generator,
         progress_bar(

@@ -26,7 +26,7 @@ from spikemnist._evaluation import Evaluation
 from spikemnist._run_folder import MODEL, RunFolder, find_folder, open_folder
 from spikemnist._tensors import Array
 from spikemnist.data import ImageDataset
-from spikemnist.data.feed import describe_data
+from spikemnist.data.feed import by_name, describe_data
 from spikemnist.kernels import compiler
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Estimator:
     file_format: ClassVar[_tensor_files.Format]
     n_features_in_: int
     classes_: Array
+    class_names_: tuple[str, ...] = ()
 
     def votes(self, X: ArrayLike) -> Votes:
         """Return the scores of each voting rule, and the spikes.
@@ -172,7 +173,8 @@ class Estimator:
         Parameters
         ----------
         data : ImageDataset or tuple of array_like
-            A dataset, or a pair: images ``[B, ...]`` and labels ``[B]``, as for ``fit``.
+            A dataset, or a pair: images ``[B, ...]`` and labels ``[B]``, as for ``fit``. A dataset
+            is mapped by the names of its classes, if the classifier was fitted on one with names.
 
         Returns
         -------
@@ -184,7 +186,8 @@ class Estimator:
         TypeError
             If ``data`` is neither a dataset of images nor a pair.
         ValueError
-            If the images or labels are invalid or the classifier is not fitted.
+            If the images or labels are invalid, a class has another name than in the fit, or the
+            classifier is not fitted.
 
         Examples
         --------
@@ -198,7 +201,8 @@ class Estimator:
         """
         start = time.perf_counter()
         if isinstance(data, ImageDataset):
-            data = data.images, data.labels
+            named: ImageDataset = by_name(data, self.class_names_)
+            data = named.images, named.labels
         if not isinstance(data, tuple):
             raise must_be("data", "an ImageDataset or a pair (images, labels)", data, TypeError)
         images, labels = data
@@ -250,6 +254,7 @@ class Estimator:
         """
         arrays, metadata = self._contents()
         common = {"parameters": plain(self.get_params()), "classes": self.classes_.tolist()}
+        common |= {"names": self.class_names_} if self.class_names_ else {}
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return _tensor_files.write(path, self.file_format, tensors, common | metadata)
 
@@ -279,6 +284,7 @@ class Estimator:
             classifier = cls(**metadata["parameters"])
             classifier._check_parameters()
             classifier.classes_ = np.array(metadata["classes"])
+            classifier.class_names_ = tuple(metadata.get("names", ()))
             _tensor_files.check_classes([*map(str, metadata["classes"])])
             classifier._restore(tensors, metadata)
         return classifier
@@ -402,6 +408,7 @@ class Estimator:
                 raise must_be("y", "None, as the dataset X has its labels", y, TypeError)
             images, labels = X.images, X.labels
         pixels = self._fitted_pixels(images) if fitted else _read_images(images)
+        self.class_names_ = self.class_names_ if fitted else getattr(X, "classes", ())
         return pixels, *_read_labels(labels, len(pixels), self.classes_ if fitted else classes)
 
 

@@ -75,7 +75,7 @@ def evaluate(
     TypeError
         If ``classifier`` or ``data`` is of the wrong kind.
     ValueError
-        If there is no sample, or labels and classes do not fit.
+        If there is no sample, or labels and classes do not fit, by their names where both have any.
     KeyboardInterrupt
         After the batch during which Ctrl-C was pressed.
 
@@ -84,7 +84,7 @@ def evaluate(
     UserWarning
         If a parameter holds NaN or infinity: the metrics are then meaningless. If the network has
         at least twice as many outputs as the data have classes, and the classifier has no names for
-        them: a group of outputs for each class needs ``population``. If all images are dark.
+        them: a group of outputs for each class needs ``population``. If most images are dark.
 
     Examples
     --------

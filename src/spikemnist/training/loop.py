@@ -133,8 +133,9 @@ def fit(
     Raises
     ------
     TypeError, ValueError
-        If classifier, data or settings cannot be used, if the loss has no gradient, if a run is
-        resumed with other ones, or if one of its files is damaged.
+        If classifier, data or settings cannot be used, if the loss has no gradient, if classifier,
+        ``train`` and ``validation`` have classes of other names, if a run is resumed with other
+        ones, or if one of its files is damaged.
     FileExistsError
         If ``run`` holds a run and ``resume`` is False, or if another process trains in it.
     FileNotFoundError
@@ -148,7 +149,7 @@ def fit(
     -----
     TrainingWarning
         If a layer did not fire in a whole epoch, or fired at nearly every timestep: `diagnose` says
-        why; if all images are dark; if a layer cannot fire at ``initial_rate``; if the loss has
+        why; if most images are dark; if a layer cannot fire at ``initial_rate``; if the loss has
         parameters, which are not trained; if threads waited for processors that other programs use,
         which Linux counts; at the end, if a cross-entropy is not below that of guessing, or with
         another loss the accuracy is that of guessing, both after 30 batches or more, if the loss

@@ -17,6 +17,7 @@ from spikemnist.data.dataset import LabelledDataset
 from spikemnist.data.feed import (
     Data,
     Feed,
+    by_name,
     describe_data,
     first_findings,
     hold_out,
@@ -171,7 +172,8 @@ def new_training(
         raise must_be("truncate", expected, config.truncate)
     train, validation = hold_out(train, validation, config.seed)
     classifier.to(target)
-    feed = make_feed(train, config.batch_size, target, "train")
+    names = classifier.classes or (train.classes if isinstance(train, LabelledDataset) else ())
+    feed = make_feed(by_name(train, names), config.batch_size, target, "train")
     if any(isinstance(module, nn.BatchNorm1d) for module in network.modules()):
         feed = replace(feed, least=2)
     optimizer = make_optimizer(config.optimizer, network, config.lr, config.weight_decay)
@@ -181,7 +183,7 @@ def new_training(
         feed=feed,
         validation=None
         if validation is None
-        else make_feed(validation, config.batch_size, target, "validation"),
+        else make_feed(by_name(validation, names), config.batch_size, target, "validation"),
         optimizer=optimizer,
         rates=[float(group["lr"]) for group in optimizer.param_groups],
         config=config,
