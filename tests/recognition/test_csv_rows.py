@@ -54,7 +54,7 @@ def test_rows_of_any_writer(tmp_path_factory, side, name, last, quoting, end, en
 
 def test_rows_in_the_unit_range(tmp_path):
     images = np.linspace(0, 1, 40).reshape(10, 2, 2)
-    write_csv(tmp_path / "a.csv", images, np.zeros(10, int))
+    write_csv(tmp_path / "a.csv", images, np.arange(10) % 2)
     train, test = load_images(tmp_path / "a.csv")
     assert train.images.dtype == torch.float32
     actual = torch.cat((train.images, test.images)).sort(0).values
@@ -84,6 +84,7 @@ def test_name_of_a_single_file_is_free(tmp_path):
     assert [*map(len, load_images(tmp_path / "values.csv"))] == [8, 2]
 
 
+@pytest.mark.filterwarnings("ignore:.*26 images, number of classes")
 def test_letters_of_emnist_are_upright(tmp_path):
     for split in ("train", "test"):
         write_csv(tmp_path / f"emnist-letters-{split}.csv", some(26, 28, 28), np.arange(1, 27))
@@ -94,7 +95,7 @@ def test_letters_of_emnist_are_upright(tmp_path):
 
 def test_rows_that_are_no_squares(tmp_path):
     images = some(10, 3, 4)
-    write_csv(tmp_path / "a.csv", images, np.zeros(10, int))
+    write_csv(tmp_path / "a.csv", images, np.arange(10) // 5)
     train, _ = load_images(tmp_path / "a.csv", size=(3, 4))
     assert train.images.shape == (8, 3, 4)
     assert train.size == (3, 4)
@@ -129,7 +130,15 @@ def test_rows_that_are_no_squares(tmp_path):
         ("label,1,2,3,4\n0,0,9,0\n", "3 pixels in a row, not 1 x 1"),
         ("0,0,9,0\n", "3 pixels in a row, not 1 x 1: pass size= .*--size 12x20"),
         ("0\n1\n", "0 pixels in a row"),
-        ("0,0,0,0,0\n" * 2, "leaves the held-out part empty"),
+        ("cat,0,9,0,0\n,0,9,0,0\n", "row 2 has no label: remove the row"),
+        (
+            f"{TWO_ROWS}NaN,0,9,0,0\n".replace("\n1", "\ncat").replace("\n0", "\ndog"),
+            "row 3 has no",
+        ),
+        ("label,id,1,2,3\n0,0,9,0,0\n", "has the columns id beside pixels: remove them"),
+        ("p1,p2,label,p3,label.1\n0,9,0,0,0\n", r"the columns label\.1 beside pixels"),
+        ("id,label,a,b,c\n0,0,9,0,0\n", "3 pixels in a row, not 1 x 1"),
+        ("0,0,99,0,0\n" * 2, "leaves the held-out part empty"),
     ],
 )
 def test_rows_of_another_kind(tmp_path, text, reason):
@@ -151,6 +160,9 @@ IMAGES = np.array([[0, 9, 0, 200], [7, 0, 0, 255]] * 3)
         ("Unnamed: 0,label,1x1,1x2,2x1,2x2", "{index},{label},{pixels}"),
         (",0,1,2,3,class", "{index},{pixels},{label}"),
         ("label;1;2;3;4", "{label};{pixels}"),
+        ("id,label,p1,p2,p3,p4", "{index},{label},{pixels}"),
+        ("0.0,1.0,2.0,3.0,4.0", "{label},{pixels}"),
+        ("", '{label}, "{pixels}"'),
         ("", "{label}\t{pixels}"),
     ],
 )
@@ -161,12 +173,26 @@ def test_tables_of_pandas_and_spreadsheets(tmp_path, header, row, words):
     rows = [header] if header else []
     for index, image in enumerate(IMAGES):
         pixels = separator.join(map(str, image))
+        pixels = pixels.replace(",", '", "') if '"' in row else pixels
         rows.append(row.format(index=index, label=names[index % 2], pixels=pixels))
     (tmp_path / "a.csv").write_text("\n".join(rows))
     for data in load_images(tmp_path / "a.csv"):
         assert data.classes == tuple(names)
+        assert {*map(type, data.classes)} == {str}  # not those of NumPy
         for image, label in data:
             assert torch.equal(image.flatten(), torch.from_numpy(IMAGES)[int(label)])
+
+
+@pytest.mark.parametrize(("last", "classes"), [(True, 1), (False, 20)])
+def test_labels_in_another_column(tmp_path, last, classes):
+    """A label behind the pixels, and an index before it, without a header."""
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 4))
+    pixels[:, 0] = 200
+    write_csv(tmp_path / "a.csv", pixels, np.arange(20), place=4 if last else 0)
+    with pytest.warns(
+        UserWarning, match=f"20 images, number of classes: {classes}. Are the labels"
+    ):
+        load_images(tmp_path / "a.csv")
 
 
 def test_classes_by_name_in_two_files(tmp_path):

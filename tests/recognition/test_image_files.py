@@ -109,6 +109,7 @@ def test_raw_file_beside_its_packed_one(tmp_path):
     assert len(load_images(tmp_path)[0]) == 8
 
 
+@pytest.mark.filterwarnings("ignore:.*images, number of classes")
 @pytest.mark.parametrize("split", TORCHVISION_EMNIST.splits)
 def test_orientation_and_characters_of_emnist(tmp_path, split):
     names = TORCHVISION_EMNIST.classes_split_dict[split]
@@ -150,6 +151,7 @@ def test_idx_images_without_labels(tmp_path):
 # --- npz
 
 
+@pytest.mark.filterwarnings("ignore:.*images, number of classes")
 @pytest.mark.parametrize("order", ["x_train y_train x_test y_test", "X_TEST Y_TEST TrainX trainY"])
 def test_npz_of_keras(tmp_path, order):
     arrays = {}
@@ -165,6 +167,7 @@ def test_npz_of_keras(tmp_path, order):
         assert train.classes == tuple("0123456789")
 
 
+@pytest.mark.filterwarnings("ignore:.*images, number of classes")
 @given(st.integers(2, 40), st.integers(1, 7))
 def test_held_out_fifth_of_each_class(tmp_path_factory, each, classes):
     labels = np.arange(each * classes) % classes
@@ -189,6 +192,9 @@ def test_layout_of_colours_and_labels(tmp_path):
     train, test = load_images(tmp_path)
     assert torch.equal(train.images, torch.from_numpy(images).permute(0, 3, 1, 2))
     assert test.labels.tolist() == list(range(6))
+    arrays = {"images": (images / 255).astype(">f4"), "labels": labels.astype(">i8")}
+    write(tmp_path, {"medical.npz": npz(**arrays)})  # big-endian
+    assert load_images(tmp_path)[0].images.dtype == torch.float32
 
 
 @given(

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 LABEL_COLUMNS = ("label", "labels", "class", "target", "y")
 """Names of the column of labels in a header."""
 
-INDEX_COLUMNS = ("", "unnamed: 0")
-"""Names of the first column where pandas wrote the index of its rows."""
+INDEX_COLUMNS = ("", "unnamed: 0", "index", "id")
+"""Names of the first column where it numbers the rows, as pandas and Kaggle write it."""
 
 NUMERIC = re.compile(r"\s*([-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)?\s*", re.IGNORECASE)
 """Matches all of a field that is a number, or empty."""
@@ -62,7 +62,7 @@ def read_csv(
         numbers = np.searchsorted(classes, labels) if classes else labels
         images, targets = _checked(pixels, numbers, file, in_unit_range=in_unit_range)
         splits[split] = images.reshape(-1, height, width), targets
-    return splits, tuple(classes)
+    return splits, tuple(map(str, classes))
 
 
 def _first_rows(file: Path) -> tuple[str, list[str], list[str]]:
@@ -70,7 +70,8 @@ def _first_rows(file: Path) -> tuple[str, list[str], list[str]]:
     with file.open(encoding="utf-8-sig", errors="replace") as lines:
         rows = [lines.readline().replace("\0", "") for _ in range(2)]  # Python 3.10 refuses NUL
     separator = max(",;\t", key=rows[0].count)
-    first, second = (next(csv.reader([row], delimiter=separator), []) for row in rows)
+    readers = (csv.reader([row], delimiter=separator, skipinitialspace=True) for row in rows)
+    first, second = (next(reader, []) for reader in readers)
     return separator, [field.strip() for field in first], second
 
 
@@ -92,9 +93,17 @@ def _read(file: Path) -> tuple[NDArray[np.float32], NDArray[Any]]:
             f"pixels, and in a header one column {' or '.join(LABEL_COLUMNS)}"
         )
     others = [place for place in range(index, len(first)) if place not in places]
+    # Names of pixels have numbers, as pixel0; label.1 is the second of two columns in pandas.
+    odd = [first[x] for x in others if not re.search(r"\d", names[x].removesuffix(".1"))]
+    if header and 0 < 2 * len(odd) < len(others):
+        raise ValueError(f"{file} has the columns {', '.join(odd)} beside pixels: remove them")
     load = partial(_load, file, separator, int(header))
     if not _are_numbers((second if header else first)[places[0] :][:1]):
-        return load(np.float32, others), np.char.strip(load(np.str_, places)[:, 0])
+        words = np.char.strip(load(np.str_, places)[:, 0])
+        # Other words may be names: na is a class of Kuzushiji-MNIST, and null the German zero.
+        if (missing := np.isin(np.char.lower(words), ("", "nan", "<na>"))).any():
+            raise ValueError(f"{file}: row {missing.argmax() + 1} has no label: remove the row")
+        return load(np.float32, others), words
     table = load(np.float32, None)
     return np.delete(table, [*range(index), *places], axis=1), table[:, places[0]]
 
@@ -105,17 +114,21 @@ def _are_numbers(fields: Sequence[str]) -> bool:
 
 def _counts(fields: Sequence[str]) -> bool:
     """Return whether fields are the numbers from 0 or 1 on, as pandas names columns."""
-    return [*fields] in [[*map(str, range(s, s + len(fields)))] for s in (0, 1)]
+    numbers = [float(field) for field in fields if field and NUMERIC.fullmatch(field)]
+    return numbers in [[*range(s, s + len(fields))] for s in (0, 1)]
 
 
 def _load(
     file: Path, separator: str, skip: int, kind: type, columns: list[int] | None
 ) -> NDArray[Any]:
     try:
-        return np.loadtxt(
-            file, kind, delimiter=separator, quotechar='"', comments=None, skiprows=skip, ndmin=2,
-            encoding="utf-8-sig", usecols=columns,
-        )  # fmt: skip
+        with file.open(encoding="utf-8-sig") as lines:
+            # NumPy takes a quote behind a space for a letter.
+            rows = (line.replace(f'{separator} "', f'{separator}"') for line in lines)
+            return np.loadtxt(
+                rows, kind, delimiter=separator, quotechar='"', comments=None, skiprows=skip,
+                ndmin=2, usecols=columns,
+            )  # fmt: skip
     except ValueError as error:  # in one of its messages NumPy counts rows from 0
         text = re.sub(r"row (\d+), col", lambda row: f"row {int(row[1]) + 1}, col", str(error))
         raise ValueError(f"{file} is no table of numbers: {text.partition(';')[0]}") from error

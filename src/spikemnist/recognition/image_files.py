@@ -48,6 +48,9 @@ EXPECTED = (
     "of a CSV file with a label and pixels in each row, or a folder of pictures for each class"
 )
 
+ENOUGH = 10
+"""Number of images from which on labels that are all the same, or all differ, are said."""
+
 Sides = tuple[int, int]
 """Height and width."""
 
@@ -77,12 +80,12 @@ def load_images(
     ``x_test`` and ``y_test`` as in Keras, or ``images`` and ``labels``. Images with four dimensions
     have 1 or 3 channels, first or last. **A CSV file** with a label and the pixels of an image in
     each row: the label comes first, or where a header says ``label`` or ``class``. Words are names
-    of classes, and an index of pandas is left out. Pixels are 0 to 255, or in [0, 1] if none of the
-    set is above 1; columns are parted by commas, semicolons or tabulators. A file beside it with as
-    many columns, whose name differs only in ``train``, ``test`` or ``val``, belongs to it.
-    **Pictures** in a folder for each class,
-    such as ``train/seven/1.png`` or ``seven/1.png``, all of one size, read as they are. Grey
-    pictures with more than 8 bits are refused; Pillow reduces colours of 16 bits to 8.
+    of classes, and an index or an ``id`` in front is left out. Pixels are 0 to 255, or in [0, 1] if
+    none of the set is above 1; columns are parted by commas, semicolons or tabulators. A file
+    beside it with as many columns, whose name differs only in ``train``, ``test`` or ``val``,
+    belongs to it. **Pictures** in a folder for each class, such as ``train/seven/1.png`` or
+    ``seven/1.png``, all of one size, read as they are. Grey pictures with more than 8 bits are
+    refused; Pillow reduces colours of 16 bits to 8.
 
     Names of files, arrays or folders with ``test`` or ``t10k`` belong to the test set, all others
     to the training set. Those with ``val`` are the test set if there is no other, else left out.
@@ -122,7 +125,8 @@ def load_images(
     Warns
     -----
     UserWarning
-        If the training images are dark, of 16 grey values for example, or dark on light.
+        If the training images are black, dark, of 17 grey values for example, or dark on light; if
+        they all have one label, or each has another one.
 
     Notes
     -----
@@ -132,7 +136,7 @@ def load_images(
     Examples
     --------
     >>> import tempfile
-    >>> images, labels = np.zeros((10, 8, 8), np.uint8), np.arange(10) % 2
+    >>> images, labels = np.full((10, 8, 8), 99, np.uint8), np.arange(10) % 2
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "bars.npz")
     ...     np.savez(file, images=images, labels=labels)
@@ -149,7 +153,7 @@ def load_images(
         fields: dict[str, Any] = {"classes": classes, "name": str(place.resolve())}
         fields |= {"size": sides, "inverted": invert}
         sets = {split: _dataset(*pair, **fields) for split, pair in splits.items()}
-        for finding in image_findings(sets["train"]):
+        for finding in (*image_findings(sets["train"]), *_label_findings(sets["train"])):
             warnings.warn(f"{place}: {finding}", stacklevel=3)
         if len(sets) == 1:
             return sets["train"].split(HELD_OUT)
@@ -350,6 +354,13 @@ def as_it_is(file: Path) -> PreparedPicture:
     return PreparedPicture(image, None, (image.shape[-1], image.shape[-2]), 1)
 
 
+def _label_findings(data: ImageDataset) -> list[str]:
+    """Return that all labels are the same, or that all differ, as the numbers of rows do."""
+    classes = len({*data.labels.tolist()})
+    text = f"{len(data)} images, number of classes: {classes}. Are the labels in another column?"
+    return [text] if len(data) >= ENOUGH and classes in (1, len(data)) else []
+
+
 def _dataset(images: NDArray[Any], labels: NDArray[Any], **fields: Any) -> ImageDataset:
     """Return a dataset, with channels first, inverted where this is among its ``fields``.
 
@@ -366,7 +377,8 @@ def _dataset(images: NDArray[Any], labels: NDArray[Any], **fields: Any) -> Image
             )
         images = np.moveaxis(images, 3, 1)
     images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
-    pixels = torch.from_numpy(np.ascontiguousarray(images))
+    # Torch reads no big-endian numbers, which other machines write.
+    pixels = torch.from_numpy(np.ascontiguousarray(images, images.dtype.newbyteorder("=")))
     targets = torch.from_numpy(labels.astype(np.int64))
     if fields["inverted"]:
         pixels = (255 if pixels.dtype == torch.uint8 else 1) - pixels
