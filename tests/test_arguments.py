@@ -253,7 +253,7 @@ detached.running = True  # type: ignore[attr-defined]
 TORCH_FILE = r"state.pt is a zip, as torch.save writes: .* load_state_dict\(torch.load"
 VALUES: dict[str, Callable[[], object]] = {
     r"\(8, 40, 32, 32\)\. A network for such samples has in_features=1024": lambda: evaluate(
-        classifier(), (torch.zeros(40, 32, 32), DIGITS.labels)
+        classifier(), (torch.ones(40, 32, 32), DIGITS.labels)
     ),
     r"has in_shape=\(1, 20, 20\)": lambda: LeakyConvNet()(torch.zeros(8, 2, 20, 20)),
     r"Were they spikes before they were encoded\? Then call classifier.network": lambda: (

@@ -17,7 +17,7 @@ from spikemnist._tensors import check_images, check_tensor, digest_of
 from spikemnist.data.dataset import LabelledDataset
 
 DARK = 64
-"""Grey value, of 255, that no pixel of dark images reaches: images of 16 grey values, or of two."""
+"""Highest grey value, of 255, of dark images: those of 2, 17 or 65 grey values, for example."""
 
 PAPER, OF_IMAGES, LOOKED_AT = 0.75, 0.9, 1000
 """Share of the highest grey value that the edge of an image of ink on paper has at least, share of
@@ -152,20 +152,31 @@ def image_findings(data: ImageDataset) -> Iterator[str]:
     yield from dark_findings(data)
     images = data.images[:: 1 + len(data) // LOOKED_AT].float()
     images = images.mean(1) if images.dim() == 4 else images
-    if images.dim() == 3 and images.numel() and not data.inverted:
-        highest = images.amax()
-        edges = torch.cat((images[:, 0], images[:, -1], images[..., 0], images[..., -1]), 1)
-        paper = edges.median(1).values > PAPER * highest
-        paper &= (images.mean((1, 2)) > highest / 2) & (images.amin((1, 2)) < highest / 2)
-        if bool(paper.float().mean() >= OF_IMAGES):
+    if images.dim() == 3 and images.numel():
+        highest, ink = images.amax((1, 2)).median(), images.amin((1, 2))
+        inside = images[:, 1:-1, 1:-1] if min(images.shape[1:]) >= 8 else images  # less a frame
+        edges = [torch.cat((x[:, 0], x[:, -1], x[..., 0], x[..., -1]), 1) for x in (images, inside)]
+        paper = torch.stack([edge.median(1).values for edge in edges]).amax(0)
+        light = (paper > PAPER * highest) & (images.mean((1, 2)) > highest / 2)
+        # Of noise, the lowest value is no further from the edge than the highest.
+        light &= (ink < PAPER * paper) & (paper - ink > 2 * (highest - paper))
+        if bool(light.float().mean() >= OF_IMAGES):
             yield (
-                "the images are dark on light, so nearly every pixel spikes: pass invert=True to "
-                "load_images, or --invert on the command line"
+                "the images are dark on light, so nearly every pixel spikes: "
+                f"{'leave out' if data.inverted else 'pass'} invert=True in load_images, or "
+                "--invert on the command line"
             )
 
 
 def dark_findings(data: ImageDataset) -> Iterator[str]:
-    """Yield a factor for uint8 images that are all dark."""
-    highest = int(data.images.max()) if data.images.numel() else 0
-    if data.images.dtype == torch.uint8 and 0 < highest < DARK:
-        yield f"the images are dark, up to {highest} of 255: multiply them by {255 // highest}"
+    """Yield that most images are black, or dark, with a factor."""
+    images = data.images[:: 1 + len(data) // LOOKED_AT]
+    of = 255 if images.dtype == torch.uint8 else 1
+    highest = images.reshape(len(images), -1).amax(1) if images.numel() else images.flatten()
+    dark = highest[highest <= of * DARK / 255]
+    if 2 * len(dark) > len(highest):
+        top = dark.max().item()
+        if top:
+            yield f"the images are dark, up to {top:.3g} of {of}: multiply them by {of // top:g}"
+        else:
+            yield "most images are black, so no pixel spikes: look at how they were made"
