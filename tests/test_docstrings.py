@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from spikemnist._doors import is_there
+from spikemnist._doors import is_installed
 
 ROOMS = ["data", "encoding", "ops", "models", "training", "viz"]
 BEYOND = ["energy", "plasticity", "recognition", "export"]
-ROOMS += [room for room in BEYOND if is_there(f"spikemnist.{room}")]
+ROOMS += [room for room in BEYOND if is_installed(f"spikemnist.{room}")]
 PROTOCOL_MEMBERS = ["__call__", "decode", "extra_repr", "table"]
 SHAPE = re.compile(r"\[(\.{3}|[^\]]*(?<![\w'])[A-Z](?![\w'])[^\]]*)\]")  # [T, B, 28, 28], [...]
 ARRAY = re.compile(r"\b(Tensor|NDArray|ArrayLike|Array|Events)\b")

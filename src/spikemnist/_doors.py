@@ -18,13 +18,13 @@ def room_of(path: str) -> str:
     return ".".join(path.split(".")[:2])
 
 
-def is_there(path: str) -> bool:
+def is_installed(path: str) -> bool:
     """Return whether the room of a path is installed."""
-    return _is_installed(room_of(path))
+    return _has_room(room_of(path))
 
 
 @functools.cache
-def _is_installed(room: str) -> bool:
+def _has_room(room: str) -> bool:
     return importlib.util.find_spec(room) is not None
 
 
@@ -33,7 +33,7 @@ def missing_room(path: str) -> str:
     return f"{room_of(path)} is missing in this installation"
 
 
-def behind(path: str) -> Any:
+def import_object(path: str) -> Any:
     """Import and return what a path names.
 
     Raises
@@ -41,7 +41,7 @@ def behind(path: str) -> Any:
     ImportError
         If its room is missing.
     """
-    if not is_there(path):
+    if not is_installed(path):
         raise ImportError(missing_room(path))
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from spikemnist._doors import behind, is_there
+from spikemnist._doors import import_object, is_installed
 
 
 def lazy(
@@ -34,9 +34,9 @@ def lazy(
     def get(name: str) -> Any:
         if name not in paths:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if paths[name] == f"{package}.{name}" and is_there(paths[name]):
+        if paths[name] == f"{package}.{name}" and is_installed(paths[name]):
             return importlib.import_module(paths[name])
-        return behind(paths[name])
+        return import_object(paths[name])
 
-    public = [name for name, path in paths.items() if is_there(path)]
+    public = [name for name, path in paths.items() if is_installed(path)]
     return get, lambda: sorted(sys.modules[package].__all__), public

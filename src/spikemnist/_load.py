@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikemnist._doors import behind, is_there, missing_room
+from spikemnist._doors import import_object, is_installed, missing_room
 from spikemnist._run_folder import MODEL, model_file
 
 if TYPE_CHECKING:
@@ -73,6 +73,6 @@ def load(source: str | os.PathLike[str]) -> Classifier | Any:
     kind = CLASSES_OF_FORMATS.get(name := format_of(file))
     if kind is None:
         return load_classifier(file)
-    if not is_there(kind):
+    if not is_installed(kind):
         raise ImportError(f"{file} has the format {name}: {missing_room(kind)}")
-    return behind(kind).load(file)
+    return import_object(kind).load(file)

@@ -23,11 +23,11 @@ from spikemnist._tensors import not_finite
 from spikemnist.data import ImageDataset
 from spikemnist.data.feed import make_feed
 from spikemnist.encoding import DirectEncoder
+from spikemnist.models.architecture import flat, is_kind, walk
 from spikemnist.models.builders import accelerate
 from spikemnist.models.classifier import Classifier, responses
 from spikemnist.models.layer_table import layer_names
 from spikemnist.models.neuron import is_hooked
-from spikemnist.models.sequential import flat, is_kind, walk
 from spikemnist.models.spiking_layer import MEMORYLESS, fold_norm
 
 BATCH = 32

@@ -15,7 +15,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spikemnist._doors import is_there
+from spikemnist._doors import is_installed
 from spikemnist.encoding import ENCODERS, Encoder, LatencyEncoder, RateEncoder, spikes
 from tests.strategies import pixels
 
@@ -31,7 +31,7 @@ SPIKE_DTYPES = [
 ]
 
 
-OFFERED = [name for name, path in ENCODERS.items() if is_there(path)]
+OFFERED = [name for name, path in ENCODERS.items() if is_installed(path)]
 """Names of the codes of the package whose room is there."""
 
 
@@ -42,7 +42,7 @@ def encode(encoder: Encoder, images: Tensor, seed: int = 0, **options: Any) -> T
 @contextmanager
 def plain_torch() -> Iterator[None]:
     """Encode as where the kernels are missing."""
-    with mock.patch.object(spikes, "is_there", return_value=False):
+    with mock.patch.object(spikes, "is_installed", return_value=False):
         yield
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from spikemnist import ops
-from spikemnist._doors import is_there
+from spikemnist._doors import is_installed
 from spikemnist.kernels import compiler
 from spikemnist.models.runners import RUNNERS
 
-THERE = [name for name in ops.BACKENDS if name == "auto" or is_there(RUNNERS[name])]
+THERE = [name for name in ops.BACKENDS if name == "auto" or is_installed(RUNNERS[name])]
 """Backends whose rooms are there."""
 
 

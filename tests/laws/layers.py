@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import accelerate, ops
-from spikemnist._doors import is_there
+from spikemnist._doors import is_installed
 from spikemnist.models.runners import RUNNERS as BACKENDS
 from spikemnist.ops.dropout import drop_out
 from spikemnist.ops.layer import LayerOutput, LayerParams
@@ -102,7 +102,7 @@ def by_accelerate(
         modules.append(leaky_of(params))
         tensors |= {f"{place}.beta": params.beta, f"{place}.threshold": params.threshold}
     dtype = layers[0].beta.dtype
-    engine = is_there(BACKENDS["event_driven"]) and dtype in (torch.float32, torch.float64)
+    engine = is_installed(BACKENDS["event_driven"]) and dtype in (torch.float32, torch.float64)
     backend = "event_driven" if engine else "reference"
     model = accelerate(nn.Sequential(*modules), backend=backend).to(dtype)
     state, size = [], spikes.shape[2:]

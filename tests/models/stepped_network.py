@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist import ops
-from spikemnist._doors import is_there
+from spikemnist._doors import is_installed
 from spikemnist.models import LeakyMLP, Record, accelerate
 from spikemnist.models.runners import RUNNERS
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Trace = list[tuple[Tensor, Tensor]]
 
 ENGINE = ["event_driven"] if ops.select_backend("auto") == "event_driven" else []
-STEPPED = ["snntorch"] if is_there(RUNNERS["snntorch"]) else []
+STEPPED = ["snntorch"] if is_installed(RUNNERS["snntorch"]) else []
 BACKENDS: list[Any] = ["reference", *STEPPED, *ENGINE]
 """Those that can run here."""
 

@@ -96,7 +96,7 @@ def as_on_mps() -> Iterator[None]:
     """Refuse what MPS cannot do, without kernels and with torch's own dropout, as on any GPU."""
     with (
         MPSRules(),
-        mock.patch.object(codes, "is_there", return_value=False),
+        mock.patch.object(codes, "is_installed", return_value=False),
         mock.patch.object(spiking_layer, "drop_out", functional.dropout),
     ):
         yield

@@ -23,8 +23,8 @@ def test_an_unknown_backend_lists_the_known() -> None:
 def core_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no room beyond be there."""
     monkeypatch.setattr(runners, "_loaded", {})
-    monkeypatch.setattr(runners, "is_there", lambda path: path.startswith("spikemnist.models"))
-    monkeypatch.setattr(_doors, "is_there", lambda path: path.startswith("spikemnist.models"))
+    monkeypatch.setattr(runners, "is_installed", lambda path: path.startswith("spikemnist.models"))
+    monkeypatch.setattr(_doors, "is_installed", lambda path: path.startswith("spikemnist.models"))
 
 
 @pytest.mark.usefixtures("core_alone")

@@ -13,7 +13,7 @@ MISSING = r"^spikemnist\.distributed is missing in this installation$"
 
 @pytest.fixture(autouse=True)
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_doors, "is_there", lambda path: False)
+    monkeypatch.setattr(_doors, "is_installed", lambda path: False)
 
 
 def test_a_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:

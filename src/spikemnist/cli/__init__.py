@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Sequence
 
 from spikemnist._arguments import suggestion
-from spikemnist._doors import is_there, missing_room
+from spikemnist._doors import is_installed, missing_room
 from spikemnist._interrupt import check_interrupt, interruptible
 from spikemnist._progress import silence
 from spikemnist.cli.errors import (
@@ -128,7 +128,7 @@ def _answer(words: list[str]) -> int:
                 f"{name!r} is no command"
                 + (suggestion(name, COMMANDS) or f"; choose from {', '.join(COMMANDS)}")
             )
-        if not is_there(COMMANDS[name]):
+        if not is_installed(COMMANDS[name]):
             raise WrongRequest(f"no command {name}: {missing_room(COMMANDS[name])}")
         module = importlib.import_module(f"spikemnist.cli.{name}")
         if not parser.HELP.isdisjoint(words):
@@ -146,7 +146,7 @@ def _answer(words: list[str]) -> int:
 
 def offered() -> list[str]:
     """Return the commands whose rooms are there."""
-    return [name for name, room in COMMANDS.items() if is_there(room)]
+    return [name for name, room in COMMANDS.items() if is_installed(room)]
 
 
 def _overview() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from spikemnist._arguments import suggestion
 from spikemnist._descriptions import fields_of, plain
-from spikemnist._doors import behind, is_there
+from spikemnist._doors import import_object, is_installed
 
 if TYPE_CHECKING:
     from spikemnist.encoding.protocol import Encoder
@@ -83,7 +83,7 @@ def available_encoders() -> tuple[str, ...]:
     >>> {"direct", "latency", "rate"} <= set(available_encoders())
     True
     """
-    offered = (name for name, x in _factories.items() if not isinstance(x, str) or is_there(x))
+    offered = (name for name, x in _factories.items() if not isinstance(x, str) or is_installed(x))
     return tuple(sorted(offered))
 
 
@@ -123,7 +123,7 @@ def get_encoder(name: str, *arguments: Any, **options: Any) -> Encoder:
         )
     factory = _factories[name]
     if isinstance(factory, str):
-        factory = _factories[name] = behind(factory)
+        factory = _factories[name] = import_object(factory)
     return factory(*arguments, **options)
 
 

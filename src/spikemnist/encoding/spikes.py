@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from spikemnist import _splitmix as splitmix
-from spikemnist._doors import behind, is_there
+from spikemnist._doors import import_object, is_installed
 from spikemnist.encoding.pixels import CodedPixels
 
 KERNELS = "spikemnist.kernels.codes"
@@ -104,7 +104,7 @@ def compiled(name: str, pixels: Tensor) -> Callable[..., Tensor] | None:
     # torch.compile can trace plain torch, but not our kernels.
     if torch.compiler.is_compiling() or not isinstance(pixels, torch.Tensor):
         return None
-    if pixels.device.type != "cpu" or not is_there(KERNELS):
+    if pixels.device.type != "cpu" or not is_installed(KERNELS):
         return None
-    available = behind("spikemnist.kernels.compiler.is_available")()
-    return behind(f"{KERNELS}.{name}") if available else None
+    available = import_object("spikemnist.kernels.compiler.is_available")()
+    return import_object(f"{KERNELS}.{name}") if available else None

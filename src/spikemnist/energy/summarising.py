@@ -155,8 +155,10 @@ def summarise(network: SpikingNetwork, record: Record, *, backward: bool = False
     parameters = sum(parameter.numel() for parameter in network.parameters())
     reason = None
     if record.backend == "reference" and record.input is not None:
-        plan = network.plan
-        reason = choose(network.backend, plan, Request(record.input, plan.template)).reason
+        architecture = network.architecture
+        reason = choose(
+            network.backend, architecture, Request(record.input, architecture.template)
+        ).reason
     name = type(network).__name__
     return Summary(tuple(rows), name, parameters, batch, steps, fallback=reason)
 

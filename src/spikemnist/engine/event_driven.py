@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from spikemnist.kernels import compiler
+from spikemnist.models.architecture import Architecture
 from spikemnist.models.runners import NetworkOutput, Request, unfit_network, unfit_tensors
-from spikemnist.models.sequential import Plan
 
 FEW_FRAMES = 4
 """Timesteps times samples below which inference by the reference is faster, in a network that
@@ -16,9 +16,9 @@ begins with a convolution."""
 class EventDriven:
     """Runs layers in kernels that do work only where there is a spike."""
 
-    def reason_against(self, plan: Plan, request: Request) -> str | None:
+    def reason_against(self, architecture: Architecture, request: Request) -> str | None:
         """Return why the kernels cannot run a network on spikes, or None."""
-        return self._unfit_here(request) or unfit_network(plan)
+        return self._unfit_here(request) or unfit_network(architecture)
 
     def suits(self, request: Request) -> bool:
         """Return whether the kernels run here, and are faster than the reference."""
@@ -36,8 +36,8 @@ class EventDriven:
         missing = compiler.missing()
         return missing and f"its kernels need {missing}"
 
-    def run(self, plan: Plan, request: Request) -> NetworkOutput:
+    def run(self, architecture: Architecture, request: Request) -> NetworkOutput:
         """Run layers one after the other, and dense ones that exchange packed spikes together."""
         from spikemnist.engine.network_run import run  # loads Numba
 
-        return run(plan, request)
+        return run(architecture, request)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from spikemnist.engine import autograd
 from spikemnist.engine.convolution import convolve
 from spikemnist.engine.dropout import drop_out
+from spikemnist.models.architecture import Architecture
 from spikemnist.models.runners import (
     NetworkOutput,
     Request,
@@ -22,7 +23,6 @@ from spikemnist.models.runners import (
     network_output,
     required,
 )
-from spikemnist.models.sequential import Plan
 from spikemnist.models.spiking_layer import (
     PASSED_BY,
     Module,
@@ -37,10 +37,10 @@ Dense = tuple[nn.Linear, "nn.BatchNorm1d | None"]
 """Weights that take packed spikes, and the normalisation behind them."""
 
 
-def run(plan: Plan, request: Request) -> NetworkOutput:
+def run(architecture: Architecture, request: Request) -> NetworkOutput:
     """Run layers one after the other, and dense ones that exchange packed spikes together."""
     (spikes, template), record = request.tensors, request.record
-    layers, initial = plan.layers, initial_membranes(plan, request)
+    layers, initial = architecture.layers, initial_membranes(architecture, request)
     outputs: list[LayerOutput] = []
     for group in _groups(layers):
         membranes = initial[len(outputs) :][: len(group)]
@@ -56,7 +56,7 @@ def run(plan: Plan, request: Request) -> NetworkOutput:
             signal, params = _dense_layers(group, spikes, membranes, template.dtype)
             outputs += autograd.run(params, signal, **options)
         spikes = spikes if last else required(outputs[-1].spikes)
-    return network_output(plan, outputs)
+    return network_output(architecture, outputs)
 
 
 def dense_of(layer: SpikingLayer) -> Dense | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spikemnist.gpu.proof import unsupported
+from spikemnist.models.architecture import Architecture
 from spikemnist.models.runners import (
     NetworkOutput,
     Request,
@@ -16,7 +17,6 @@ from spikemnist.models.runners import (
     unfit_network,
     unfit_tensors,
 )
-from spikemnist.models.sequential import Plan
 from spikemnist.ops.layer import LayerParams
 
 DTYPES = torch.float32, torch.float64, torch.bfloat16, torch.float16
@@ -25,16 +25,16 @@ DTYPES = torch.float32, torch.float64, torch.bfloat16, torch.float16
 class Triton:
     """Runs the neurons of each layer in one kernel for all timesteps."""
 
-    def reason_against(self, plan: Plan, request: Request) -> str | None:
+    def reason_against(self, architecture: Architecture, request: Request) -> str | None:
         """Return why the kernels cannot run a network on spikes, or None."""
-        if reason := self._unfit_here(request) or unfit_network(plan):
+        if reason := self._unfit_here(request) or unfit_network(architecture):
             return reason
         if (template := request.template) is None:
             return None
         device, dtype = template.device, template.dtype
         if torch.is_autocast_enabled(device.type):
             dtype = torch.get_autocast_dtype(device.type)
-        for layer in plan.layers:
+        for layer in architecture.layers:
             reset = layer.leaky.reset_mechanism
             if reason := unsupported(device, dtype, reset, layer.spike_grad):
                 return f"{reason}, in {layer.path}"
@@ -56,9 +56,9 @@ class Triton:
             return "its kernels need Triton, which comes with torch for CUDA on Linux"
         return None
 
-    def run(self, plan: Plan, request: Request) -> NetworkOutput:
+    def run(self, architecture: Architecture, request: Request) -> NetworkOutput:
         """Run the layers one after the other; membranes that are not needed are skipped."""
-        return run_layers(_scan, plan, request)
+        return run_layers(_scan, architecture, request)
 
 
 def _scan(

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from spikemnist._arguments import must_be, takes
+from spikemnist.models.architecture import neurons_of, not_last, walk
 from spikemnist.models.runners import NetworkOutput
-from spikemnist.models.sequential import neurons_of, not_last, walk
 from spikemnist.ops import get_surrogate
 from spikemnist.ops.layer import LayerOutput
 

@@ -27,8 +27,8 @@ from spikemnist._seeds import seeded
 from spikemnist._tensors import check_tensor
 from spikemnist.interop import stepped
 from spikemnist.interop.stepped import copy_of, own_states, rest
+from spikemnist.models.architecture import neurons_of
 from spikemnist.models.runners import required
-from spikemnist.models.sequential import neurons_of
 
 _POOLS: dict[Callable[..., Any], type[nn.Module]] = {
     functional.max_pool2d: nn.MaxPool2d,

@@ -64,9 +64,9 @@ class Numbers(NamedTuple):
 
     def load(self, index: Any) -> Any:
         """Return the number at ``index``."""
-        return self.builder.load(self.behind(index).first, typ=self.kind)
+        return self.builder.load(self.import_object(index).first, typ=self.kind)
 
-    def behind(self, index: Any) -> Numbers:
+    def import_object(self, index: Any) -> Numbers:
         """Return the numbers from ``index`` on."""
         address = self.builder.gep(self.first, [index], inbounds=True, source_etype=self.kind)
         return self._replace(first=address)

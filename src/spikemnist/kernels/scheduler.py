@@ -228,7 +228,9 @@ def _take(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
     queue = array_numbers(context, builder, kinds[0], values[0])
     rows = builder.sub(values[1], queue.load(ir.Constant(_LONG, 0)))
     slot = builder.add(builder.mul(rows, ir.Constant(_LONG, ROW)), ir.Constant(_LONG, TAKEN))
-    return builder.atomic_rmw("add", queue.behind(slot).first, ir.Constant(_LONG, 1), "monotonic")
+    return builder.atomic_rmw(
+        "add", queue.import_object(slot).first, ir.Constant(_LONG, 1), "monotonic"
+    )
 
 
 @lowered(by_team, types.boolean)
@@ -239,7 +241,7 @@ def _by_team(context: Any, builder: Any, kinds: Any, values: Any) -> Any:
     copies of it.
     """
     queue = array_numbers(context, builder, kinds[0], values[0])
-    workers, fork = (queue.behind(ir.Constant(_LONG, i)) for i in (1, FORK))
+    workers, fork = (queue.import_object(ir.Constant(_LONG, i)) for i in (1, FORK))
     address, nobody = fork.load(ir.Constant(_LONG, 0)), ir.Constant(_LONG, 0)
     shared = builder.icmp_unsigned("!=", address, nobody)
     with builder.if_then(shared):

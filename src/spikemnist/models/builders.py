@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from spikemnist import ops
 from spikemnist._arguments import check_number, must_be, named
 from spikemnist._descriptions import fields_of
-from spikemnist._doors import behind
+from spikemnist._doors import import_object
 from spikemnist._names import ReadoutName, ResetMechanism, SurrogateName
 from spikemnist._seeds import seeded
+from spikemnist.models.architecture import neurons_of
 from spikemnist.models.inputs import check_spikes
 from spikemnist.models.network import SpikingNetwork
 from spikemnist.models.network_options import ELSEWHERE, LAYERS, NetworkOptions, shared_options
@@ -29,7 +30,6 @@ from spikemnist.models.neuron import new_leaky
 from spikemnist.models.notation import stages_of
 from spikemnist.models.parameters import PerLayer, per_layer, sizes_of
 from spikemnist.models.readout import Readout, named_or_own
-from spikemnist.models.sequential import neurons_of
 from spikemnist.ops.dynamics import check_reset
 
 READ_LOOP = "spikemnist.interop.tracing.read_loop"
@@ -137,7 +137,7 @@ def accelerate(
             f"{type(network).__name__}"
         )
     if example is not None:
-        network = behind(READ_LOOP)(network, example)
+        network = import_object(READ_LOOP)(network, example)
     return SpikingNetwork(
         network, in_shape=in_shape, readout=readout, population=population, backend=backend
     )

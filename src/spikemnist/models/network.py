@@ -18,13 +18,13 @@ from spikemnist._arguments import check_choice, check_number, must_be
 from spikemnist._names import ReadoutName
 from spikemnist._tables import Table, Tabular
 from spikemnist._tensors import check_tensor
+from spikemnist.models.architecture import Architecture, modules_in, neurons_of
 from spikemnist.models.inputs import check_spikes, on_device_of
 from spikemnist.models.layer_table import STRUCTURE, layer_names, layer_table, structure
 from spikemnist.models.parameters import sizes_of
 from spikemnist.models.readout import Readout, class_mean, get_readout, name_of
 from spikemnist.models.record import LayerRecord, Record
 from spikemnist.models.runners import NetworkOutput, Request, choose, required
-from spikemnist.models.sequential import Plan, modules_in, neurons_of
 from spikemnist.models.spiking_layer import PASSED_BY, SpikingLayer, neuron_shapes
 from spikemnist.ops.layer import LayerOutput
 
@@ -97,9 +97,9 @@ class SpikingNetwork(Tabular, nn.Module):
         population = check_number("population", population, "1..")
         if not isinstance(network, nn.Module):
             raise must_be("network", "a torch.nn.Module", network, TypeError)
-        plan = Plan(network)
+        architecture = Architecture(network)
         for name in ("auto", backend):  # raises where none can run it, or not this one
-            choose(name, plan, Request())
+            choose(name, architecture, Request())
         if not neurons_of(network):
             raise ValueError("the network has no neurons of snnTorch, so no time to run it over")
         self.network = network
@@ -107,7 +107,7 @@ class SpikingNetwork(Tabular, nn.Module):
         self.readout = get_readout(readout)  # torch assigns a module past the property
         self.population = population
         self.backend = backend
-        self._plan = plan
+        self._architecture = architecture
         self._warn_of_steps(stacklevel=5)  # the caller of `accelerate`
 
     @property
@@ -130,28 +130,28 @@ class SpikingNetwork(Tabular, nn.Module):
         TypeError
             If snnTorch steps the network, which may have no layers.
         """
-        plan = self.plan
-        if plan.stepping_reason:
-            raise TypeError(f"the layers cannot be read: {plan.stepping_reason}")
-        return plan.layers
+        architecture = self.architecture
+        if architecture.stepping_reason:
+            raise TypeError(f"the layers cannot be read: {architecture.stepping_reason}")
+        return architecture.layers
 
     @property
     def stepping_reason(self) -> str | None:
         """Why snnTorch steps the network, in a sentence; None if another backend can run it."""
-        return self.plan.stepping_reason
+        return self.architecture.stepping_reason
 
     @property
-    def plan(self) -> Plan:
+    def architecture(self) -> Architecture:
         """What runners know of the network, which is read again only where it has changed."""
-        if not self._plan.holds(modules_in(self.network)):
-            self._plan = Plan(self.network)
+        if not self._architecture.holds(modules_in(self.network)):
+            self._architecture = Architecture(self.network)
             self._warn_of_steps(stacklevel=6)  # the caller of the network
-        return self._plan
+        return self._architecture
 
     def _warn_of_steps(self, stacklevel: int) -> None:
-        if self._plan.stepping_reason and self.backend == "auto":
+        if self._architecture.stepping_reason and self.backend == "auto":
             text = "snnTorch steps this network, one timestep after the other: "
-            warnings.warn(text + self._plan.stepping_reason, stacklevel=stacklevel)
+            warnings.warn(text + self._architecture.stepping_reason, stacklevel=stacklevel)
 
     def __getstate__(self) -> dict[str, Any]:
         # snnTorch's surrogates are closures, which cannot be pickled; ours have the same gradients.
@@ -190,7 +190,7 @@ class SpikingNetwork(Tabular, nn.Module):
         """Return the shape of the neurons of each layer."""
         layers = self.layers
         shape = self.in_shape or _features(layers[0])
-        return neuron_shapes(layers, shape, self.plan.template)
+        return neuron_shapes(layers, shape, self.architecture.template)
 
     def forward(
         self,
@@ -237,21 +237,21 @@ class SpikingNetwork(Tabular, nn.Module):
         if torch.jit.is_tracing() and self.backend != "snntorch":  # type: ignore[attr-defined,no-untyped-call]
             raise ValueError('torch.jit.trace takes only backend="snntorch"; use torch.export')
         spikes = self._check_input(spikes)
-        plan = self.plan
-        template = plan.template
+        architecture = self.architecture
+        template = architecture.template
         spikes = on_device_of(template, spikes)
         for membrane in state or ():
             check_tensor(membrane, "each membrane of state", "[B, ...]")
         initial = [on_device_of(template, membrane) for membrane in state or ()] or None
         final = state is None or len(state) > 0
         request = Request(spikes, template, record, initial, final)
-        backend, runner, reason = choose(self.backend, plan, request)
+        backend, runner, reason = choose(self.backend, architecture, request)
         if backend == "reference" and reason:
             text = (
                 f"the slower reference runs this network, since compiled kernels cannot: {reason}"
             )
-            plan.warn_once(text, RuntimeWarning, stacklevel=5)
-        output = runner.run(plan, request)
+            architecture.warn_once(text, RuntimeWarning, stacklevel=5)
+        output = runner.run(architecture, request)
         return self._record(output, backend, spikes if record == "all" else None, final=final)
 
     if TYPE_CHECKING:  # torch.nn.Module calls `forward`, and says nothing of its types

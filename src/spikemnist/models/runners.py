@@ -18,8 +18,8 @@ from torch import Tensor
 
 from spikemnist import ops
 from spikemnist._arguments import check_choice
-from spikemnist._doors import behind, is_there, missing_room
-from spikemnist.models.sequential import Plan
+from spikemnist._doors import import_object, is_installed, missing_room
+from spikemnist.models.architecture import Architecture
 from spikemnist.ops.layer import LayerOutput, LayerParams, count_spikes
 
 RUNNERS = {
@@ -76,7 +76,7 @@ class Request(NamedTuple):
 class Runner(Protocol):
     """One way to run a network."""
 
-    def reason_against(self, plan: Plan, request: Request) -> str | None:
+    def reason_against(self, architecture: Architecture, request: Request) -> str | None:
         """Return why it cannot run a network on spikes, or None."""
         ...
 
@@ -84,7 +84,7 @@ class Runner(Protocol):
         """Return whether it is the one to take, here and for spikes of this shape."""
         ...
 
-    def run(self, plan: Plan, request: Request) -> NetworkOutput:
+    def run(self, architecture: Architecture, request: Request) -> NetworkOutput:
         """Run a network."""
         ...
 
@@ -97,20 +97,20 @@ class Choice(NamedTuple):
     reason: str | None
 
 
-def choose(backend: str, plan: Plan, request: Request) -> Choice:
+def choose(backend: str, architecture: Architecture, request: Request) -> Choice:
     """Return the runner of a requested backend; raise a `ValueError` if none can run."""
     check_choice("backend", backend, ops.BACKENDS)
     runners, passed_by, reason = _runners(), None, None
     if backend != "auto":
         path = RUNNERS[backend]
         runner = runners.get(backend)
-        reason = runner.reason_against(plan, request) if runner else missing_room(path)
+        reason = runner.reason_against(architecture, request) if runner else missing_room(path)
         if runner and not reason:
             return Choice(backend, runner, None)
         raise ValueError(f"{backend=} cannot run this: {reason}. Use backend='auto'")
     for name, runner in runners.items():
         if runner.suits(request):
-            reason = runner.reason_against(plan, request)
+            reason = runner.reason_against(architecture, request)
             if not reason:
                 return Choice(name, runner, passed_by)
             passed_by = passed_by or reason
@@ -124,7 +124,9 @@ _loaded: dict[str, Runner] = {}
 def _runners() -> dict[str, Runner]:
     """Return the runners of the rooms that are there, in order."""
     if not _loaded:
-        _loaded.update({name: behind(path)() for name, path in RUNNERS.items() if is_there(path)})
+        _loaded.update(
+            {name: import_object(path)() for name, path in RUNNERS.items() if is_installed(path)}
+        )
     return _loaded
 
 
@@ -163,23 +165,23 @@ def select_backend(backend: str, spikes: Tensor | None = None, weight: Tensor | 
     >>> select_backend("reference")
     'reference'
     """
-    return choose(backend, Plan(), Request(spikes, weight)).backend
+    return choose(backend, Architecture(), Request(spikes, weight)).backend
 
 
 class Reference:
     """Calls the modules of a layer once for all timesteps, and scans its neurons in plain torch."""
 
-    def reason_against(self, plan: Plan, request: Request) -> str | None:
+    def reason_against(self, architecture: Architecture, request: Request) -> str | None:
         """Return why the network has no layers to run, or None."""
-        return plan.stepping_reason
+        return architecture.stepping_reason
 
     def suits(self, request: Request) -> bool:
         """Return True: it runs on every device and for every shape."""
         return True
 
-    def run(self, plan: Plan, request: Request) -> NetworkOutput:
+    def run(self, architecture: Architecture, request: Request) -> NetworkOutput:
         """Run the layers one after the other."""
-        return run_layers(_leaky, plan, request)
+        return run_layers(_leaky, architecture, request)
 
 
 def _leaky(
@@ -196,17 +198,19 @@ def _leaky(
     return spikes, membrane, membrane[-1]
 
 
-def run_layers(scan: Scan, plan: Plan, request: Request) -> NetworkOutput:
+def run_layers(scan: Scan, architecture: Architecture, request: Request) -> NetworkOutput:
     """Run layers one after the other over all timesteps, their neurons by ``scan``."""
     spikes, template = request.tensors
     outputs: list[LayerOutput] = []
-    for layer, initial in zip(plan.layers, initial_membranes(plan, request), strict=True):
+    for layer, initial in zip(
+        architecture.layers, initial_membranes(architecture, request), strict=True
+    ):
         current = layer.current(spikes, template.dtype)
         layer.check_state(initial, current.shape[1:])
         number = torch.promote_types(current.dtype, torch.float32)
         params = layer.params(current.shape[2:], number, initial)
         signal = current.flatten(2).expand(len(spikes), -1, -1)
-        needed = request.record == "all" or layer is plan.layers[-1]
+        needed = request.record == "all" or layer is architecture.layers[-1]
         fired, membrane, last = scan(signal, params, needed)
         shape = (len(spikes), *current.shape[1:])
         spikes = fired.reshape(shape)
@@ -214,22 +218,22 @@ def run_layers(scan: Scan, plan: Plan, request: Request) -> NetworkOutput:
         # A copy, since a state must not keep the membranes of all timesteps.
         state = last.reshape(shape[1:]).clone() if request.final else None
         outputs.append(LayerOutput(spikes, membrane, count_spikes(spikes), state, shape[2:]))
-    return network_output(plan, outputs)
+    return network_output(architecture, outputs)
 
 
-def initial_membranes(plan: Plan, request: Request) -> Sequence[Tensor | None]:
+def initial_membranes(architecture: Architecture, request: Request) -> Sequence[Tensor | None]:
     """Return the membrane of each layer to start from, None for rest."""
-    count, state = len(plan.layers), request.state
+    count, state = len(architecture.layers), request.state
     if state and len(state) != count:
         raise ValueError(f"state must hold the membranes of {count} layers; got {len(state)}")
     return state or [None] * count
 
 
-def network_output(plan: Plan, outputs: list[LayerOutput]) -> NetworkOutput:
+def network_output(architecture: Architecture, outputs: list[LayerOutput]) -> NetworkOutput:
     """Return the outputs of layers as that of their network."""
     state = tuple(output.final for output in outputs if output.final is not None)
-    neurons = [layer.leaky for layer in plan.layers]
-    return NetworkOutput(outputs, neurons, state, plan.layers[-1].path)
+    neurons = [layer.leaky for layer in architecture.layers]
+    return NetworkOutput(outputs, neurons, state, architecture.layers[-1].path)
 
 
 def unfit_tensors(request: Request, device: str, dtypes: Sequence[torch.dtype]) -> str | None:
@@ -252,14 +256,14 @@ def unfit_tensors(request: Request, device: str, dtypes: Sequence[torch.dtype]) 
     return None
 
 
-def unfit_network(plan: Plan) -> str | None:
+def unfit_network(architecture: Architecture) -> str | None:
     """Return why no compiled kernels can run a network, or None."""
-    for path, module in plan.hooked:
+    for path, module in architecture.hooked:
         return f"{path} ({type(module).__name__}) has hooks or a forward of its own"
-    for layer in plan.layers:
+    for layer in architecture.layers:
         if type(layer.spike_grad) not in KNOWN:
             return f"the kernels do not know the surrogate {layer.spike_grad!r}, in {layer.path}"
-    return plan.stepping_reason
+    return architecture.stepping_reason
 
 
 def required(tensor: Tensor | None) -> Tensor:

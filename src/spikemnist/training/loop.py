@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from spikemnist._arguments import named, plain_number
-from spikemnist._doors import behind, is_there
+from spikemnist._doors import import_object, is_installed
 from spikemnist._interrupt import between, interrupted, interruptible
 from spikemnist._progress import print_note, progress_bar, write_line
 from spikemnist._run_folder import (
@@ -193,7 +193,7 @@ def fit(
 
 def _kept_memory() -> AbstractContextManager[None]:
     """Return a context in which freed memory stays in the process, where the engine is there."""
-    return behind(KEPT_MEMORY)() if is_there(KEPT_MEMORY) else nullcontext()
+    return import_object(KEPT_MEMORY)() if is_installed(KEPT_MEMORY) else nullcontext()
 
 
 def _begin(

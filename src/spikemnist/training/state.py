@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spikemnist._arguments import must_be, takes
-from spikemnist._doors import behind
+from spikemnist._doors import import_object
 from spikemnist.data import Augmentation, ImageDataset
 from spikemnist.data.augmentation import get_augmentation
 from spikemnist.data.dataset import LabelledDataset
@@ -95,7 +95,9 @@ class Training:
             If the room that does so is missing.
         """
         if self.config.initial_rate is not None:
-            behind(START)(self.classifier, self.feed, self.config.initial_rate, self.config.seed)
+            import_object(START)(
+                self.classifier, self.feed, self.config.initial_rate, self.config.seed
+            )
 
     def join(self, team: OneProcess) -> None:
         """Let several processes train the network, from the weights of the first one."""

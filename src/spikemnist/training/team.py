@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from torch import distributed, nn
 
-from spikemnist._doors import behind
+from spikemnist._doors import import_object
 
 Answer = TypeVar("Answer")
 
@@ -51,11 +51,11 @@ def find_team() -> OneProcess:
     several = distributed.is_available() and distributed.is_initialized()
     if not several or distributed.get_world_size() == 1:
         return OneProcess()
-    return behind("spikemnist.distributed.SeveralProcesses")()  # type: ignore[no-any-return]
+    return import_object("spikemnist.distributed.SeveralProcesses")()  # type: ignore[no-any-return]
 
 
 def joined() -> AbstractContextManager[None]:
     """Join the processes that ``torchrun`` has started, if any."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return nullcontext()
-    return behind("spikemnist.distributed.joined")()  # type: ignore[no-any-return]
+    return import_object("spikemnist.distributed.joined")()  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from spikemnist._arguments import must_be
-from spikemnist._doors import behind, is_there
+from spikemnist._doors import import_object, is_installed
 from spikemnist.viz._animation import animate
 from spikemnist.viz._encodings import encoding
 from spikemnist.viz._membranes import membrane
@@ -96,7 +96,7 @@ def of_run(
     beyond = {"stdp": classifier if hasattr(classifier, "assignments_") else None, "energy": energy}
     for name, data in beyond.items():
         if data is not None and _is_drawn(name):
-            figures[name] = behind(BEYOND[name])(data)
+            figures[name] = import_object(BEYOND[name])(data)
     return figures
 
 
@@ -167,16 +167,18 @@ def of_sample(
     moving: dict[str, Draw] = {}
     if not isinstance(record, Tensor):
         if record.has_running_scores:
-            stills["decision"] = lambda: behind(BEYOND["decision"])(record, image, **options)
+            stills["decision"] = lambda: import_object(BEYOND["decision"])(record, image, **options)
             moving["animation"] = lambda: animate(record, image_shape=shape, **options)
         stills["raster"] = lambda: raster(record, layer=0, sample=sample)
         stills["membrane"] = lambda: membrane(record, layer=0, sample=sample)
-        stills["spike_counts"] = lambda: behind(BEYOND["spike_counts"])(record, **options)
+        stills["spike_counts"] = lambda: import_object(BEYOND["spike_counts"])(record, **options)
     if recorded and len(events := samples.recording(sample)):
         sensor = samples.sensor
         frames = {"num_frames": 12, "sensor": sensor}
-        stills["event_frames"] = lambda: behind(BEYOND["event_frames"])(events, **frames)
-        moving["event_animation"] = lambda: behind(BEYOND["event_animation"])(events, sensor=sensor)
+        stills["event_frames"] = lambda: import_object(BEYOND["event_frames"])(events, **frames)
+        moving["event_animation"] = lambda: import_object(BEYOND["event_animation"])(
+            events, sensor=sensor
+        )
     if unknown := [name for name in names if name not in stills]:
         raise must_be("names", f"among {', '.join(stills)}", unknown)
     chosen = {name: stills[name] for name in names or stills} | (moving if animations else {})
@@ -185,7 +187,7 @@ def of_sample(
 
 def _is_drawn(name: str) -> bool:
     """Return whether the room of a picture is there."""
-    return name not in BEYOND or is_there(BEYOND[name])
+    return name not in BEYOND or is_installed(BEYOND[name])
 
 
 def _rows_and_columns(shape: Sequence[int]) -> tuple[int, int]:

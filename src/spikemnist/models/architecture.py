@@ -40,7 +40,7 @@ class UnsupportedError(ValueError):
     """A network that snnTorch can step, but the kernels cannot run. The message says why."""
 
 
-class Plan:
+class Architecture:
     """The layers of a network, and what they were read from; of no network, nothing.
 
     ``stepping_reason`` says why only snnTorch can run it, or is None. ``hooked`` are the modules of
